@@ -1,0 +1,153 @@
+// Package vecindex defines what a vector index is: the Index interface, its
+// metrics, queries and hits. The engines stand below it: flat (the exact scan
+// that is the oracle for every other one) and hnsw (the graph).
+//
+// An index is a cache of what the database holds. It speaks entity ids, never
+// keys, knows nothing of RocksDB and can be rebuilt from the stored vectors at
+// any time. The package itself has no goroutines and no locks.
+package vecindex
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/vccdb/vccdb/internal/bitmap"
+)
+
+// Metric is how the distance of two vectors is measured. Lower is nearer.
+type Metric uint8
+
+const (
+	// Cosine is 1 - cos(a, b), in [0, 2]. A zero vector has no direction and is
+	// refused.
+	Cosine Metric = iota
+	// L2 is the squared Euclidean distance, as the field reports it.
+	L2
+	// Dot is the negated inner product.
+	Dot
+)
+
+var metricNames = [...]string{Cosine: "cosine", L2: "l2", Dot: "dot"}
+
+func (m Metric) String() string {
+	if int(m) < len(metricNames) {
+		return metricNames[m]
+	}
+	return fmt.Sprintf("metric(%d)", uint8(m))
+}
+
+// ParseMetric is the inverse of String.
+func ParseMetric(s string) (Metric, bool) {
+	for m, name := range metricNames {
+		if name == s {
+			return Metric(m), true
+		}
+	}
+	return 0, false
+}
+
+// Score turns a distance into the same thing in higher-is-better form: cosine
+// similarity, the inner product, or 1/(1+d) for l2.
+func (m Metric) Score(distance float32) float32 {
+	switch m {
+	case Cosine:
+		return 1 - distance
+	case Dot:
+		return -distance
+	default:
+		return 1 / (1 + distance)
+	}
+}
+
+// MaxDimension is the largest vector an index takes.
+const MaxDimension = 4096
+
+// Hit is one search result.
+type Hit struct {
+	// ID is the entity id the vector was put under.
+	ID uint32
+	// Distance under the index's metric; lower is nearer.
+	Distance float32
+	// Stamp is the one given to Put with the vector that was scored. The caller
+	// compares it with what storage holds to recognise a stale hit.
+	Stamp uint64
+}
+
+// Query is one k-nearest-neighbour search.
+type Query struct {
+	// Vector has the index's dimension; it isn't modified and needs no
+	// normalisation.
+	Vector []float32
+	// K is how many hits are wanted, at least 1.
+	K int
+	// Ef is the width of the graph search; below K it counts as K. 0 takes the
+	// index's default. Exact engines ignore it.
+	Ef int
+	// Allow restricts the hits to these ids; nil allows all.
+	Allow *bitmap.Set
+	// Exact asks for a scan of every allowed vector instead of the graph.
+	Exact bool
+}
+
+// SearchStats says what one search did.
+type SearchStats struct {
+	// Distances is how many vectors were scored.
+	Distances int
+	// Hops is how many graph nodes were expanded.
+	Hops int
+	// Pending is how many vectors, not yet linked into the graph, were scored
+	// exactly.
+	Pending int
+	// ExactFallback is set when the graph search was given up for an exact scan
+	// because it had cost as much, or because it found fewer than min(K, allowed).
+	ExactFallback bool
+}
+
+// Stats describes an index as a whole.
+type Stats struct {
+	Engine    string
+	Kernel    string
+	Dimension int
+	Metric    Metric
+	// Live counts the vectors that can be found, Tombstones the dead slots that
+	// still take room, Pending the live ones not yet linked into the graph.
+	Live, Tombstones, Pending int
+	// Levels[i] counts the linked nodes whose top level is i.
+	Levels []int
+	// DegreeHistogram[d] counts the nodes with d links on level 0.
+	DegreeHistogram []int
+	// Bytes by part: "vectors", "links", "ids".
+	Bytes map[string]int64
+}
+
+// Index is a mutable vector index over one metric and dimension.
+//
+// Put and Delete may be called concurrently with Search and with each other
+// for different ids; calls for one id must be ordered by the caller. What Put
+// returned is found by every Search that starts afterwards, and what Delete
+// returned is found by none.
+type Index interface {
+	// Put makes vec searchable under id, replacing id's previous vector. It
+	// copies vec and returns quickly: linking into a graph goes on in the
+	// background, and until then the vector is searched exactly. len(vec) is the
+	// index's dimension (else an error, and nothing changes).
+	Put(id uint32, stamp uint64, vec []float32) error
+	// Delete makes id unfindable; a no-op if it isn't there.
+	Delete(id uint32)
+	// Admit blocks while the backlog of unlinked vectors is over the index's
+	// bound, so that writers slow down instead of memory growing.
+	Admit(ctx context.Context) error
+	// Search appends the hits to dst, nearest first, ties by id. It returns
+	// min(K, allowed and live) hits, never fewer.
+	Search(ctx context.Context, q Query, dst []Hit) ([]Hit, SearchStats, error)
+	// Drain blocks until nothing is pending.
+	Drain(ctx context.Context) error
+	// Len is the number of live vectors; cheaper than Stats.
+	Len() int
+	Stats() Stats
+	// Check verifies the index's own invariants while no writer is active.
+	Check() error
+	// Close stops the background work, waits for it and frees all memory.
+	// Searches under way finish first.
+	Close() error
+}
