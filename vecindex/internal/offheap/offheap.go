@@ -1,0 +1,96 @@
+// Package offheap has arrays that live outside the Go heap: a stretch of address
+// space is reserved once, memory is added at its end as it is needed, and an
+// element never moves. The garbage collector neither scans nor counts them, so
+// elements must not hold Go pointers, and Free gives the memory back at once.
+//
+// In race builds the memory is Go's (and the capacity small), so that the race
+// detector sees every access.
+//
+// An Array has no locks: Grow and Free must not run at the same time as each
+// other, but elements may be used while Grow adds more.
+package offheap
+
+import (
+	"sync/atomic"
+	"unsafe"
+
+	"github.com/vccdb/vccdb/internal/errs"
+)
+
+// growQuantum is the least memory added at a time: big enough to keep system
+// calls rare, small enough for a process with many little arrays.
+const growQuantum = 64 << 10
+
+// Array is a growable array of up to Cap elements that never move. New elements
+// are zero.
+type Array[T any] struct {
+	mem       mapping
+	base      unsafe.Pointer
+	capacity  int
+	committed atomic.Int64 // bytes of mem that may be touched
+}
+
+// Reserve makes an array with room for want elements, or fewer where that much
+// address space can't be had (Cap tells). No memory is used yet.
+func Reserve[T any](want int) (*Array[T], error) {
+	var zero T
+	size := int(unsafe.Sizeof(zero))
+	mem, err := reserve(want * size)
+	if err != nil {
+		return nil, errs.Wrap(err, errs.Unavailable, "out_of_address_space",
+			"can't reserve address space for a vector index; raise the process's address space limit")
+	}
+	return &Array[T]{mem: mem, base: mem.base(), capacity: mem.len() / size}, nil
+}
+
+// Cap is the number of elements the array can grow to.
+func (a *Array[T]) Cap() int { return a.capacity }
+
+// Bytes is how much memory the array has asked for.
+func (a *Array[T]) Bytes() int64 { return a.committed.Load() }
+
+// Grow makes the elements [0, n) usable.
+func (a *Array[T]) Grow(n int) error {
+	if n > a.capacity {
+		return errs.New(errs.Unavailable, "vector_index_full",
+			"the vector index has no room for element %d (capacity %d); nothing was changed", n, a.capacity)
+	}
+	var zero T
+	need, have := n*int(unsafe.Sizeof(zero)), int(a.committed.Load())
+	if need <= have {
+		return nil
+	}
+	// An eighth more, so that a growing array needs ever fewer calls.
+	need = min(roundUp(max(need, have+have/8), growQuantum), a.mem.len())
+	if err := a.mem.commit(have, need); err != nil {
+		return errs.Wrap(err, errs.Unavailable, "out_of_memory",
+			"the system has no memory for a growing vector index; nothing was changed")
+	}
+	a.committed.Store(int64(need))
+	return nil
+}
+
+// At is element i, which Grow has made usable. It isn't bounds-checked.
+func (a *Array[T]) At(i uint32) *T {
+	var zero T
+	return (*T)(unsafe.Add(a.base, uintptr(i)*unsafe.Sizeof(zero)))
+}
+
+// Slice is the elements [i, i+n), which Grow has made usable.
+func (a *Array[T]) Slice(i, n int) []T {
+	var zero T
+	return unsafe.Slice((*T)(unsafe.Add(a.base, uintptr(i)*unsafe.Sizeof(zero))), n)
+}
+
+// All is the whole reservation as one slice; only what Grow has made usable may
+// be touched.
+func (a *Array[T]) All() []T { return a.Slice(0, a.capacity) }
+
+// Free gives everything back. The array and its elements must not be used again.
+func (a *Array[T]) Free() error {
+	a.base, a.capacity = nil, 0
+	a.committed.Store(0)
+	return a.mem.free()
+}
+
+func roundUp(n, to int) int { return (n + to - 1) / to * to }

@@ -1,0 +1,75 @@
+// Package simd scores float32 vectors: inner product and squared Euclidean
+// distance, one pair at a time or one query against a list of rows. Each
+// instruction set is a Level with kernels of its own in Go assembly; Generic is
+// their plain-Go twin, runs everywhere and is what the others are tested
+// against. The sums of two levels differ by rounding only.
+//
+// The package has no state, no goroutines and no locks: a caller asks for the
+// Kernels of a level once and keeps them.
+package simd
+
+import "fmt"
+
+// Level is an instruction set that kernels are written for.
+type Level uint8
+
+const (
+	// Auto stands for the best level of the machine the program runs on.
+	Auto Level = iota
+	// Generic is plain Go.
+	Generic
+	// AVX2 needs AVX2 and FMA3 (amd64).
+	AVX2
+	// AVX512 needs AVX-512 F (amd64).
+	AVX512
+	// NEON is the Advanced SIMD of arm64.
+	NEON
+)
+
+var levelNames = [...]string{Auto: "auto", Generic: "generic", AVX2: "avx2", AVX512: "avx512", NEON: "neon"}
+
+func (l Level) String() string {
+	if int(l) < len(levelNames) {
+		return levelNames[l]
+	}
+	return fmt.Sprintf("level(%d)", uint8(l))
+}
+
+// ParseLevel is the inverse of String.
+func ParseLevel(s string) (Level, bool) {
+	for l, name := range levelNames {
+		if name == s {
+			return Level(l), true
+		}
+	}
+	return Auto, false
+}
+
+// Kernels are the scoring functions of one level. For the same two vectors the
+// pair form and the row form give the same bits.
+type Kernels struct {
+	// Level is the instruction set, never Auto.
+	Level Level
+	// Dot is the inner product of a and b, which have the same length.
+	Dot func(a, b []float32) float32
+	// L2 is the squared Euclidean distance of a and b, which have the same length.
+	L2 func(a, b []float32) float32
+	// DotRows sets out[i] to the inner product of q and the row rows[i], where row
+	// r is matrix[r*stride : r*stride+len(q)]. len(out) is at least len(rows).
+	DotRows func(q, matrix []float32, stride int, rows []uint32, out []float32)
+	// L2Rows is DotRows for the squared Euclidean distance.
+	L2Rows func(q, matrix []float32, stride int, rows []uint32, out []float32)
+}
+
+// For returns the kernels of a level, or an error if this machine can't run them.
+func For(l Level) (Kernels, error) {
+	if l == Auto {
+		l = Levels()[0]
+	}
+	for _, have := range Levels() {
+		if have == l {
+			return kernels(l), nil
+		}
+	}
+	return Kernels{}, fmt.Errorf("simd level %v can't run on this machine", l)
+}
