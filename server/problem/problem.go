@@ -155,6 +155,8 @@ func ofRouter(f *fiber.Error) Problem {
 		return newProblem(f.Code, "header_too_large", "The request line and headers are too large.")
 	case http.StatusRequestTimeout:
 		return newProblem(f.Code, "read_timeout", "The request did not arrive in time.")
+	case http.StatusUnsupportedMediaType:
+		return newProblem(f.Code, "unsupported_media_type", f.Message)
 	}
 	if f.Code >= http.StatusInternalServerError {
 		return newProblem(f.Code, "internal", http.StatusText(f.Code)+".")

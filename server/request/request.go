@@ -1,0 +1,68 @@
+// Package request is what the server attaches to a request before a handler
+// sees it: its id, its body as a stream, and a context for work that may last
+// longer than the request's own deadline.
+//
+// A handler takes its context from c.Context(): it ends at the request's
+// deadline and when the server's drain runs out. A body is read before the
+// handler runs and c.Body() holds it in fresh memory, except on the streamed
+// routes, where Body is the only way to read it.
+//
+// It owns no goroutines and no locks.
+package request
+
+import (
+	"bytes"
+	"context"
+	"io"
+
+	"github.com/gofiber/fiber/v3"
+)
+
+// Info is attached to each request.
+type Info struct {
+	// ID is echoed in X-Request-ID.
+	ID string
+	// Lifetime has no deadline; it ends when the server's drain runs out.
+	Lifetime context.Context
+	// Stream is the unread body of a streamed request, nil otherwise. Its errors
+	// are fit for problem.Write.
+	Stream io.Reader
+}
+
+type infoKey struct{}
+
+// Attach puts info on the request.
+func Attach(c fiber.Ctx, info *Info) { c.Locals(infoKey{}, info) }
+
+// ID returns the request's id, empty outside a server.
+func ID(c fiber.Ctx) string {
+	if info := of(c); info != nil {
+		return info.ID
+	}
+	return ""
+}
+
+// Body reads the request's body, streamed or not. It is valid until the handler
+// returns. A body cut short, broken or too slow is an error, never an early EOF.
+func Body(c fiber.Ctx) io.Reader {
+	if info := of(c); info != nil && info.Stream != nil {
+		return info.Stream
+	}
+	return bytes.NewReader(c.BodyRaw())
+}
+
+// Lifetime returns a context without the request's deadline, for handlers whose
+// contract is to wait for long work (a job, an import). It still ends when the
+// server's drain runs out. Work that goes on after the handler has returned
+// belongs to a job, not to this context.
+func Lifetime(c fiber.Ctx) context.Context {
+	if info := of(c); info != nil && info.Lifetime != nil {
+		return info.Lifetime
+	}
+	return c.Context()
+}
+
+func of(c fiber.Ctx) *Info {
+	info, _ := c.Locals(infoKey{}).(*Info)
+	return info
+}
