@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# Makes sure that Themis can be built here: a C compiler and RocksDB 7.8 with
+# what it links to. Does nothing when they are there, installs them with apt
+# where that has them, and elsewhere says what is missing.
+set -euo pipefail
+
+# grocksdb, the Go binding, is written against one minor release of RocksDB.
+readonly WANT='7.8'
+readonly PACKAGES=(gcc g++ libc6-dev librocksdb-dev libsnappy-dev liblz4-dev libzstd-dev libbz2-dev zlib1g-dev)
+
+say() { printf 'deps: %s\n' "$*" >&2; }
+
+# CGO_CFLAGS and CGO_LDFLAGS are lists, split into words on purpose.
+# shellcheck disable=SC2086
+# What the Go build will ask of the C compiler: the header, and grocksdb's libraries.
+links() {
+	local dir status=0
+	dir=$(mktemp -d)
+	printf '#include <rocksdb/c.h>\nint main(void) { rocksdb_options_destroy(rocksdb_options_create()); return 0; }\n' >"$dir/probe.c"
+	"${CC:-gcc}" ${CGO_CFLAGS:-} -o "$dir/probe" "$dir/probe.c" ${CGO_LDFLAGS:-} \
+		-lrocksdb -pthread -lstdc++ -ldl -lm -lzstd -llz4 -lz -lsnappy >"$dir/log" 2>&1 || status=$?
+	[ "$status" -eq 0 ] || [ -z "${1:-}" ] || cat "$dir/log" >&2
+	rm -r "$dir"
+	return "$status"
+}
+
+# shellcheck disable=SC2086
+# The release of the RocksDB whose header the compiler finds, as 7.8.
+release() {
+	local header
+	header=$(printf '#include <rocksdb/c.h>\n' | "${CC:-gcc}" ${CGO_CFLAGS:-} -E -x c - 2>/dev/null |
+		sed -n 's/^# 1 "\(.*\)rocksdb\/c\.h".*/\1rocksdb\/version.h/p' | head -n 1) || true
+	[ -r "$header" ] || return 0
+	sed -n 's/^#define ROCKSDB_\(MAJOR\|MINOR\) \([0-9]*\).*/\2/p' "$header" | paste -s -d .
+}
+
+present() { links && [ "$(release)" = "$WANT" ]; }
+
+install() {
+	local sudo=()
+	if [ "$(id -u)" -ne 0 ]; then
+		command -v sudo >/dev/null || {
+			say "installing needs root, and sudo isn't here. As root: apt-get install ${PACKAGES[*]}"
+			exit 1
+		}
+		sudo=(sudo)
+	fi
+	say "installing with apt: ${PACKAGES[*]}"
+	"${sudo[@]}" apt-get update -qq
+	"${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${PACKAGES[@]}" >&2
+}
+
+elsewhere() {
+	say "$1"
+	say "Themis needs a C compiler, RocksDB $WANT with its headers, and snappy, lz4, zstd, bz2 and zlib."
+	say "Debian 12 has them as packages and this task installs them there. On another system, install or"
+	say "build RocksDB $WANT, name its place in CGO_CFLAGS=-I... and CGO_LDFLAGS=-L..., and run the task again."
+	exit 1
+}
+
+if present; then exit 0; fi
+if ! command -v apt-get >/dev/null; then elsewhere "this system has no apt, and RocksDB $WANT isn't installed."; fi
+found=$(release)
+[ -z "$found" ] || [ "$found" = "$WANT" ] || elsewhere "this system has RocksDB $found."
+install
+found=$(release)
+[ "$found" = "$WANT" ] || elsewhere "apt on this system has RocksDB ${found:-in a place where the compiler does not find it}."
+links verbose || elsewhere "RocksDB $WANT is installed, but a program doesn't link with it (the compiler's words are above)."
