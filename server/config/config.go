@@ -1,0 +1,103 @@
+// Package config reads the server's configuration: defaults, then a file, then
+// THEMIS_* environment variables, then flags, each layer over the one before.
+//
+// Every key is one row of the table in keys.go, which knows its type, range,
+// default and environment names. A key that isn't in the table is an error that
+// names the nearest one; a value that doesn't parse or is out of range is an
+// error that names its source; a key whose feature isn't built yet is accepted
+// at its neutral value only. Nothing is ignored, and all problems are reported
+// at once.
+//
+// The package is a leaf: it touches neither the environment nor the network by
+// itself (Load is given both), and owns no goroutines and no locks.
+package config
+
+import (
+	"net"
+	"strconv"
+	"time"
+)
+
+// Config is the configuration in force. Keys of features that don't exist yet
+// have no field here: Load refuses them unless they are off.
+type Config struct {
+	Storage     Storage     `koanf:"storage"`
+	Server      Server      `koanf:"server"`
+	Logging     Logging     `koanf:"logging"`
+	VectorIndex VectorIndex `koanf:"vector_index"`
+	Query       Query       `koanf:"query"`
+
+	// Warnings are findings that don't stop a start, one sentence each.
+	Warnings []string `koanf:"-"`
+}
+
+// Storage configures RocksDB. Sizes are in MB (2^20 bytes).
+type Storage struct {
+	RocksDBPath                    string      `koanf:"rocksdb_path"`
+	MemtableSizeMB                 int         `koanf:"memtable_size_mb"`
+	BlockCacheSizeMB               int         `koanf:"block_cache_size_mb"`
+	MaxOpenFiles                   int         `koanf:"max_open_files"`
+	EnableStatistics               bool        `koanf:"enable_statistics"`
+	Compression                    Compression `koanf:"compression"`
+	MaxWriteBufferNumber           int         `koanf:"max_write_buffer_number"`
+	MinWriteBufferNumberToMerge    int         `koanf:"min_write_buffer_number_to_merge"`
+	Level0FileNumCompactionTrigger int         `koanf:"level0_file_num_compaction_trigger"`
+	Level0SlowdownWritesTrigger    int         `koanf:"level0_slowdown_writes_trigger"`
+	Level0StopWritesTrigger        int         `koanf:"level0_stop_writes_trigger"`
+	MaxBackgroundCompactions       int         `koanf:"max_background_compactions"`
+	EnableBloomFilters             bool        `koanf:"enable_bloom_filters"`
+	BloomBitsPerKey                int         `koanf:"bloom_bits_per_key"`
+	Durability                     string      `koanf:"durability"`
+}
+
+// Compression names the algorithm of the upper levels and of the bottommost one.
+type Compression struct {
+	Default    string `koanf:"default"`
+	Bottommost string `koanf:"bottommost"`
+}
+
+// Server configures the HTTP server.
+type Server struct {
+	Host string `koanf:"host"`
+	// Port 0 takes a free one.
+	Port int `koanf:"port"`
+	// WorkerThreads bounds the threads that run Go code; 0 is one per core.
+	WorkerThreads    int `koanf:"worker_threads"`
+	RequestTimeoutMs int `koanf:"request_timeout_ms"`
+	MaxRequestSizeMB int `koanf:"max_request_size_mb"`
+}
+
+// Logging configures the log.
+type Logging struct {
+	Level  string `koanf:"level"`
+	Format string `koanf:"format"`
+	// File is empty for standard error.
+	File           string `koanf:"file"`
+	RotationSizeMB int    `koanf:"rotation_size_mb"`
+	MaxFiles       int    `koanf:"max_files"`
+}
+
+// VectorIndex holds the defaults of vector indexes that don't say otherwise.
+type VectorIndex struct {
+	Engine             string `koanf:"engine"`
+	HNSWM              int    `koanf:"hnsw_m"`
+	HNSWEfConstruction int    `koanf:"hnsw_ef_construction"`
+	EfSearch           int    `koanf:"ef_search"`
+}
+
+// Query configures how candidates are fetched.
+type Query struct {
+	ParallelThreshold int `koanf:"parallel_threshold"`
+	BatchSize         int `koanf:"batch_size"`
+}
+
+// Address is host:port to listen on.
+func (s Server) Address() string { return net.JoinHostPort(s.Host, strconv.Itoa(s.Port)) }
+
+// RequestTimeout is how long one request may work.
+func (s Server) RequestTimeout() time.Duration {
+	return time.Duration(s.RequestTimeoutMs) * time.Millisecond
+}
+
+// MaxRequestBytes bounds a request's body.
+func (s Server) MaxRequestBytes() int64 { return int64(s.MaxRequestSizeMB) << 20 }

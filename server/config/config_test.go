@@ -1,0 +1,287 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestKeysAndFieldsAgree holds that every key has a field of its type unless
+// its feature comes later, and that every field has a key.
+func TestKeysAndFieldsAgree(t *testing.T) {
+	fields := map[string]reflect.Kind{}
+	var walk func(prefix string, typ reflect.Type)
+	walk = func(prefix string, typ reflect.Type) {
+		for field := range typ.Fields() {
+			name := field.Tag.Get("koanf")
+			switch {
+			case name == "-":
+			case field.Type.Kind() == reflect.Struct:
+				walk(prefix+name+".", field.Type)
+			default:
+				fields[prefix+name] = field.Type.Kind()
+			}
+		}
+	}
+	walk("", reflect.TypeFor[Config]())
+
+	kinds := map[kind]reflect.Kind{boolean: reflect.Bool, integer: reflect.Int, text: reflect.String}
+	for _, k := range keys {
+		field, ok := fields[k.path]
+		if wantField := k.later == "" && k.sets == nil; ok != wantField {
+			t.Errorf("%s: has a field: %t, want %t", k.path, ok, wantField)
+		}
+		if ok && field != kinds[k.kind] {
+			t.Errorf("%s: the field is %s, the key %s", k.path, field, kinds[k.kind])
+		}
+		delete(fields, k.path)
+	}
+	for path := range fields {
+		t.Errorf("%s has no key", path)
+	}
+}
+
+// TestKeysAreSound holds that defaults pass their own checks and that no two
+// keys share a path or a variable.
+func TestKeysAreSound(t *testing.T) {
+	seen := map[string]string{}
+	for i := range keys {
+		k := &keys[i]
+		for _, name := range append([]string{k.path, k.envName()}, k.env...) {
+			if other, taken := seen[name]; taken {
+				t.Errorf("%s and %s share %s", other, k.path, name)
+			}
+			seen[name] = k.path
+		}
+		if k.sets == nil {
+			if _, err := k.check(k.neutral()); err != nil {
+				t.Errorf("the default: %s %v", k.path, err)
+			}
+		}
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	want := Config{
+		Storage: Storage{
+			RocksDBPath: "./data", MemtableSizeMB: 256, BlockCacheSizeMB: 1024, MaxOpenFiles: 10000,
+			EnableStatistics: true, Compression: Compression{"lz4", "zstd"},
+			MaxWriteBufferNumber: 3, MinWriteBufferNumberToMerge: 1,
+			Level0FileNumCompactionTrigger: 4, Level0SlowdownWritesTrigger: 20, Level0StopWritesTrigger: 36,
+			EnableBloomFilters: true, BloomBitsPerKey: 10, Durability: "sync",
+		},
+		Server:      Server{Host: "127.0.0.1", Port: 8765, RequestTimeoutMs: 30000, MaxRequestSizeMB: 10},
+		Logging:     Logging{Level: "info", Format: "text", RotationSizeMB: 100, MaxFiles: 10},
+		VectorIndex: VectorIndex{Engine: "hnsw", HNSWM: 16, HNSWEfConstruction: 200, EfSearch: 64},
+		Query:       Query{ParallelThreshold: 100, BatchSize: 50},
+	}
+	got, err := Load(Source{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(*got, want) {
+		t.Errorf("got  %+v\nwant %+v", *got, want)
+	}
+	if got, err = load(Source{File: "x.json"}, []byte("{}")); err != nil || got.Server.Host != "0.0.0.0" {
+		t.Errorf("with a file: %+v, %v; want host 0.0.0.0", got, err)
+	}
+}
+
+func TestLayers(t *testing.T) {
+	tests := []struct {
+		name, content string
+		environ, set  []string
+		want          func(*Config) any
+		value         any
+	}{
+		{name: "json", content: `{"server": {"port": 1}}`, want: port, value: 1},
+		{name: "json whole float", content: `{"server": {"port": 1.0}}`, want: port, value: 1},
+		{name: "json comments", content: "\ufeff// c\n{/* d */ \"server\": {\"port\": 1,},}", want: port, value: 1},
+		{name: "dotted", content: `{"server.port": 1}`, want: port, value: 1},
+		{name: "yaml", content: "# c\nserver:\n  port: 1\n", want: port, value: 1},
+		{name: "yaml empty", content: "# nothing\n", want: port, value: 8765},
+		{name: "env over file", content: `{"server": {"port": 1}}`, environ: []string{"THEMIS_SERVER_PORT=2"}, want: port, value: 2},
+		{name: "env alias", environ: []string{"THEMIS_PORT=2"}, want: port, value: 2},
+		{name: "both env names agree", environ: []string{"THEMIS_PORT=2", "THEMIS_SERVER_PORT=2"}, want: port, value: 2},
+		{name: "flag over env", environ: []string{"THEMIS_PORT=2"}, set: []string{"server.port=3"}, want: port, value: 3},
+		{name: "last flag", set: []string{"server.port=3", "server.port=4"}, want: port, value: 4},
+		{name: "env path", environ: []string{"THEMIS_STORAGE_PATH=/d"}, want: path, value: "/d"},
+		{name: "env full path", environ: []string{"THEMIS_STORAGE_ROCKSDB_PATH=/e"}, want: path, value: "/e"},
+		{name: "env level", environ: []string{"THEMIS_LOG_LEVEL=trace"}, want: level, value: "trace"},
+		{name: "env threads", environ: []string{"THEMIS_WORKER_THREADS=7"}, want: threads, value: 7},
+		{name: "env boolean", environ: []string{"THEMIS_STORAGE_ENABLE_STATISTICS=false"}, want: statistics, value: false},
+		{name: "compression", content: `{"storage": {"compression": "zstd"}}`, want: compression, value: Compression{"zstd", "zstd"}},
+		{name: "compression object", content: `{"storage": {"compression": {"default": "none"}}}`, want: compression, value: Compression{"none", "zstd"}},
+		{name: "compression env", content: `{"storage": {"compression": "none"}}`, environ: []string{"THEMIS_STORAGE_COMPRESSION_BOTTOMMOST=zlib"},
+			want: compression, value: Compression{"none", "zlib"}},
+		{name: "compression env over env", environ: []string{"THEMIS_STORAGE_COMPRESSION_BOTTOMMOST=zlib", "THEMIS_STORAGE_COMPRESSION=none"},
+			want: compression, value: Compression{"none", "zlib"}},
+		{name: "service links", environ: []string{"THEMIS_SERVICE_HOST=10.0.0.1", "THEMIS_SERVICE_PORT_HTTP=1", "THEMIS_PORT_8765_TCP_ADDR=x",
+			"THEMIS_SERVER_SERVICE_PORT=1", "OTHER=1"}, want: warnings, value: 0},
+		{name: "foreign variable", environ: []string{"THEMIS_LOG_LEVLE=info"}, want: warnings, value: 1},
+		{name: "switched off", content: `{"server": {"enable_auth": false, "api_keys": [], "tls_cert": ""}, "features": {"cdc": false},
+			"storage": {"snapshot_dirs": [], "wal_ttl_seconds": 0}, "vector_index": {"use_gpu": false, "quantization": "none"},
+			"cdc_retention_hours": 168}`, environ: []string{"THEMIS_SERVER_API_KEYS="}, want: port, value: 8765},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			source := Source{Environ: test.environ, Set: test.set}
+			if test.content != "" {
+				source.File = "themis.conf"
+			}
+			c, err := load(source, []byte(test.content))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := test.want(c); got != test.value {
+				t.Errorf("got %v, want %v", got, test.value)
+			}
+		})
+	}
+}
+
+func port(c *Config) any        { return c.Server.Port }
+func threads(c *Config) any     { return c.Server.WorkerThreads }
+func path(c *Config) any        { return c.Storage.RocksDBPath }
+func level(c *Config) any       { return c.Logging.Level }
+func statistics(c *Config) any  { return c.Storage.EnableStatistics }
+func compression(c *Config) any { return c.Storage.Compression }
+func warnings(c *Config) any    { return len(c.Warnings) }
+
+func TestProblems(t *testing.T) {
+	tests := []struct {
+		content      string
+		environ, set []string
+		want         []string
+	}{
+		{content: `{"server": {"prot": 1}}`, want: []string{"server.prot is not a known key; the nearest is server.port"}},
+		{content: `{"sever": {"port": 1}}`, want: []string{"sever.port is not a known key; the nearest is server.port"}},
+		{content: `{"port": 1}`, want: []string{"port is not a known key; the nearest is server.port"}},
+		{content: `{"storage": {"port": 1}}`, want: []string{"storage.port is not a known key; the nearest is server.port"}},
+		{content: `{"cdc_retention": 1}`, want: []string{"the nearest is cdc_retention_hours"}},
+		{content: `{"unknown": {}}`, want: []string{"unknown is not a known key"}},
+		{content: `{"server": 1}`, want: []string{"server is a section; it must be an object"}},
+		{content: `{"server": {"port": {"a": 1}}}`, want: []string{"server.port is an object; it must be a whole number from 0 to 65535"}},
+		{content: `{"server": {"port": "8765"}}`, want: []string{`server.port is "8765"; it must be a whole number`}},
+		{content: `{"server": {"port": 1.5}}`, want: []string{"server.port is 1.5; it must be a whole number"}},
+		{content: `{"server": {"port": 65536}}`, want: []string{"server.port is 65536"}},
+		{content: `{"server": {"port": 1e300}}`, want: []string{"server.port is 1e+300"}},
+		{content: `{"server": {"port": null}}`, want: []string{"server.port has no value"}},
+		{content: "server:\n  port:\n", want: []string{"server.port has no value"}},
+		{content: "server:\n  port: 99999999999999999999\n", want: []string{"server.port is"}},
+		{content: "server:\n  port: .inf\n", want: []string{"server.port is +Inf"}},
+		{content: `{"storage": {"rocksdb_path": ""}}`, want: []string{"storage.rocksdb_path is empty"}},
+		{content: `{"storage": {"enable_statistics": 1}}`, want: []string{"storage.enable_statistics is 1; it must be true or false"}},
+		{content: `{"storage": {"compression": "lzma"}}`, want: []string{`storage.compression is "lzma"; it must be one of none, snappy`}},
+		{content: `{"storage": {"compression": "lz4"}, "storage.compression.bottommost": "zstd"}`, want: []string{"storage.compression.bottommost is given twice"}},
+		{content: `{"logging": {"level": "INFO"}}`, want: []string{`logging.level is "INFO"; it must be one of trace, debug, info, warn, error`}},
+		{content: `{"server": {"port": 1}, "server": {"port": 2}}`, want: []string{"duplicate"}},
+		{content: `[1]`, want: []string{"can't be parsed"}},
+		{content: `{"server": `, want: []string{"can't be parsed"}},
+		{content: "a: 1\n---\nb: 2\n", want: []string{"more than one document"}},
+		{content: `{"storage": {"min_write_buffer_number_to_merge": 3}}`, want: []string{"must be below storage.max_write_buffer_number, which is 3"}},
+		{content: `{"storage": {"level0_slowdown_writes_trigger": 3}}`, want: []string{"storage.level0_slowdown_writes_trigger is 3"}},
+		{content: `{"storage": {"level0_stop_writes_trigger": 19}}`, want: []string{"storage.level0_stop_writes_trigger is 19"}},
+		{content: `{"vector_index": {"hnsw_ef_construction": 8}}`, want: []string{"must not be below vector_index.hnsw_m"}},
+		{content: `{"server": {"host": "localhost:80"}}`, want: []string{"server.host is \"localhost:80\""}},
+		// Not built yet: refused, never ignored.
+		{content: `{"server": {"enable_auth": true}}`, want: []string{"server.enable_auth is true, but authentication is not available yet; leave the key out or set it to false"}},
+		{content: `{"server": {"api_keys": [{"key": "s3cret", "role": "admin"}]}}`, want: []string{"server.api_keys is a list of 1, but authentication"}},
+		{content: `{"server": {"enable_tls": true, "tls_cert": "a", "tls_key": "b", "tls_ca": "c"}}`,
+			want: []string{"server.enable_tls is true", "server.tls_ca is", "server.tls_cert is", "server.tls_key is \"b\", but TLS is not available yet"}},
+		{content: `{"vector_index": {"use_gpu": true, "quantization": "int8"}}`, want: []string{"but quantization is not", "vector_index.use_gpu is true, but"}},
+		{content: `{"features": {"semantic_cache": true, "llm_store": true, "cdc": true, "timeseries": true}}`,
+			want: []string{"change data capture", "the LLM store", "the semantic cache", "time series"}},
+		{content: `{"storage": {"wal_archive_path": "/w", "wal_ttl_seconds": 5, "enable_wal_archival": true, "snapshot_dirs": ["/s"]}}`,
+			want: []string{"WAL archival", "the snapshot API is", "WAL archival", "WAL archival"}},
+		{content: `{"cdc_retention_hours": 24}`, want: []string{"cdc_retention_hours is 24, but change data capture is not available yet; leave the key out or set it to 168"}},
+		{content: `{"cdc_retention_hours": 8761}`, want: []string{"a whole number from 1 to 8760"}},
+		// Overrides.
+		{environ: []string{"THEMIS_PORT=http"}, want: []string{`server.port is "http"; it must be a whole number from 0 to 65535 (set by THEMIS_PORT)`}},
+		{environ: []string{"THEMIS_PORT="}, want: []string{`server.port is ""`}},
+		{environ: []string{"THEMIS_PORT=1", "THEMIS_SERVER_PORT=2"}, want: []string{"THEMIS_SERVER_PORT and THEMIS_PORT both set server.port"}},
+		{environ: []string{"THEMIS_PORT=tcp://10.0.0.1:8765"}, want: []string{"Kubernetes service link"}},
+		{environ: []string{"THEMIS_STORAGE_ENABLE_STATISTICS=maybe"}, want: []string{"(set by THEMIS_STORAGE_ENABLE_STATISTICS)"}},
+		{environ: []string{"THEMIS_SERVER_PROT=1"}, want: []string{"THEMIS_SERVER_PROT is not a known variable; the nearest is THEMIS_SERVER_PORT"}},
+		{environ: []string{"THEMIS_FEATURES_CDC=true"}, want: []string{"features.cdc is true"}},
+		{environ: []string{"THEMIS_SERVER_API_KEYS=s3cret, s3cret2"}, want: []string{"server.api_keys is a list of 2"}},
+		{environ: []string{"THEMIS_CDC_RETENTION_HOURS=24"}, want: []string{"cdc_retention_hours is 24"}},
+		{set: []string{"server.port"}, want: []string{"write it as key=value"}},
+		{set: []string{"server.prot=1"}, want: []string{"the nearest is server.port"}},
+		{set: []string{"server.port=x"}, want: []string{"(set by --set)"}},
+		// All at once.
+		{content: `{"a": 1, "server": {"port": -1}}`, environ: []string{"THEMIS_LOG_LEVEL=loud"}, want: []string{"a is not", "server.port is -1", "logging.level"}},
+	}
+	for _, test := range tests {
+		source := Source{Environ: test.environ, Set: test.set}
+		if test.content != "" {
+			source.File = "themis.conf"
+		}
+		_, err := load(source, []byte(test.content))
+		problems, _ := err.(Problems)
+		if len(problems) != len(test.want) {
+			t.Errorf("%+v: %d problems, want %d: %q", test, len(problems), len(test.want), problems)
+			continue
+		}
+		for i, want := range test.want {
+			if !strings.Contains(problems[i], want) {
+				t.Errorf("problem %q lacks %q", problems[i], want)
+			}
+			if strings.Contains(problems[i], "s3cret") {
+				t.Errorf("problem %q tells a secret", problems[i])
+			}
+		}
+	}
+}
+
+func TestLoadReadsTheFile(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "themis.yaml")
+	if err := os.WriteFile(name, []byte("{server: {port: 12}}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Load(Source{File: name})
+	if err != nil || c.Server.Port != 12 {
+		t.Errorf("got %+v, %v", c, err)
+	}
+	if _, err = Load(Source{File: name + ".none"}); err == nil || !strings.Contains(err.Error(), "can't be read") {
+		t.Errorf("an absent file: %v", err)
+	}
+}
+
+func TestNearestIsAlwaysAKey(t *testing.T) {
+	for _, name := range []string{"", ".", "x", strings.Repeat("long.", 50)} {
+		if got := nearest(name, paths()); !slices.Contains(paths(), got) {
+			t.Errorf("nearest(%q) = %q", name, got)
+		}
+	}
+}
+
+// FuzzLoad holds that no file and no environment makes the loader panic, that
+// it is deterministic, and that what it accepts is within the keys' ranges.
+func FuzzLoad(f *testing.F) {
+	f.Add("a.json", `{"server": {"port": 1}}`, "THEMIS_PORT=2", "server.port=3")
+	f.Add("a.yaml", "storage: {compression: {default: lz4}}", "THEMIS_STORAGE_PATH=x", "")
+	f.Add("a.conf", "// c\n{\"query\": {\"batch_size\": 1e3,},}", "", "logging.level=trace")
+	f.Add("a.conf", "a: &a [*a]\n", "THEMIS_=", "=")
+	f.Add("a.yaml", "? [1]\n: 2\n", "THEMIS_SERVER_PORT_1_TCP", "server=")
+	f.Fuzz(func(t *testing.T, name, content, variable, flag string) {
+		source := Source{File: name + "x", Environ: []string{variable}, Set: []string{flag}}
+		c, err := load(source, []byte(content))
+		again, err2 := load(source, []byte(content))
+		if !reflect.DeepEqual(c, again) || !reflect.DeepEqual(err, err2) {
+			t.Fatalf("two answers: %+v %v, %+v %v", c, err, again, err2)
+		}
+		if err != nil {
+			if problems, ok := err.(Problems); !ok || len(problems) == 0 {
+				t.Fatalf("not a list of problems: %v", err)
+			}
+			return
+		}
+		if c.Server.Port < 0 || c.Server.Port > 65535 || c.Storage.RocksDBPath == "" || !slices.Contains(compressions, c.Storage.Compression.Default) {
+			t.Fatalf("accepted %+v", c)
+		}
+	})
+}
