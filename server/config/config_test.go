@@ -69,7 +69,7 @@ func TestDefaults(t *testing.T) {
 		Storage: Storage{
 			RocksDBPath: "./data", MemtableSizeMB: 256, BlockCacheSizeMB: 1024, MaxOpenFiles: 10000,
 			EnableStatistics: true, Compression: Compression{"lz4", "zstd"},
-			MaxWriteBufferNumber: 3, MinWriteBufferNumberToMerge: 1,
+			MaxWriteBufferNumber: 2, MinWriteBufferNumberToMerge: 1,
 			Level0FileNumCompactionTrigger: 4, Level0SlowdownWritesTrigger: 20, Level0StopWritesTrigger: 36,
 			EnableBloomFilters: true, BloomBitsPerKey: 10, Durability: "sync",
 		},
@@ -182,10 +182,11 @@ func TestProblems(t *testing.T) {
 		{content: `[1]`, want: []string{"can't be parsed"}},
 		{content: `{"server": `, want: []string{"can't be parsed"}},
 		{content: "a: 1\n---\nb: 2\n", want: []string{"more than one document"}},
-		{content: `{"storage": {"min_write_buffer_number_to_merge": 3}}`, want: []string{"must be below storage.max_write_buffer_number, which is 3"}},
+		{content: `{"storage": {"min_write_buffer_number_to_merge": 3}}`, want: []string{"must be below storage.max_write_buffer_number, which is 2"}},
 		{content: `{"storage": {"level0_slowdown_writes_trigger": 3}}`, want: []string{"storage.level0_slowdown_writes_trigger is 3"}},
 		{content: `{"storage": {"level0_stop_writes_trigger": 19}}`, want: []string{"storage.level0_stop_writes_trigger is 19"}},
 		{content: `{"vector_index": {"hnsw_ef_construction": 8}}`, want: []string{"must not be below vector_index.hnsw_m"}},
+		{content: `{"storage": {"max_open_files": 0}}`, want: []string{"storage.max_open_files is 0; it must be -1"}},
 		{content: `{"server": {"host": "localhost:80"}}`, want: []string{"server.host is \"localhost:80\""}},
 		// Not built yet: refused, never ignored.
 		{content: `{"server": {"enable_auth": true}}`, want: []string{"server.enable_auth is true, but authentication is not available yet; leave the key out or set it to false"}},

@@ -52,19 +52,19 @@ var keys = []key{
 	{path: "storage.memtable_size_mb", kind: integer, def: 256, min: 1, max: 1 << 20},
 	{path: "storage.block_cache_size_mb", kind: integer, def: 1024, min: 1, max: 1 << 24},
 	// -1 keeps every file open.
-	{path: "storage.max_open_files", kind: integer, def: 10000, min: -1, max: unbounded},
+	{path: "storage.max_open_files", kind: integer, def: 10000, min: -1, max: 1 << 24},
 	{path: "storage.enable_statistics", kind: boolean, def: true},
 	{path: "storage.compression", kind: text, oneOf: compressions,
 		sets: []string{"storage.compression.default", "storage.compression.bottommost"}},
 	{path: "storage.compression.default", kind: text, def: "lz4", oneOf: compressions},
 	{path: "storage.compression.bottommost", kind: text, def: "zstd", oneOf: compressions},
-	{path: "storage.max_write_buffer_number", kind: integer, def: 3, min: 2, max: 64},
+	{path: "storage.max_write_buffer_number", kind: integer, def: 2, min: 2, max: 64},
 	{path: "storage.min_write_buffer_number_to_merge", kind: integer, def: 1, min: 1, max: 63},
-	{path: "storage.level0_file_num_compaction_trigger", kind: integer, def: 4, min: 1, max: unbounded},
-	{path: "storage.level0_slowdown_writes_trigger", kind: integer, def: 20, min: 1, max: unbounded},
-	{path: "storage.level0_stop_writes_trigger", kind: integer, def: 36, min: 1, max: unbounded},
-	// 0 is one per core.
-	{path: "storage.max_background_compactions", kind: integer, def: 0, min: 0, max: 1024},
+	{path: "storage.level0_file_num_compaction_trigger", kind: integer, def: 4, min: 1, max: 1 << 16},
+	{path: "storage.level0_slowdown_writes_trigger", kind: integer, def: 20, min: 1, max: 1 << 16},
+	{path: "storage.level0_stop_writes_trigger", kind: integer, def: 36, min: 1, max: 1 << 16},
+	// 0 leaves the number to the storage.
+	{path: "storage.max_background_compactions", kind: integer, def: 0, min: 0, max: 256},
 	{path: "storage.enable_bloom_filters", kind: boolean, def: true},
 	{path: "storage.bloom_bits_per_key", kind: integer, def: 10, min: 1, max: 64},
 	{path: "storage.durability", kind: text, def: "sync", oneOf: []string{"sync", "interval", "none"}},
@@ -119,7 +119,7 @@ const (
 	laterCDC  = "change data capture"
 )
 
-var compressions = []string{"none", "snappy", "zlib", "bzip2", "lz4", "lz4hc", "zstd"}
+var compressions = []string{"none", "snappy", "zlib", "bz2", "lz4", "lz4hc", "zstd"}
 
 // find returns the key at a path, nil if there is none.
 func find(path string) *key {

@@ -11,6 +11,9 @@ func (c *Config) validate() Problems {
 	var p Problems
 	fail := func(format string, args ...any) { p = append(p, fmt.Sprintf(format, args...)) }
 	s := &c.Storage
+	if s.MaxOpenFiles == 0 {
+		fail("storage.max_open_files is 0; it must be -1, for all, or a whole number from 1")
+	}
 	if s.MinWriteBufferNumberToMerge >= s.MaxWriteBufferNumber {
 		fail("storage.min_write_buffer_number_to_merge is %d; it must be below storage.max_write_buffer_number, which is %d",
 			s.MinWriteBufferNumberToMerge, s.MaxWriteBufferNumber)
