@@ -1,0 +1,152 @@
+package storage
+
+import (
+	"encoding/binary"
+	"math"
+
+	"github.com/vccdb/vccdb/storage/keys"
+	"github.com/vccdb/vccdb/storage/rocks"
+)
+
+// Batch collects one atomic write. Operations apply in the order they were
+// added; a later one on the same row wins. The zero value is ready. It holds Go
+// memory only, copies what it is given and is not safe for concurrent use. A
+// committed batch can be Reset and used again.
+type Batch struct {
+	rows     rocks.Batch
+	seqs     []int // offsets of the oplog keys that wait for their sequence
+	counters []counterOp
+	key, buf []byte // scratch
+}
+
+// counterOp is one AddCounter or ResetCounter.
+type counterOp struct {
+	key   string
+	delta int64
+	reset bool
+}
+
+// PutEntity sets an entity: its record, the way from its primary key to its id,
+// and a PUT record in the oplog. An id belongs to one pk for the entity's life.
+func (b *Batch) PutEntity(table, id uint32, pk string, stamp uint64, record []byte) {
+	b.key = keys.AppendEntity(b.key[:0], table, id)
+	b.rows.Put(familyEntities, b.key, record)
+	b.key = keys.AppendPK(b.key[:0], table, pk)
+	b.buf = binary.BigEndian.AppendUint32(b.buf[:0], id)
+	b.rows.Put(familyPKs, b.key, b.buf)
+	b.log(Op{Kind: OpPut, Table: table, ID: id, PK: pk, Stamp: stamp})
+}
+
+// DeleteEntity removes what PutEntity set and adds a DELETE record to the oplog.
+func (b *Batch) DeleteEntity(table, id uint32, pk string, stamp uint64) {
+	b.key = keys.AppendEntity(b.key[:0], table, id)
+	b.rows.Delete(familyEntities, b.key)
+	b.key = keys.AppendPK(b.key[:0], table, pk)
+	b.rows.Delete(familyPKs, b.key)
+	b.log(Op{Kind: OpDelete, Table: table, ID: id, PK: pk, Stamp: stamp})
+}
+
+// PutTerm adds an index entry. Terms of one index must be prefix-free, as those
+// of storage/keys are.
+func (b *Batch) PutTerm(index uint32, term []byte, id uint32) {
+	b.key = keys.AppendTerm(b.key[:0], index, term, id)
+	b.rows.Put(familyTerms, b.key, nil)
+}
+
+// DeleteTerm removes an index entry.
+func (b *Batch) DeleteTerm(index uint32, term []byte, id uint32) {
+	b.key = keys.AppendTerm(b.key[:0], index, term, id)
+	b.rows.Delete(familyTerms, b.key)
+}
+
+// PutVector sets an entity's vector in one vector index.
+func (b *Batch) PutVector(index, id uint32, stamp uint64, vec []float32) {
+	b.key = keys.AppendVector(b.key[:0], index, id)
+	b.buf = binary.LittleEndian.AppendUint64(b.buf[:0], stamp)
+	for _, x := range vec {
+		b.buf = binary.LittleEndian.AppendUint32(b.buf, math.Float32bits(x))
+	}
+	b.rows.Put(familyVectors, b.key, b.buf)
+}
+
+// DeleteVector removes an entity's vector from one vector index.
+func (b *Batch) DeleteVector(index, id uint32) {
+	b.key = keys.AppendVector(b.key[:0], index, id)
+	b.rows.Delete(familyVectors, b.key)
+}
+
+// PutMeta sets a catalog record.
+func (b *Batch) PutMeta(key string, value []byte) {
+	b.key = append(append(b.key[:0], metaCatalog...), key...)
+	b.rows.Put(familyDefault, b.key, value)
+}
+
+// DeleteMeta removes a catalog record.
+func (b *Batch) DeleteMeta(key string) {
+	b.key = append(append(b.key[:0], metaCatalog...), key...)
+	b.rows.Delete(familyDefault, b.key)
+}
+
+// AddCounter changes a persistent counter. The committer turns the sum into an
+// absolute value inside the same write, so a counter can't drift from the rows
+// it counts.
+func (b *Batch) AddCounter(key string, delta int64) {
+	if delta != 0 {
+		b.counters = append(b.counters, counterOp{key: key, delta: delta})
+	}
+}
+
+// ResetCounter sets a counter to 0 and drops its row.
+func (b *Batch) ResetCounter(key string) {
+	b.counters = append(b.counters, counterOp{key: key, reset: true})
+}
+
+// DropTable removes every entity and primary key of a table and adds a DROP
+// record to the oplog. It costs the same for any size of table.
+func (b *Batch) DropTable(table uint32) {
+	from, to := scopeRange(table)
+	b.rows.DeleteRange(familyEntities, from, to)
+	b.rows.DeleteRange(familyPKs, from, to)
+	b.log(Op{Kind: OpDropTable, Table: table})
+}
+
+// DropIndex removes every entry and vector of an index.
+func (b *Batch) DropIndex(index uint32) {
+	from, to := scopeRange(index)
+	b.rows.DeleteRange(familyTerms, from, to)
+	b.rows.DeleteRange(familyVectors, from, to)
+}
+
+func (b *Batch) log(op Op) {
+	b.buf = op.append(b.buf[:0])
+	b.key = keys.AppendSeq(b.key[:0], 0)
+	b.seqs = append(b.seqs, b.rows.Put(familyOplog, b.key, b.buf))
+}
+
+// Reset empties the batch and keeps its memory.
+func (b *Batch) Reset() {
+	b.rows.Reset()
+	b.seqs = b.seqs[:0]
+	b.counters = b.counters[:0]
+}
+
+// Len returns the number of rows the batch writes, oplog included, and of its
+// counter changes.
+func (b *Batch) Len() int { return b.rows.Len() + len(b.counters) }
+
+// SizeBytes returns the size of the rows in the write-ahead log.
+func (b *Batch) SizeBytes() int { return b.rows.SizeBytes() }
+
+// Empty reports whether there is nothing to write.
+func (b *Batch) Empty() bool { return b.Len() == 0 }
+
+// scopeRange returns the bounds of all keys of one table or index. The upper
+// bound of the last id is longer than any key of the fixed-length families and
+// sorts after every pk and term, none of which starts with FF bytes.
+func scopeRange(scope uint32) (from, to []byte) {
+	from = keys.AppendScope(nil, scope)
+	if to = keys.PrefixEnd(from); to == nil {
+		to = []byte{0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF}
+	}
+	return from, to
+}

@@ -1,0 +1,343 @@
+package storage
+
+import (
+	"cmp"
+	"encoding/binary"
+	"sync"
+	"time"
+
+	"github.com/vccdb/vccdb/internal/errs"
+	"github.com/vccdb/vccdb/storage/keys"
+	"github.com/vccdb/vccdb/storage/rocks"
+)
+
+// Group commit
+//
+// An fsync costs the same for one write as for a hundred. So commits queue, and
+// one committer takes all that wait, concatenates their rows into one RocksDB
+// batch and pays one fsync for them. The next group gathers during that fsync.
+//
+// That alone settles into two groups that take turns: those acknowledged just
+// now are on their way back while the others are written, and every commit sits
+// through two fsyncs. Hence the wait: if the queue is shorter than the number of
+// committers seen in the last round, the rest is given half an fsync's time to
+// arrive. A lone committer sees a round of one and never waits.
+//
+// Rejected: a fixed commit delay (costs the lone committer its latency);
+// RocksDB's own write groups (each writer would cross into C for itself, and
+// neither sequences nor counters could be settled in commit order).
+
+const (
+	// maxGroupBytes bounds what a group adds to the latency of its first member.
+	maxGroupBytes = 8 << 20
+	// keptGroupBytes is how much memory the committer keeps between groups.
+	keptGroupBytes = 4 * maxGroupBytes
+	// minGroupWait is the shortest wait worth a timer and a wake-up.
+	minGroupWait = 50 * time.Microsecond
+)
+
+// CommitOptions change how one batch is committed.
+type CommitOptions struct {
+	// Durability is that of this commit, "" for the store's. A group is as durable
+	// as its most demanding member.
+	Durability Durability
+	// OnCommit runs on the committer once the write is applied and durable, before
+	// Commit returns, in the order of sequences. first is the sequence of the
+	// batch's first oplog record; if it has none, of the next one to come. It must
+	// be quick and must not commit.
+	OnCommit func(first Seq)
+}
+
+// pendingCommit is one call of Commit on its way through the committer.
+type pendingCommit struct {
+	batch       *Batch
+	durable     bool
+	onCommit    func(first Seq)
+	first, last Seq
+	err         error
+	done        chan struct{}
+}
+
+// Commit applies the batch and returns when it is applied and durable. The
+// result is the sequence of the batch's last oplog record; if it has none, the
+// newest at that point. An empty batch is a barrier: it returns once all commits
+// before it have, and under DurabilitySync once they are on disk.
+//
+// On an error nothing was acknowledged: Unavailable "storage_closed",
+// Unavailable "storage_failed" or StorageFull "disk_full". After the last two
+// the batch may or may not be there when the store is opened anew, and every
+// later commit fails alike.
+func (s *Store) Commit(b *Batch, o CommitOptions) (Seq, error) {
+	durability := cmp.Or(o.Durability, s.opts.Durability)
+	if !durability.Valid() {
+		return 0, errs.New(errs.Invalid, "invalid_durability",
+			"The durability %q is none of sync, interval and none; nothing was changed.", durability)
+	}
+	c := &pendingCommit{
+		batch:    b,
+		durable:  durability == DurabilitySync,
+		onCommit: o.OnCommit,
+		done:     make(chan struct{}),
+	}
+	if !s.queue.push(c) {
+		return 0, closedError()
+	}
+	<-c.done
+	return c.last, c.err
+}
+
+// commitQueue hands commits to the committer.
+type commitQueue struct {
+	mu struct {
+		sync.Mutex
+		waiting []*pendingCommit
+		// want is how many must wait before the committer is woken.
+		want   int
+		closed bool
+	}
+	wake chan struct{}
+}
+
+func (q *commitQueue) init() {
+	q.wake = make(chan struct{}, 1)
+	q.mu.want = 1
+}
+
+// push reports whether the queue took c.
+func (q *commitQueue) push(c *pendingCommit) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.mu.closed {
+		return false
+	}
+	q.mu.waiting = append(q.mu.waiting, c)
+	if len(q.mu.waiting) >= q.mu.want {
+		q.signalLocked()
+	}
+	return true
+}
+
+func (q *commitQueue) signalLocked() {
+	select {
+	case q.wake <- struct{}{}:
+	default: // the committer has a wake-up waiting already
+	}
+}
+
+// close lets nothing more in. The committer takes what waits and ends.
+func (q *commitQueue) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.mu.closed = true
+	q.signalLocked()
+}
+
+// await returns when n commits wait, the time is up (0: no limit), or the queue
+// closes. It returns how many wait.
+func (q *commitQueue) await(n int, limit time.Duration) int {
+	var timeout <-chan time.Time
+	if limit > 0 {
+		timer := time.NewTimer(limit)
+		defer timer.Stop()
+		timeout = timer.C
+	}
+	for {
+		waiting, enough := q.ready(n)
+		if enough {
+			return waiting
+		}
+		select {
+		case <-q.wake:
+		case <-timeout:
+			return waiting
+		}
+	}
+}
+
+func (q *commitQueue) ready(n int) (waiting int, enough bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.mu.want = n
+	waiting = len(q.mu.waiting)
+	return waiting, waiting >= n || q.mu.closed
+}
+
+// take moves the first commits, up to maxGroupBytes, into group.
+func (q *commitQueue) take(group []*pendingCommit) []*pendingCommit {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n, size := 0, 0
+	for n < len(q.mu.waiting) && (n == 0 || size < maxGroupBytes) {
+		size += q.mu.waiting[n].batch.SizeBytes()
+		n++
+	}
+	group = append(group, q.mu.waiting[:n]...)
+	rest := copy(q.mu.waiting, q.mu.waiting[n:])
+	clear(q.mu.waiting[rest:])
+	q.mu.waiting = q.mu.waiting[:rest]
+	return group
+}
+
+// groupState is what the committer keeps from group to group.
+type groupState struct {
+	members []*pendingCommit
+	rows    rocks.Batch
+	key     []byte
+	changed map[string]int64 // counter values of the group
+	// round is how many committers the last group saw: its members and those that
+	// were waiting when it was done.
+	round int
+	// writeTime is the smoothed time of a synced write.
+	writeTime time.Duration
+}
+
+// runCommitter is the committer goroutine. It ends when the queue is closed and
+// empty.
+func (s *Store) runCommitter() {
+	g := &s.group
+	g.changed = make(map[string]int64)
+	for s.queue.await(1, 0) > 0 {
+		if wait := s.groupWait(); wait > 0 {
+			s.queue.await(g.round, wait)
+		}
+		g.members = s.queue.take(g.members[:0])
+		err := s.commitGroup()
+		s.finishGroup(err)
+	}
+}
+
+// groupWait returns how long the next group may wait for company.
+func (s *Store) groupWait() time.Duration {
+	g := &s.group
+	if g.round < 2 {
+		return 0
+	}
+	wait := min(s.opts.GroupCommitMax, g.writeTime/2)
+	if wait < minGroupWait {
+		return 0
+	}
+	return wait
+}
+
+// commitGroup writes the members as one batch and publishes what they changed.
+func (s *Store) commitGroup() error {
+	if err := s.Err(); err != nil {
+		return err
+	}
+	g := &s.group
+	last, durable := s.assemble()
+	if err := s.writeGroup(durable); err != nil {
+		return err
+	}
+	s.counters.set(g.changed)
+	s.lastSeq.Store(uint64(last))
+	return nil
+}
+
+// assemble concatenates the members' rows, gives the oplog records their
+// sequences and settles the counters.
+func (s *Store) assemble() (last Seq, durable bool) {
+	g := &s.group
+	g.rows.Reset()
+	clear(g.changed)
+	last = s.LastSeq()
+	for _, c := range g.members {
+		durable = durable || c.durable
+		c.first = last + 1
+		shift := g.rows.Append(&c.batch.rows)
+		for _, at := range c.batch.seqs {
+			last++
+			g.key = keys.AppendSeq(g.key[:0], uint64(last))
+			g.rows.SetKey(at+shift, g.key)
+		}
+		c.last = last
+		s.counters.resolve(g.changed, c.batch.counters)
+	}
+	for key, value := range g.changed {
+		putCounter(&g.rows, key, value)
+	}
+	if last != s.LastSeq() {
+		g.rows.Put(familyDefault, []byte(metaLastSeq), binary.LittleEndian.AppendUint64(nil, uint64(last)))
+	}
+	return last, durable
+}
+
+func (s *Store) writeGroup(durable bool) error {
+	g := &s.group
+	if g.rows.Len() == 0 {
+		if durable {
+			return s.syncWAL()
+		}
+		return nil
+	}
+	started := time.Now()
+	if err := s.db.Write(&g.rows, durable); err != nil {
+		return s.fail(err)
+	}
+	s.unsynced.Store(!durable)
+	if durable {
+		g.writeTime += (time.Since(started) - g.writeTime) / 8
+	}
+	return nil
+}
+
+// finishGroup tells the members.
+func (s *Store) finishGroup(err error) {
+	g := &s.group
+	for _, c := range g.members {
+		if err == nil && c.onCommit != nil {
+			c.onCommit(c.first)
+		}
+	}
+	waiting, _ := s.queue.ready(1)
+	g.round = len(g.members) + waiting
+	for _, c := range g.members {
+		if err != nil {
+			c.last, c.err = 0, err
+		}
+		close(c.done)
+	}
+	clear(g.members)
+	if g.rows.SizeBytes() > keptGroupBytes {
+		g.rows = rocks.Batch{}
+	}
+}
+
+// fail stops all later commits.
+func (s *Store) fail(err error) error {
+	failure := writeFailure(err)
+	if s.failure.CompareAndSwap(nil, failure) {
+		s.log.Error("a write failed; the store takes no more writes until it is opened anew", "err", err)
+	}
+	return s.Err()
+}
+
+// syncWAL puts on disk what unsynced commits left in the write-ahead log. It
+// waits for a sync that is running, so that what was written before the call is
+// on disk after it.
+func (s *Store) syncWAL() error {
+	s.walSync.Lock()
+	defer s.walSync.Unlock()
+	if !s.unsynced.Swap(false) {
+		return s.Err()
+	}
+	if err := s.db.SyncWAL(); err != nil {
+		return s.fail(err)
+	}
+	return nil
+}
+
+// runSyncer syncs the write-ahead log every SyncInterval. A failure stops the
+// store's writes and is logged there, so there is nothing more to do about it.
+func (s *Store) runSyncer() {
+	tick := time.NewTicker(s.opts.SyncInterval)
+	defer tick.Stop()
+	for s.Err() == nil {
+		select {
+		case <-s.stop:
+			return
+		case <-tick.C:
+			_ = s.syncWAL()
+		}
+	}
+}

@@ -1,0 +1,182 @@
+// Package rocks is the thin layer over RocksDB and the only importer of
+// grocksdb. C memory ends here: bytes that RocksDB owns are seen only inside
+// callbacks, and everything else that is returned is copied.
+//
+// It promises that no call reaches freed C memory: every operation on a closed
+// DB or a released View fails with ErrClosed, and Close waits for operations
+// that are running. It knows nothing of tables, terms or vectors.
+//
+// The package keeps no goroutines (Compact may have one for the length of its
+// call); RocksDB has its own background threads, which Close ends. The one lock
+// makes compactions take turns. All methods are safe for concurrent use.
+package rocks
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/linxGnu/grocksdb"
+)
+
+// DB is an open RocksDB database.
+type DB struct {
+	db       *grocksdb.DB
+	families []*grocksdb.ColumnFamilyHandle
+	native   *native
+	latest   *View
+
+	write     *grocksdb.WriteOptions
+	writeSync *grocksdb.WriteOptions
+
+	statistics bool
+	compact    sync.Mutex // one Compact at a time
+
+	gate gate
+	idle chan struct{} // closed when the last operation has left after Close
+}
+
+// Exists reports whether path holds a RocksDB database.
+func Exists(path string) bool {
+	_, err := os.Stat(filepath.Join(path, "CURRENT"))
+	return err == nil
+}
+
+// FamilyNames lists the column families of the database at path.
+func FamilyNames(path string) ([]string, error) {
+	opts := grocksdb.NewDefaultOptions()
+	defer opts.Destroy()
+	names, err := grocksdb.ListColumnFamilies(opts, path)
+	return names, wrap("open", err)
+}
+
+// Open opens the database and creates the column families it lacks. It fails if
+// the ids RocksDB gave them differ from their place in o.Families, since
+// batches are written with those ids.
+func Open(o Options) (*DB, error) {
+	n, err := newNative(&o)
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, len(o.Families))
+	for i, f := range o.Families {
+		names[i] = f.Name
+	}
+	handle, families, err := grocksdb.OpenDbColumnFamilies(n.db, o.Path, names, n.families)
+	if err != nil {
+		n.destroy()
+		return nil, wrap("open", err)
+	}
+	db := &DB{
+		db: handle, families: families, native: n, statistics: o.Statistics,
+		write:     grocksdb.NewDefaultWriteOptions(),
+		writeSync: grocksdb.NewDefaultWriteOptions(),
+		idle:      make(chan struct{}),
+	}
+	db.writeSync.SetSync(true)
+	db.latest = &View{db: db, read: grocksdb.NewDefaultReadOptions()}
+	db.gate.free = func() { close(db.idle) }
+	for i, f := range families {
+		if f.ID() != uint32(i) {
+			db.Close()
+			return nil, fmt.Errorf("rocks: column family %q has id %d, want %d", names[i], f.ID(), i)
+		}
+	}
+	return db, nil
+}
+
+// Close waits for running operations and closes the database. Views that are
+// still open turn invalid. Closing again does nothing.
+func (db *DB) Close() {
+	if !db.gate.close() {
+		return
+	}
+	<-db.idle
+	db.latest.read.Destroy()
+	db.write.Destroy()
+	db.writeSync.Destroy()
+	for _, f := range db.families {
+		f.Destroy()
+	}
+	db.db.Close()
+	db.native.destroy()
+}
+
+// Write applies a batch in one step. With sync it returns after the write-ahead
+// log is on disk. An empty batch does nothing.
+func (db *DB) Write(batch *Batch, sync bool) error {
+	if !db.gate.enter() {
+		return ErrClosed
+	}
+	defer db.gate.leave()
+	if batch.count == 0 {
+		return nil
+	}
+	b := grocksdb.WriteBatchFrom(batch.wire())
+	defer b.Destroy()
+	opts := db.write
+	if sync {
+		opts = db.writeSync
+	}
+	return wrap("write", db.db.Write(opts, b))
+}
+
+// SyncWAL puts every write so far on disk.
+func (db *DB) SyncWAL() error {
+	if !db.gate.enter() {
+		return ErrClosed
+	}
+	defer db.gate.leave()
+	return wrap("sync", db.db.FlushWAL(true))
+}
+
+// Flush writes the memtables of every column family to files and waits.
+func (db *DB) Flush() error {
+	if !db.gate.enter() {
+		return ErrClosed
+	}
+	defer db.gate.leave()
+	opts := grocksdb.NewDefaultFlushOptions()
+	defer opts.Destroy()
+	opts.SetWait(true)
+	for _, f := range db.families {
+		if err := db.db.FlushCF(f, opts); err != nil {
+			return wrap("flush", err)
+		}
+	}
+	return nil
+}
+
+// Compact rewrites every column family, down to the last level. It stops early
+// when ctx ends.
+func (db *DB) Compact(ctx context.Context) error {
+	if !db.gate.enter() {
+		return ErrClosed
+	}
+	defer db.gate.leave()
+	db.compact.Lock() // stopping one compaction would stop the others too
+	defer db.compact.Unlock()
+	stopped := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		db.db.DisableManualCompaction()
+		close(stopped)
+	})
+	defer func() {
+		if !stop() {
+			<-stopped
+			db.db.EnableManualCompaction()
+		}
+	}()
+	opts := grocksdb.NewCompactRangeOptions()
+	defer opts.Destroy()
+	opts.SetBottommostLevelCompaction(grocksdb.KForceOptimized)
+	for _, f := range db.families {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		db.db.CompactRangeCFOpt(f, grocksdb.Range{}, opts)
+	}
+	return ctx.Err()
+}

@@ -1,0 +1,73 @@
+package rocks
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/linxGnu/grocksdb"
+)
+
+// IntProperty returns a numeric property of one column family, such as
+// "rocksdb.estimate-num-keys"; properties of the whole database are the same in
+// each. ok is false if there is no such property or the database is closed.
+func (db *DB) IntProperty(family int, name string) (value uint64, ok bool) {
+	if !db.gate.enter() {
+		return 0, false
+	}
+	defer db.gate.leave()
+	value, err := strconv.ParseUint(db.db.GetPropertyCF(name, db.families[family]), 10, 64)
+	return value, err == nil
+}
+
+// SumProperty adds a numeric property up over the column families.
+func (db *DB) SumProperty(name string) (sum uint64) {
+	for family := range db.families {
+		value, _ := db.IntProperty(family, name)
+		sum += value
+	}
+	return sum
+}
+
+// CacheUsage returns the bytes in the block cache and how many fit.
+func (db *DB) CacheUsage() (usage, capacity uint64) {
+	if !db.gate.enter() {
+		return 0, 0
+	}
+	defer db.gate.leave()
+	return db.native.cache.GetUsage(), db.native.cache.GetCapacity()
+}
+
+// Tickers returns the counters of RocksDB's statistics by name, such as
+// "rocksdb.block.cache.hit"; it is empty if statistics are off. The C interface
+// offers the statistics as text only, one "name COUNT : value" a line.
+func (db *DB) Tickers() map[string]uint64 {
+	tickers := make(map[string]uint64)
+	if !db.statistics || !db.gate.enter() {
+		return tickers
+	}
+	defer db.gate.leave()
+	for line := range strings.Lines(db.native.db.GetStatisticsString()) {
+		name, text, ok := strings.Cut(strings.TrimSpace(line), " COUNT : ")
+		if !ok {
+			continue
+		}
+		if value, err := strconv.ParseUint(text, 10, 64); err == nil {
+			tickers[name] = value
+		}
+	}
+	return tickers
+}
+
+// ApproximateSize returns about how many bytes the files hold of a range of one
+// column family, after compression and without the memtables.
+func (db *DB) ApproximateSize(family int, lower, upper []byte) (uint64, error) {
+	if !db.gate.enter() {
+		return 0, ErrClosed
+	}
+	defer db.gate.leave()
+	sizes, err := db.db.GetApproximateSizesCF(db.families[family], []grocksdb.Range{{Start: lower, Limit: upper}})
+	if err != nil {
+		return 0, wrap("read", err)
+	}
+	return sizes[0], nil
+}

@@ -1,0 +1,275 @@
+// Package storage keeps the database's rows in RocksDB: entities, primary keys,
+// index terms, vectors, the oplog and the catalog, one column family each.
+// FORMAT.md beside this file draws every byte.
+//
+// Invariants:
+//
+//  1. A Batch is the only way to write, and one Batch is one atomic RocksDB
+//     write. PutEntity and DeleteEntity write the record, the primary key and
+//     the oplog record together; none can be had without the others.
+//  2. Commit returns after the write is as durable as asked. Under sync that is
+//     after the fsync of the write-ahead log, and readers see nothing earlier.
+//  3. Oplog sequences have no gaps and follow the order of commits. Counters are
+//     absolute values inside the write that changes them.
+//  4. After a failed write or fsync nothing is acknowledged any more: what the
+//     disk holds is unknown until the store is opened anew. Reads go on.
+//  5. Bytes handed to a callback are RocksDB's and valid only until it returns.
+//     Everything else is copied.
+//
+// # Goroutines and locks
+//
+// One committer goroutine writes (commit.go); under DurabilityInterval one more
+// syncs. Close ends both and waits. queue.mu guards the commit queue and
+// counters.mu the counter values; neither is held during a call into RocksDB.
+// walSync makes syncs of the log take turns. No two are ever held at once.
+// Readers take no locks.
+package storage
+
+import (
+	"encoding/binary"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/vccdb/vccdb/internal/errs"
+	"github.com/vccdb/vccdb/storage/rocks"
+)
+
+// The column families. The number is RocksDB's id, which batches carry.
+const (
+	familyDefault = iota
+	familyEntities
+	familyPKs
+	familyTerms
+	familyVectors
+	familyOplog
+)
+
+var families = []rocks.Family{
+	familyDefault:  {Name: "default", PointReads: true},
+	familyEntities: {Name: "entities", PointReads: true, BlockBytes: 8 << 10},
+	familyPKs:      {Name: "pks", PointReads: true},
+	familyTerms:    {Name: "terms", BlockBytes: 16 << 10},
+	familyVectors:  {Name: "vectors", PointReads: true, BlockBytes: 16 << 10},
+	familyOplog:    {Name: "oplog", BlockBytes: 32 << 10},
+}
+
+// The rows of the default family.
+const (
+	metaFormat  = "sys/format"  // format stamp
+	metaLastSeq = "sys/seq"     // newest oplog sequence
+	metaTrimmed = "sys/trimmed" // newest oplog sequence that was trimmed
+	metaCatalog = "cat/"        // + key of PutMeta
+	metaCounter = "cnt/"        // + key of AddCounter
+)
+
+// FormatVersion is the version of the data on disk that this package reads and
+// writes.
+const FormatVersion = 1
+
+// formatMagic precedes the version in the format stamp.
+const formatMagic = "themis"
+
+// Store is an open database. It is safe for concurrent use.
+type Store struct {
+	db     *rocks.DB
+	opts   Options
+	log    *slog.Logger
+	latest *Reader
+
+	lastSeq  atomic.Uint64
+	failure  atomic.Pointer[errs.Error]
+	counters counterTable
+	queue    commitQueue
+	group    groupState // the committer's own
+
+	// unsynced says that the write-ahead log has records that were not synced.
+	unsynced atomic.Bool
+	walSync  sync.Mutex // held during a sync of the write-ahead log alone
+
+	stop    chan struct{}
+	workers sync.WaitGroup
+	closing sync.Once
+	closed  error
+}
+
+// Open opens the database at o.Path, creating it if o.CreateIfMissing. It
+// refuses data of another program (Invalid, "foreign_data") and of a newer
+// version of this one (Invalid, "newer_format"), and changes neither.
+func Open(o Options) (*Store, error) {
+	o.EnsureDefaults()
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	fresh, err := prepare(&o)
+	if err != nil {
+		return nil, err
+	}
+	started := time.Now()
+	db, err := rocks.Open(o.rocksOptions())
+	if err != nil {
+		return nil, openError(o.Path, err)
+	}
+	s := &Store{db: db, opts: o, log: o.Logger, stop: make(chan struct{})}
+	s.latest = &Reader{view: db.Latest()}
+	s.queue.init()
+	if err := s.load(fresh); err != nil {
+		db.Close()
+		return nil, err
+	}
+	s.workers.Go(s.runCommitter)
+	if o.Durability == DurabilityInterval {
+		s.workers.Go(s.runSyncer)
+	}
+	s.log.Info("storage open", "path", o.Path, "took", time.Since(started).Round(time.Millisecond),
+		"last_seq", s.lastSeq.Load(), "durability", o.Durability)
+	return s, nil
+}
+
+// prepare looks at what stands at the path before RocksDB may write there. It
+// reports whether there is no database yet.
+func prepare(o *Options) (fresh bool, err error) {
+	if !rocks.Exists(o.Path) {
+		if !o.CreateIfMissing {
+			return false, errs.New(errs.NotFound, "storage_not_found", "There is no database at %s.", o.Path)
+		}
+		if err := os.MkdirAll(o.Path, 0o750); err != nil {
+			return false, openError(o.Path, err)
+		}
+		return true, nil
+	}
+	names, err := rocks.FamilyNames(o.Path)
+	if err != nil {
+		return false, openError(o.Path, err)
+	}
+	for _, name := range names {
+		if !slices.ContainsFunc(families, func(f rocks.Family) bool { return f.Name == name }) {
+			return false, errs.New(errs.Invalid, "foreign_data",
+				"The RocksDB database at %s has a column family %q that this version doesn't know. "+
+					"It belongs to another program or a newer version; nothing was changed.", o.Path, name)
+		}
+	}
+	return false, nil
+}
+
+// load checks the format stamp and reads what the store keeps in memory.
+func (s *Store) load(fresh bool) error {
+	stamp, err := s.db.Latest().Get(familyDefault, []byte(metaFormat))
+	if err != nil {
+		return readError(err)
+	}
+	if stamp == nil {
+		err = s.writeStamp(fresh)
+	} else {
+		err = s.checkStamp(stamp)
+	}
+	if err != nil {
+		return err
+	}
+	last, err := readSeq(s.db.Latest(), metaLastSeq)
+	if err != nil {
+		return err
+	}
+	s.lastSeq.Store(uint64(last))
+	return s.loadCounters()
+}
+
+func (s *Store) writeStamp(fresh bool) error {
+	if !fresh {
+		empty, err := s.isEmpty()
+		if err != nil {
+			return err
+		}
+		if !empty { // a crash while creating leaves no stamp, but no rows either
+			return errs.New(errs.Invalid, "foreign_data",
+				"The RocksDB database at %s was not written by this program; nothing was changed.", s.opts.Path)
+		}
+	}
+	var b rocks.Batch
+	b.Put(familyDefault, []byte(metaFormat), formatStamp(FormatVersion))
+	if err := s.db.Write(&b, true); err != nil {
+		return openError(s.opts.Path, err)
+	}
+	return nil
+}
+
+func (s *Store) isEmpty() (bool, error) {
+	empty := true
+	for family := range families {
+		err := s.db.Latest().Scan(family, rocks.Range{}, func(_, _ []byte) (bool, error) {
+			empty = false
+			return false, nil
+		})
+		if err != nil {
+			return false, readError(err)
+		}
+	}
+	return empty, nil
+}
+
+func formatStamp(version uint32) []byte {
+	return binary.LittleEndian.AppendUint32([]byte(formatMagic), version)
+}
+
+func (s *Store) checkStamp(stamp []byte) error {
+	version, ok := strings.CutPrefix(string(stamp), formatMagic)
+	if !ok || len(version) != 4 {
+		return errs.New(errs.Invalid, "foreign_data",
+			"The RocksDB database at %s was not written by this program; nothing was changed.", s.opts.Path)
+	}
+	if v := binary.LittleEndian.Uint32([]byte(version)); v != FormatVersion {
+		return errs.New(errs.Invalid, "newer_format",
+			"The data at %s has format %d and this version reads format %d; nothing was changed. "+
+				"Use the version that wrote it, or migrate a copy.", s.opts.Path, v, FormatVersion)
+	}
+	return nil
+}
+
+// Close finishes the commits that are queued, syncs the write-ahead log and
+// closes RocksDB. It waits for reads that are running; later calls of any kind
+// fail with Unavailable, "storage_closed". Closing again returns the same.
+func (s *Store) Close() error {
+	s.closing.Do(func() {
+		s.queue.close()
+		close(s.stop)
+		s.workers.Wait()
+		if s.Err() == nil {
+			s.closed = s.syncWAL()
+		}
+		s.db.Close()
+		s.log.Info("storage closed", "last_seq", s.lastSeq.Load())
+	})
+	return s.closed
+}
+
+// Err returns why the store refuses writes, nil while it doesn't.
+func (s *Store) Err() error {
+	if f := s.failure.Load(); f != nil {
+		return f
+	}
+	return nil
+}
+
+// LastSeq returns the newest committed oplog sequence, 0 before the first.
+func (s *Store) LastSeq() Seq { return Seq(s.lastSeq.Load()) }
+
+// Flush writes the memtables to files.
+func (s *Store) Flush() error { return readError(s.db.Flush()) }
+
+func readSeq(view *rocks.View, key string) (Seq, error) {
+	value, err := view.Get(familyDefault, []byte(key))
+	switch {
+	case err != nil:
+		return 0, readError(err)
+	case value == nil:
+		return 0, nil
+	case len(value) != 8:
+		return 0, corrupt(fmt.Errorf("%s has %d bytes, want 8", key, len(value)))
+	}
+	return Seq(binary.LittleEndian.Uint64(value)), nil
+}
