@@ -193,6 +193,17 @@ func (x *Index) score(s *scratch) int {
 	return n
 }
 
+// Stamp is the one given to Put with id's vector.
+func (x *Index) Stamp(id uint32) (uint64, bool) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	row, ok := x.mu.rows[id]
+	if !ok {
+		return 0, false
+	}
+	return x.mu.stamps[row], true
+}
+
 // Len is the number of vectors.
 func (x *Index) Len() int {
 	x.mu.RLock()

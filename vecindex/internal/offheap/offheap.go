@@ -11,6 +11,7 @@
 package offheap
 
 import (
+	"errors"
 	"sync/atomic"
 	"unsafe"
 
@@ -45,6 +46,12 @@ func Reserve[T any](want int) (*Array[T], error) {
 
 // Cap is the number of elements the array can grow to.
 func (a *Array[T]) Cap() int { return a.capacity }
+
+// Len is the number of elements that are usable by now.
+func (a *Array[T]) Len() int {
+	var zero T
+	return int(a.committed.Load()) / int(unsafe.Sizeof(zero))
+}
 
 // Bytes is how much memory the array has asked for.
 func (a *Array[T]) Bytes() int64 { return a.committed.Load() }
@@ -94,3 +101,34 @@ func (a *Array[T]) Free() error {
 }
 
 func roundUp(n, to int) int { return (n + to - 1) / to * to }
+
+// Group makes arrays that are freed together. The zero value is ready to use.
+type Group struct {
+	arrays []interface{ Free() error }
+	err    error
+}
+
+// ReserveIn is Reserve as a member of g. A failure is kept for Err, so that many
+// arrays can be reserved with one look at the error.
+func ReserveIn[T any](g *Group, want int) *Array[T] {
+	a, err := Reserve[T](want)
+	if err != nil {
+		g.err = errors.Join(g.err, err)
+		return &Array[T]{}
+	}
+	g.arrays = append(g.arrays, a)
+	return a
+}
+
+// Err is what went wrong in ReserveIn, nil if nothing did.
+func (g *Group) Err() error { return g.err }
+
+// Free frees every array of the group.
+func (g *Group) Free() error {
+	var err error
+	for _, a := range g.arrays {
+		err = errors.Join(err, a.Free())
+	}
+	g.arrays = nil
+	return err
+}

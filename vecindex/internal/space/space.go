@@ -95,7 +95,7 @@ func (s *Space) Distances(q, matrix []float32, rows []uint32, out []float32) {
 	case vecindex.Dot:
 		s.kernels.DotRows(q, matrix, s.Stride, rows, out)
 		for i, d := range out {
-			out[i] = -d
+			out[i] = 0 - d // not -d, which makes a negative zero
 		}
 	default:
 		s.kernels.DotRows(q, matrix, s.Stride, rows, out)

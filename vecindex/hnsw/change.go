@@ -1,0 +1,141 @@
+package hnsw
+
+import (
+	"math"
+	"sync/atomic"
+)
+
+// Put makes vec searchable under id. It takes a slot and returns; a linker brings
+// it into the graph.
+func (x *Index) Put(id uint32, stamp uint64, vec []float32) error {
+	side, ok := x.gate.enter()
+	if !ok {
+		return errClosed()
+	}
+	defer x.gate.leave(side)
+	slot, err := x.take(id)
+	if err != nil {
+		return err
+	}
+	if err := x.space.Prepare(x.slots.vector(slot), vec); err != nil {
+		x.giveBack(slot)
+		return err
+	}
+	*x.slots.ids.At(slot) = id
+	*x.slots.stamps.At(slot) = stamp
+	x.publish(id, slot)
+	return nil
+}
+
+// Delete makes id unfindable; its slot becomes a tombstone.
+func (x *Index) Delete(id uint32) {
+	side, ok := x.gate.enter()
+	if !ok {
+		return
+	}
+	defer x.gate.leave(side)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	slot, ok := x.slots.placeOf(id)
+	if !ok {
+		return
+	}
+	now := x.clock.Load() + 1
+	x.killLocked(slot, now)
+	atomic.StoreUint32(x.slots.places.At(id), 0)
+	x.live.Add(-1)
+	x.clock.Store(now)
+	x.wakeSweeperLocked()
+}
+
+// Stamp is the one given to Put with id's present vector.
+func (x *Index) Stamp(id uint32) (uint64, bool) {
+	side, ok := x.gate.enter()
+	if !ok {
+		return 0, false
+	}
+	defer x.gate.leave(side)
+	slot, ok := x.slots.placeOf(id)
+	if !ok {
+		return 0, false
+	}
+	return *x.slots.stamps.At(slot), true
+}
+
+// take reserves a free slot, with its level and rows, for a vector of id.
+func (x *Index) take(id uint32) (uint32, error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if err := x.slots.places.Grow(int(id) + 1); err != nil {
+		return 0, err
+	}
+	slot, fresh := x.slots.high.Load(), true
+	if n := len(x.slots.free); n > 0 {
+		slot, fresh = x.slots.free[n-1], false
+	} else if err := x.growLocked(int(slot) + 1); err != nil {
+		return 0, err
+	}
+	level := x.drawLevelLocked()
+	if err := x.graph.takeUpperLocked(slot, level); err != nil {
+		return 0, err
+	}
+	*x.slots.levels.At(slot) = uint8(level)
+	if fresh {
+		x.slots.high.Store(slot + 1)
+	} else {
+		x.slots.free = x.slots.free[:len(x.slots.free)-1]
+	}
+	return slot, nil
+}
+
+func (x *Index) growLocked(n int) error {
+	return firstError(x.slots.growLocked(n), x.graph.growLocked(n), x.condemned.grow(n))
+}
+
+// drawLevelLocked draws a node's top level: each level has 1/M of the nodes of the
+// one below.
+func (x *Index) drawLevelLocked() int {
+	return min(maxLevel, int(x.mu.rng.ExpFloat64()/math.Log(float64(x.opts.M))))
+}
+
+// giveBack undoes take.
+func (x *Index) giveBack(slot uint32) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.graph.dropUpperLocked(slot, int(*x.slots.levels.At(slot)))
+	x.slots.free = append(x.slots.free, slot)
+}
+
+// publish makes a written slot the one of its id, in place of the one before, in
+// the same tick of the clock.
+func (x *Index) publish(id, slot uint32) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	now := x.clock.Load() + 1
+	atomic.StoreUint64(x.slots.births.At(slot), now)
+	x.slots.pending.setLocked(slot)
+	x.mu.pending++
+	old, replaced := x.slots.placeOf(id)
+	atomic.StoreUint32(x.slots.places.At(id), slot+1)
+	if replaced {
+		x.killLocked(old, now)
+		x.wakeSweeperLocked()
+	} else {
+		x.live.Add(1)
+	}
+	x.clock.Store(now)
+	x.mu.backlog++
+	x.mu.queue.push(slot)
+	x.mu.work.Signal()
+}
+
+// killLocked turns a slot into a tombstone.
+func (x *Index) killLocked(slot uint32, now uint64) {
+	atomic.StoreUint64(x.slots.deaths.At(slot), now)
+	x.slots.dead.set(slot)
+	if x.slots.pending.has(slot) {
+		x.mu.pending--
+	} else {
+		x.mu.linkedDead++
+	}
+}

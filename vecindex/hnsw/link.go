@@ -1,0 +1,130 @@
+package hnsw
+
+import (
+	"context"
+	"math"
+	"slices"
+)
+
+// link inserts a slot into the graph (Malkov and Yashunin's INSERT): on each of its
+// levels it searches the neighbours, picks the diverse ones, and links both ways.
+// The caller shares linking.
+func (x *Index) link(s *scratch, slot uint32) {
+	level := int(*x.slots.levels.At(slot))
+	entry, entryLevel, ok := x.graph.entryPoint()
+	if !ok || level > entryLevel || x.linked.Load() < serialUntil {
+		x.graph.top.Lock()
+		defer x.graph.top.Unlock()
+		if entry, entryLevel, ok = x.graph.entryPoint(); !ok {
+			x.graph.setEntry(slot, level)
+			return
+		}
+	}
+	x.connect(s, slot, entry, entryLevel, level)
+	if level > entryLevel {
+		x.graph.setEntry(slot, level)
+	}
+}
+
+// connect links slot with its neighbours on every level up to the given one that
+// the graph has.
+func (x *Index) connect(s *scratch, slot, entry uint32, entryLevel, level int) {
+	query := x.slots.vector(slot)
+	at := x.descend(s, query, entry, entryLevel, level+1)
+	adm := admission{linking: true, self: slot}
+	for l := min(level, entryLevel); l >= 0; l-- {
+		// A walk without a deadline and a budget is always complete.
+		_, _ = x.walk(context.Background(), s, query, at, l, x.opts.EfConstruction, math.MaxInt, &adm)
+		if len(s.found.keys) == 0 {
+			continue // all there is on this level is condemned
+		}
+		at = s.found.keys[0]
+		s.chosen = x.selectDiverse(s, s.chosen[:0], s.found.keys, x.graph.m)
+		x.join(s, slot, l, s.chosen)
+		for _, k := range s.chosen {
+			back := [1]key{makeKey(k.distance(), slot)}
+			x.join(s, k.slot(), l, back[:])
+		}
+	}
+}
+
+// join adds links to a node's row. If they don't fit, the row becomes the diverse
+// ones among the old and the new.
+func (x *Index) join(s *scratch, node uint32, level int, add []key) {
+	stripe := x.graph.stripe(node)
+	stripe.Lock()
+	defer stripe.Unlock()
+	row := x.graph.row(node, level)
+	s.links = appendLinks(s.links[:0], row)
+	old := len(s.links)
+	s.candidates = s.candidates[:0]
+	for _, k := range add {
+		if !slices.Contains(s.links[:old], k.slot()) {
+			s.links = append(s.links, k.slot())
+			s.candidates = append(s.candidates, k)
+		}
+	}
+	if len(s.links) > len(row) {
+		x.rank(s, node, s.links[:old])
+		x.keepDiverse(s, len(row))
+	}
+	writeLinks(row, s.links)
+}
+
+// rank adds those of the slots that aren't condemned to s.candidates, with their
+// distances to node.
+func (x *Index) rank(s *scratch, node uint32, slots []uint32) {
+	query := x.slots.vector(node)
+	for part := range slices.Chunk(slots, block) {
+		s.batch = append(s.batch[:0], part...)
+		for i, d := range x.score(s, query) {
+			if !x.condemned.has(s.batch[i]) {
+				s.candidates = append(s.candidates, makeKey(d, s.batch[i]))
+			}
+		}
+	}
+}
+
+// keepDiverse makes s.links the diverse ones, at most limit, of s.candidates.
+func (x *Index) keepDiverse(s *scratch, limit int) {
+	slices.Sort(s.candidates)
+	s.kept = x.selectDiverse(s, s.kept[:0], s.candidates, limit)
+	s.links = s.links[:0]
+	for _, k := range s.kept {
+		s.links = append(s.links, k.slot())
+	}
+}
+
+// selectDiverse appends to dst up to limit of the candidates, which come nearest
+// first: each that is nearer to the node they are ranked by than to any candidate
+// taken before it (Malkov and Yashunin's SELECT-NEIGHBORS-HEURISTIC, the pruned
+// ones dropped). Links in many directions are what makes the graph navigable.
+func (x *Index) selectDiverse(s *scratch, dst, candidates []key, limit int) []key {
+	s.batch = s.batch[:0]
+	for _, c := range candidates {
+		if len(s.batch) == limit {
+			break
+		}
+		if x.isDiverse(s, c) {
+			dst = append(dst, c)
+			s.batch = append(s.batch, c.slot())
+		}
+	}
+	return dst
+}
+
+// isDiverse says whether candidate is at least as near to its node as to every slot
+// in s.batch. It asks a few slots at a time, as the answer is mostly an early no.
+func (x *Index) isDiverse(s *scratch, candidate key) bool {
+	const few = 8
+	query, distance := x.slots.vector(candidate.slot()), candidate.distance()
+	for part := range slices.Chunk(s.batch, few) {
+		x.space.Distances(query, x.slots.matrix, part, s.distances)
+		for _, d := range s.distances[:len(part)] {
+			if d < distance {
+				return false
+			}
+		}
+	}
+	return true
+}

@@ -1,0 +1,84 @@
+package hnsw
+
+import "runtime"
+
+// runLinker links pending slots until the index closes.
+func (x *Index) runLinker() {
+	s := x.newScratch()
+	for {
+		slot, ok := x.nextPending()
+		if !ok {
+			return
+		}
+		x.linking.RLock()
+		x.link(s, slot)
+		x.settle(slot)
+		x.linking.RUnlock()
+		// Linkers would otherwise hold every processor for a time slice each while
+		// searches wait.
+		runtime.Gosched()
+	}
+}
+
+// nextPending waits for a pending slot. Those that died in the queue go to limbo:
+// they stay pending, for the searches that began before they died, until no such
+// search is left.
+func (x *Index) nextPending() (slot uint32, ok bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for {
+		for x.mu.queue.len() == 0 && !x.mu.closed {
+			x.mu.work.Wait()
+		}
+		if x.mu.closed {
+			return 0, false
+		}
+		if slot = x.mu.queue.pop(); !x.slots.dead.has(slot) {
+			return slot, true
+		}
+		x.mu.backlog--
+		x.mu.limbo = append(x.mu.limbo, slot)
+		x.announceLocked()
+		x.wakeSweeperLocked()
+	}
+}
+
+// settle turns a pending slot into a linked one.
+func (x *Index) settle(slot uint32) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.slots.pending.clearLocked(slot)
+	x.linked.Add(1)
+	x.mu.backlog--
+	if x.slots.dead.has(slot) {
+		x.mu.linkedDead++
+		x.wakeSweeperLocked()
+	} else {
+		x.mu.pending--
+	}
+	x.announceLocked()
+}
+
+// queue is a first-in, first-out list of slots.
+type queue struct {
+	slots []uint32
+	head  int
+}
+
+func (q *queue) len() int { return len(q.slots) - q.head }
+
+func (q *queue) push(slot uint32) { q.slots = append(q.slots, slot) }
+
+// pop takes the oldest slot out of a queue that isn't empty.
+func (q *queue) pop() uint32 {
+	slot := q.slots[q.head]
+	q.head++
+	switch {
+	case q.head == len(q.slots):
+		q.slots, q.head = q.slots[:0], 0
+	case q.head >= 1024 && q.head > len(q.slots)/2:
+		q.slots = q.slots[:copy(q.slots, q.slots[q.head:])]
+		q.head = 0
+	}
+	return slot
+}

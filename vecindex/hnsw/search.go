@@ -1,0 +1,186 @@
+package hnsw
+
+import (
+	"context"
+	"slices"
+
+	"github.com/vccdb/vccdb/internal/errs"
+	"github.com/vccdb/vccdb/vecindex"
+	"github.com/vccdb/vccdb/vecindex/internal/nearest"
+)
+
+// Search appends the k nearest hits to dst. It walks the graph, unless an exact scan
+// is asked for or costs no more, and finishes exactly if the walk costs as much as
+// the scan would or comes back with too few.
+func (x *Index) Search(ctx context.Context, q vecindex.Query, dst []vecindex.Hit) ([]vecindex.Hit, vecindex.SearchStats, error) {
+	side, ok := x.gate.enter()
+	if !ok {
+		return dst, vecindex.SearchStats{}, errClosed()
+	}
+	defer x.gate.leave(side)
+	if q.K < 1 {
+		return dst, vecindex.SearchStats{}, errs.New(errs.Invalid, "invalid_k", "k is at least 1, not %d", q.K)
+	}
+	if q.Ef < 1 {
+		q.Ef = x.Ef()
+	}
+	s := x.scratches.Get().(*scratch)
+	defer x.scratches.Put(s)
+	s.stats = vecindex.SearchStats{}
+	if err := x.space.Prepare(s.query, q.Vector); err != nil {
+		return dst, s.stats, err
+	}
+	hits, err := x.search(ctx, s, q, dst)
+	return hits, s.stats, err
+}
+
+func (x *Index) search(ctx context.Context, s *scratch, q vecindex.Query, dst []vecindex.Hit) ([]vecindex.Hit, error) {
+	clock := x.clock.Load()
+	candidates := x.Len() // how many an exact scan would score, at most
+	if q.Allow != nil {
+		candidates = min(candidates, q.Allow.Len())
+	}
+	if q.Exact || candidates <= q.K*q.Ef || q.Allow != nil && q.Allow.Len() <= exactUpTo {
+		return x.scan(ctx, s, q, clock, dst)
+	}
+	if err := x.scanPending(ctx, s, q, clock); err != nil {
+		return dst, err
+	}
+	complete, err := x.walkGraph(ctx, s, q, clock, candidates)
+	if err != nil {
+		return dst, err
+	}
+	if complete {
+		if x.mergeFound(s, clock, q.K); len(s.hits) >= min(q.K, candidates) {
+			return append(dst, s.hits[:min(q.K, len(s.hits))]...), nil
+		}
+	}
+	s.stats.ExactFallback = true
+	return x.scan(ctx, s, q, clock, dst)
+}
+
+// bornMeanwhile is the room in a walk for nodes that are put while it goes on, which
+// it finds but must not return.
+const bornMeanwhile = 16
+
+// walkGraph leaves what it finds in s.found. It is not complete if it has scored as
+// many vectors as budget.
+func (x *Index) walkGraph(ctx context.Context, s *scratch, q vecindex.Query, clock uint64, budget int) (complete bool, err error) {
+	s.found.reset(0)
+	entry, level, ok := x.graph.entryPoint()
+	if !ok {
+		return true, nil
+	}
+	start := x.descend(s, s.query, entry, level, 1)
+	adm := admission{clock: clock, allow: q.Allow}
+	return x.walk(ctx, s, s.query, start, 0, max(q.Ef, q.K+bornMeanwhile), budget, &adm)
+}
+
+// mergeFound makes s.hits what the pending scan and the walk have found, nearest
+// first.
+func (x *Index) mergeFound(s *scratch, clock uint64, k int) {
+	s.hits = s.nearest.AppendSorted(s.hits[:0])
+	for _, f := range s.found.keys {
+		if slot := f.slot(); x.slots.birth(slot) <= clock {
+			s.hits = append(s.hits, x.hit(slot, f.distance()))
+		}
+	}
+	slices.SortFunc(s.hits, nearest.Compare)
+	// What was linked meanwhile was found twice, at the same distance.
+	s.hits = slices.CompactFunc(s.hits, func(a, b vecindex.Hit) bool { return a.ID == b.ID })
+}
+
+func (x *Index) hit(slot uint32, distance float32) vecindex.Hit {
+	return vecindex.Hit{ID: *x.slots.ids.At(slot), Distance: distance, Stamp: *x.slots.stamps.At(slot)}
+}
+
+// scanPending leaves the nearest k of the pending slots in s.nearest.
+func (x *Index) scanPending(ctx context.Context, s *scratch, q vecindex.Query, clock uint64) error {
+	before := s.stats.Distances
+	err := x.scanSlots(ctx, s, q.K, func(yield func(uint32) bool) {
+		for slot := range x.slots.pending.below(x.slots.high.Load()) {
+			if x.visible(slot, q, clock) && !yield(slot) {
+				return
+			}
+		}
+	})
+	s.stats.Pending = s.stats.Distances - before
+	return err
+}
+
+// scan scores every allowed vector.
+func (x *Index) scan(ctx context.Context, s *scratch, q vecindex.Query, clock uint64, dst []vecindex.Hit) ([]vecindex.Hit, error) {
+	slots := x.visibleSlots
+	if q.Allow != nil && q.Allow.Len() < x.Len() {
+		slots = x.allowedSlots
+	}
+	if err := x.scanSlots(ctx, s, q.K, slots(q, clock)); err != nil {
+		return dst, err
+	}
+	return s.nearest.AppendSorted(dst), nil
+}
+
+// visible says whether a slot holds an allowed vector as of a clock. It asks for the
+// death first: a slot that is freed meanwhile loses its birth before its death, so
+// it can't look alive in between.
+func (x *Index) visible(slot uint32, q vecindex.Query, clock uint64) bool {
+	if !x.slots.aliveAt(slot, clock) {
+		return false
+	}
+	birth := x.slots.birth(slot)
+	return birth != 0 && birth <= clock && (q.Allow == nil || q.Allow.Contains(*x.slots.ids.At(slot)))
+}
+
+func (x *Index) visibleSlots(q vecindex.Query, clock uint64) func(func(uint32) bool) {
+	return func(yield func(uint32) bool) {
+		for slot := range x.slots.high.Load() {
+			if x.visible(slot, q, clock) && !yield(slot) {
+				return
+			}
+		}
+	}
+}
+
+// allowedSlots yields the present slots of the allowed ids. They may be newer than
+// the search, but an id has only one.
+func (x *Index) allowedSlots(q vecindex.Query, _ uint64) func(func(uint32) bool) {
+	return func(yield func(uint32) bool) {
+		for id := range q.Allow.All {
+			if slot, ok := x.slots.placeOf(id); ok && !yield(slot) {
+				return
+			}
+		}
+	}
+}
+
+// scanSlots leaves the nearest k of the slots in s.nearest.
+func (x *Index) scanSlots(ctx context.Context, s *scratch, k int, slots func(func(uint32) bool)) error {
+	s.nearest.Reset(k)
+	s.batch = s.batch[:0]
+	look := s.stats.Distances + contextEvery
+	for slot := range slots {
+		if s.batch = append(s.batch, slot); len(s.batch) < block {
+			continue
+		}
+		x.keepNearest(s)
+		if s.stats.Distances >= look {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			look += contextEvery
+		}
+	}
+	x.keepNearest(s)
+	return ctx.Err()
+}
+
+// keepNearest scores and empties s.batch.
+func (x *Index) keepNearest(s *scratch) {
+	for i, d := range x.score(s, s.query) {
+		slot := s.batch[i]
+		if s.nearest.Wants(d, *x.slots.ids.At(slot)) {
+			s.nearest.Add(x.hit(slot, d))
+		}
+	}
+	s.batch = s.batch[:0]
+}
