@@ -1,3 +1,5 @@
+//go:build !amd64 && !arm64
+
 package simd
 
 // Levels are the levels this machine can run, best first.

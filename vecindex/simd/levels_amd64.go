@@ -1,0 +1,38 @@
+package simd
+
+import "github.com/klauspost/cpuid/v2"
+
+// Levels are the levels this machine can run, best first.
+func Levels() []Level {
+	var levels []Level
+	if cpuid.CPU.Supports(cpuid.AVX512F) {
+		levels = append(levels, AVX512)
+	}
+	if cpuid.CPU.Supports(cpuid.AVX2, cpuid.FMA3) {
+		levels = append(levels, AVX2)
+	}
+	return append(levels, Generic)
+}
+
+func kernels(l Level) Kernels {
+	switch l {
+	case AVX512:
+		return fromRows(AVX512, dotRowsAVX512, l2RowsAVX512)
+	case AVX2:
+		return fromRows(AVX2, dotRowsAVX2, l2RowsAVX2)
+	default:
+		return genericKernels()
+	}
+}
+
+//go:noescape
+func dotRowsAVX512(q *float32, n int, matrix *float32, stride int, rows *uint32, count int, out *float32)
+
+//go:noescape
+func l2RowsAVX512(q *float32, n int, matrix *float32, stride int, rows *uint32, count int, out *float32)
+
+//go:noescape
+func dotRowsAVX2(q *float32, n int, matrix *float32, stride int, rows *uint32, count int, out *float32)
+
+//go:noescape
+func l2RowsAVX2(q *float32, n int, matrix *float32, stride int, rows *uint32, count int, out *float32)
