@@ -127,7 +127,7 @@ func (s *Store) Compact(ctx context.Context) error { return readError(s.db.Compa
 // alive, and fails with Corrupt if a checksum is wrong.
 func (s *Store) VerifyChecksums() error {
 	for family := range families {
-		r := rocks.Range{Bulk: true, Verify: true}
+		r := rocks.Range{Bulk: true}
 		err := s.db.Latest().Scan(family, r, func(_, _ []byte) (bool, error) { return true, nil })
 		if err != nil {
 			return readError(err)

@@ -26,6 +26,7 @@ type DB struct {
 	db       *grocksdb.DB
 	families []*grocksdb.ColumnFamilyHandle
 	native   *native
+	handles  handles
 	latest   *View
 
 	write     *grocksdb.WriteOptions
@@ -34,7 +35,9 @@ type DB struct {
 	statistics bool
 	compact    sync.Mutex // one Compact at a time
 
-	gate gate
+	gate                gate
+	lookups, rowBuffers sync.Pool // *lookup, *rowBuffer
+
 	idle chan struct{} // closed when the last operation has left after Close
 }
 
@@ -71,13 +74,19 @@ func Open(o Options) (*DB, error) {
 	}
 	db := &DB{
 		db: handle, families: families, native: n, statistics: o.Statistics,
-		write:     grocksdb.NewDefaultWriteOptions(),
-		writeSync: grocksdb.NewDefaultWriteOptions(),
-		idle:      make(chan struct{}),
+		write:      grocksdb.NewDefaultWriteOptions(),
+		writeSync:  grocksdb.NewDefaultWriteOptions(),
+		idle:       make(chan struct{}),
+		lookups:    sync.Pool{New: func() any { return new(lookup) }},
+		rowBuffers: sync.Pool{New: func() any { return &rowBuffer{bytes: make([]byte, rowBufferBytes)} }},
 	}
 	db.writeSync.SetSync(true)
-	db.latest = &View{db: db, read: grocksdb.NewDefaultReadOptions()}
+	db.latest = &View{db: db, read: newReadOptions()}
 	db.gate.free = func() { close(db.idle) }
+	if db.handles, err = newHandles(handle, families); err != nil {
+		db.Close()
+		return nil, err
+	}
 	for i, f := range families {
 		if f.ID() != uint32(i) {
 			db.Close()
@@ -94,7 +103,7 @@ func (db *DB) Close() {
 		return
 	}
 	<-db.idle
-	db.latest.read.Destroy()
+	db.latest.free()
 	db.write.Destroy()
 	db.writeSync.Destroy()
 	for _, f := range db.families {

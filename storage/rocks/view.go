@@ -1,18 +1,19 @@
 package rocks
 
-import (
-	"github.com/linxGnu/grocksdb"
-)
+// #include "read.h"
+import "C"
 
 // View reads the database: its newest state, or one pinned state of all column
 // families. It is safe for concurrent use.
 type View struct {
 	db     *DB
 	pinned bool
-	snap   *grocksdb.Snapshot // nil for the newest state
-	read   *grocksdb.ReadOptions
+	snap   *C.rocksdb_snapshot_t // nil for the newest state
+	read   *C.rocksdb_readoptions_t
 	gate   gate
 }
+
+func newReadOptions() *C.rocksdb_readoptions_t { return C.rocksdb_readoptions_create() }
 
 // Latest returns the view of the newest state. It needs no Release.
 func (db *DB) Latest() *View { return db.latest }
@@ -28,9 +29,9 @@ func (db *DB) Pin() *View {
 		return v
 	}
 	defer db.gate.leave()
-	v.snap = db.db.NewSnapshot()
-	v.read = grocksdb.NewDefaultReadOptions()
-	v.read.SetSnapshot(v.snap)
+	v.snap = C.rocksdb_create_snapshot(db.handles.db)
+	v.read = newReadOptions()
+	C.rocksdb_readoptions_set_snapshot(v.read, v.snap)
 	return v
 }
 
@@ -43,9 +44,9 @@ func (v *View) Release() {
 }
 
 func (v *View) free() {
-	v.read.Destroy()
-	if v.db.gate.enter() { // a closed database has freed its snapshots
-		v.db.db.ReleaseSnapshot(v.snap)
+	C.rocksdb_readoptions_destroy(v.read)
+	if v.pinned && v.db.gate.enter() { // a closed database has freed its snapshots
+		C.rocksdb_release_snapshot(v.db.handles.db, v.snap)
 		v.db.gate.leave()
 	}
 }
@@ -70,22 +71,14 @@ func (v *View) leave() {
 type Keys struct {
 	// Buf takes the bytes of the next key: append to it, then call Next.
 	Buf  []byte
-	ends []int
+	ends []C.size_t
 }
 
 // Next ends the key that was appended to Buf.
-func (k *Keys) Next() { k.ends = append(k.ends, len(k.Buf)) }
+func (k *Keys) Next() { k.ends = append(k.ends, C.size_t(len(k.Buf))) }
 
 // Len returns the number of keys.
 func (k *Keys) Len() int { return len(k.ends) }
-
-func (k *Keys) at(i int) []byte {
-	start := 0
-	if i > 0 {
-		start = k.ends[i-1]
-	}
-	return k.Buf[start:k.ends[i]]
-}
 
 // MultiGet calls fn with each key's place in keys and its value, nil if the key
 // is absent and never nil otherwise. The value is RocksDB's memory: it is gone
@@ -95,33 +88,18 @@ func (v *View) MultiGet(family int, keys *Keys, fn func(i int, value []byte) err
 		return ErrClosed
 	}
 	defer v.leave()
-	for i := range keys.Len() {
-		h, err := v.db.db.GetPinnedCF(v.read, v.db.families[family], keys.at(i))
-		if err != nil {
-			return wrap("read", err)
-		}
-		err = fn(i, pinnedData(h))
-		h.Destroy()
-		if err != nil {
+	for start := 0; start < keys.Len(); start += C.multi_get_max {
+		end := min(start+C.multi_get_max, keys.Len())
+		if err := v.multiGet(family, keys, start, end, fn); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func pinnedData(h *grocksdb.PinnableSliceHandle) []byte {
-	if !h.Exists() {
-		return nil
-	}
-	if data := h.Data(); data != nil {
-		return data
-	}
-	return []byte{}
-}
-
 // Get returns a copy of one value, nil if the key is absent.
 func (v *View) Get(family int, key []byte) (value []byte, err error) {
-	keys := Keys{Buf: key, ends: []int{len(key)}}
+	keys := Keys{Buf: key, ends: []C.size_t{C.size_t(len(key))}}
 	err = v.MultiGet(family, &keys, func(_ int, data []byte) error {
 		if data != nil {
 			value = append([]byte{}, data...)
@@ -140,57 +118,16 @@ type Range struct {
 	// Bulk is for scans over a large part of a family: they read ahead and leave
 	// the block cache to others.
 	Bulk bool
-	// Verify checks the checksum of each block even if it is in the cache.
-	Verify bool
+	// MemtableOnly leaves the files out.
+	MemtableOnly bool
 }
 
-// bulkReadahead is what a bulk scan asks the file system for at once. RocksDB
-// starts other scans at 8 KiB and doubles up to 256 KiB.
-const bulkReadahead = 2 << 20
-
 // Scan calls fn with each key and value of the range, in order, until fn
-// returns false. Both are RocksDB's memory: they are gone when fn returns.
+// returns false. Both are gone when fn returns.
 func (v *View) Scan(family int, r Range, fn func(key, value []byte) (bool, error)) error {
 	if !v.enter() {
 		return ErrClosed
 	}
 	defer v.leave()
-	read := v.scanOptions(r)
-	defer read.Destroy()
-	it := v.db.db.NewIteratorCF(read, v.db.families[family])
-	defer it.Close()
-	step := it.Next
-	if r.Reverse {
-		step = it.Prev
-		it.SeekToLast()
-	} else {
-		it.SeekToFirst()
-	}
-	for ; it.Valid(); step() {
-		more, err := fn(it.Key().Data(), it.Value().Data())
-		if err != nil || !more {
-			return err
-		}
-	}
-	return wrap("read", it.Err())
-}
-
-// scanOptions makes read options with the bounds of r. RocksDB keeps pointers to
-// the bounds; the options keep them alive.
-func (v *View) scanOptions(r Range) *grocksdb.ReadOptions {
-	read := grocksdb.NewDefaultReadOptions()
-	if v.snap != nil {
-		read.SetSnapshot(v.snap)
-	}
-	if len(r.Lower) > 0 {
-		read.SetIterateLowerBound(r.Lower)
-	}
-	if len(r.Upper) > 0 {
-		read.SetIterateUpperBound(r.Upper)
-	}
-	if r.Bulk {
-		read.SetFillCache(false)
-		read.SetReadaheadSize(bulkReadahead)
-	}
-	return read
+	return v.scan(family, r, fn)
 }
