@@ -1,0 +1,77 @@
+// Command themis_bench measures vector search and shows the database at work:
+//
+//	themis_bench recall   recall@k and speed over ef, in this process or over HTTP
+//	themis_bench demo     load English words into a server and search them
+//	themis_bench soak     insert a million entities and watch the server's memory
+//	themis_bench gen      write synthetic vectors as fvecs, with exact neighbours as ivecs
+//	themis_bench words    make the word vectors that the repository ships
+//
+// Each takes -help. What goes over HTTP uses the public REST API only.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// output is where a command writes: its results, and its progress and complaints.
+type output struct{ results, progress io.Writer }
+
+// command is one subcommand: it registers its flags and returns what to run
+// once they are parsed.
+type command struct {
+	name, does string
+	setup      func(*flag.FlagSet) func(context.Context, output) error
+}
+
+func commands() []command {
+	return []command{
+		{"recall", "measure recall@k and speed over ef, in this process or over HTTP", setupRecall},
+		{"demo", "load English words into a server and search them", setupDemo},
+		{"soak", "insert many entities and watch the server's memory", setupSoak},
+		{"gen", "write synthetic vectors as fvecs, with exact neighbours as ivecs", setupGen},
+		{"words", "make the word vectors that the repository ships", setupWords},
+	}
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], output{os.Stdout, os.Stderr}); err != nil {
+		if !errors.Is(err, flag.ErrHelp) {
+			fmt.Fprintln(os.Stderr, "themis_bench:", err)
+		}
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, out output) error {
+	if len(args) > 0 {
+		for _, c := range commands() {
+			if c.name != args[0] {
+				continue
+			}
+			flags := flag.NewFlagSet("themis_bench "+c.name, flag.ContinueOnError)
+			flags.SetOutput(out.progress)
+			do := c.setup(flags)
+			if err := flags.Parse(args[1:]); err != nil {
+				return err
+			}
+			if flags.NArg() > 0 {
+				return fmt.Errorf("%s takes no argument %q; see themis_bench %s -help", c.name, flags.Arg(0), c.name)
+			}
+			return do(ctx, out)
+		}
+	}
+	fmt.Fprintln(out.progress, "usage: themis_bench COMMAND [flags]; COMMAND -help lists the flags")
+	for _, c := range commands() {
+		fmt.Fprintf(out.progress, "  %-8s %s\n", c.name, c.does)
+	}
+	return flag.ErrHelp
+}
