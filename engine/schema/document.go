@@ -106,6 +106,10 @@ func checkDepth(doc []byte, limit int) error {
 	return nil
 }
 
+// maxPlainDigits is how long a number without exponent may be and is surely
+// finite: 10^308 is below the largest float64.
+const maxPlainDigits = 308
+
 // outOfRangeNumber is the offset of the first number of a valid JSON text that
 // float64 can't hold, -1 if there is none. Only an exponent or some three
 // hundred digits can make one, so the texts without either aren't parsed.
@@ -120,6 +124,12 @@ func outOfRangeNumber(doc []byte) int {
 				return i
 			}
 			i = end
+		case c == '[':
+			if end, ok := flatArrayEnd(doc, i); ok && plainNumbers(doc[i:end]) {
+				i = end
+				continue
+			}
+			i++
 		default:
 			i++
 		}
@@ -128,12 +138,31 @@ func outOfRangeNumber(doc []byte) int {
 }
 
 func finite(number []byte) bool {
-	const maxDigits = 308 // 10^308 is below the largest float64
-	if len(number) <= maxDigits && bytes.IndexByte(number, 'e') < 0 && bytes.IndexByte(number, 'E') < 0 {
+	if len(number) <= maxPlainDigits && noExponent(number) {
 		return true
 	}
 	f, err := strconv.ParseFloat(string(number), 64)
 	return err == nil && !math.IsInf(f, 0)
+}
+
+func noExponent(text []byte) bool {
+	return bytes.IndexByte(text, 'e') < 0 && bytes.IndexByte(text, 'E') < 0
+}
+
+// plainNumbers says whether every number of a flat array is surely finite,
+// without going through them one by one; false may mean unknown.
+func plainNumbers(array []byte) bool {
+	if !noExponent(array) {
+		return false
+	}
+	for len(array) > maxPlainDigits {
+		comma := bytes.LastIndexByte(array[:maxPlainDigits+1], ',')
+		if comma < 0 {
+			return false
+		}
+		array = array[comma+1:]
+	}
+	return true
 }
 
 // pointerAt is the JSON pointer of the value that starts at an offset.

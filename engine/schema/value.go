@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"bytes"
 	"cmp"
 	"math"
 	"strconv"
@@ -242,11 +243,8 @@ func scalar(raw []byte) Value {
 // number decodes a JSON number: an int64 if it is written as one and fits, else
 // the nearest float64.
 func number(raw []byte) Value {
-	if i, ok := smallInt(raw); ok {
-		return IntOf(i)
-	}
-	if i, err := strconv.ParseInt(string(raw), 10, 64); err == nil {
-		return IntOf(i)
+	if n, ok := integer(raw); ok {
+		return IntOf(n)
 	}
 	f, err := strconv.ParseFloat(string(raw), 64)
 	if err != nil {
@@ -255,26 +253,26 @@ func number(raw []byte) Value {
 	return FloatOf(f)
 }
 
-// smallInt reads up to 18 decimal digits, which can't overflow.
-func smallInt(raw []byte) (int64, bool) {
-	digits := raw
-	if raw[0] == '-' {
-		digits = raw[1:]
-	}
-	if len(digits) == 0 || len(digits) > 18 {
-		return 0, false
-	}
-	var n int64
+// integer reads an int64 written without fraction and exponent.
+func integer(raw []byte) (int64, bool) {
+	digits, negative := bytes.CutPrefix(raw, []byte{'-'})
+	var n uint64
 	for _, c := range digits {
 		if c < '0' || c > '9' {
 			return 0, false
 		}
-		n = n*10 + int64(c-'0')
+		n = n*10 + uint64(c-'0')
 	}
-	if len(digits) < len(raw) {
-		n = -n
+	const maxDigits = 19 // of an int64; they can't overflow a uint64
+	switch {
+	case len(digits) == 0 || len(digits) > maxDigits:
+		return 0, false
+	case negative && n <= 1<<63:
+		return -int64(n), true
+	case !negative && n < 1<<63:
+		return int64(n), true
 	}
-	return n, true
+	return 0, false
 }
 
 // unquote decodes a JSON string with its quotes. Without escapes the result

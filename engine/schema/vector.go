@@ -120,16 +120,14 @@ func parseFloat32(raw []byte, i int) (f float32, end int, ok bool) {
 	return float32(slow), end, err == nil
 }
 
-// decimal is (-1)^negative * digits * 10^exponent, where digits keeps the first
-// 19 significant ones.
+// decimal is (-1)^negative * digits * 10^exponent.
 type decimal struct {
 	digits   uint64
 	exponent int
 	negative bool
+	// overflow: there are too many digits for a uint64.
+	overflow bool
 }
-
-// maxDigits decimal digits always fit into 64 bits.
-const maxDigits = 19
 
 // scanDecimal reads a number by the grammar of RFC 8259; end is i if there is none.
 func scanDecimal(raw []byte, i int) (d decimal, end int) {
@@ -138,17 +136,21 @@ func scanDecimal(raw []byte, i int) (d decimal, end int) {
 		d.negative = true
 		i++
 	}
-	first, significant := i, 0
-	i, significant = d.scanDigits(raw, i, 0, false)
+	first := i
+	d.digits, i = scanDigits(raw, i, 0)
 	if i == first || raw[first] == '0' && i > first+1 {
 		return d, start
 	}
 	if i < len(raw) && raw[i] == '.' {
-		fraction := i + 1
-		i, _ = d.scanDigits(raw, fraction, significant, true)
-		if i == fraction {
+		point := i
+		d.digits, i = scanDigits(raw, i+1, d.digits)
+		if d.exponent = point + 1 - i; d.exponent == 0 {
 			return d, start
 		}
+	}
+	const maxDigits = 19 // always fit into 64 bits
+	if i-first > maxDigits {
+		d.overflow = len(bytes.TrimLeft(raw[first:i], "0.")) > maxDigits
 	}
 	if i < len(raw) && raw[i]|0x20 == 'e' {
 		exponent, after := scanExponent(raw, i+1)
@@ -161,27 +163,12 @@ func scanDecimal(raw []byte, i int) (d decimal, end int) {
 	return d, i
 }
 
-// scanDigits adds a run of digits. significant counts those so far, leading
-// zeros apart; those beyond maxDigits only move the exponent.
-func (d *decimal) scanDigits(raw []byte, i, significant int, fraction bool) (int, int) {
-	for ; i < len(raw); i++ {
-		c := raw[i] - '0'
-		if c > 9 {
-			break
-		}
-		if significant < maxDigits {
-			d.digits = d.digits*10 + uint64(c)
-			if d.digits != 0 {
-				significant++
-			}
-			if fraction {
-				d.exponent--
-			}
-		} else if !fraction {
-			d.exponent++
-		}
+// scanDigits appends a run of decimal digits to n.
+func scanDigits(raw []byte, i int, n uint64) (uint64, int) {
+	for ; i < len(raw) && raw[i]-'0' <= 9; i++ {
+		n = n*10 + uint64(raw[i]-'0')
 	}
-	return i, significant
+	return n, i
 }
 
 // scanExponent reads what follows the e; after is i if that isn't an exponent.
@@ -211,16 +198,15 @@ var pow10 = [...]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1
 // float32 rounds d to float32, if that can be done by one float64 operation. It
 // is Clinger's fast path (How to read floating point numbers accurately, PLDI
 // 1990), widened: digits is rounded to float64 and then scaled by an exact
-// power of ten, two errors of at most half a unit in the last place each, and
-// what was dropped beyond 19 digits is less than a tenth of one. float32 keeps
+// power of ten, two errors of half a unit in the last place each. float32 keeps
 // 29 bits less, so this decides the rounding unless the 29 bits are within two
 // units of the tie.
 func (d *decimal) float32() (float32, bool) {
+	if d.overflow || d.exponent < -22 || d.exponent > 22 {
+		return 0, false
+	}
 	if d.digits == 0 {
 		return float32(math.Copysign(0, d.sign())), true
-	}
-	if d.exponent < -22 || d.exponent > 22 {
-		return 0, false
 	}
 	f := float64(d.digits)
 	if d.exponent < 0 {

@@ -1,0 +1,61 @@
+package engine
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"hash/fnv"
+	"math"
+
+	"github.com/vccdb/vccdb/internal/errs"
+)
+
+// maxID is the last entity id there can be.
+const maxID = math.MaxUint32
+
+// cursor is where a page ended. Clients see it as opaque text.
+type cursor struct {
+	// Fingerprint ties a cursor to the request it belongs to.
+	Fingerprint uint64 `json:"f"`
+	ID          uint32 `json:"i"`
+	// Key is the sort key of a query's last entity; see query.Sorter.
+	Key []byte `json:"k,omitempty"`
+	// Distance and Seen belong to vector search: the last hit's distance and how
+	// many hits all pages so far had.
+	Distance float32 `json:"d,omitempty"`
+	Seen     int     `json:"n,omitempty"`
+}
+
+func (c cursor) encode(fingerprint uint64) string {
+	c.Fingerprint = fingerprint
+	raw, err := json.Marshal(c)
+	if err != nil {
+		panic("engine: a cursor can't be encoded: " + err.Error())
+	}
+	return base64.RawURLEncoding.EncodeToString(raw)
+}
+
+// parseCursor reads a cursor that a request with the same fingerprint made.
+func parseCursor(s string, fingerprint uint64) (cursor, error) {
+	var c cursor
+	raw, err := base64.RawURLEncoding.DecodeString(s)
+	if err == nil {
+		err = json.Unmarshal(raw, &c)
+	}
+	if err != nil || c.Seen < 0 || math.IsNaN(float64(c.Distance)) {
+		return c, errs.Field("invalid_cursor", "/cursor", "this isn't a cursor of ours; take next_cursor from an answer as it is")
+	}
+	if c.Fingerprint != fingerprint {
+		return c, errs.Field("invalid_cursor", "/cursor", "this cursor belongs to another request; only limit may change between pages")
+	}
+	return c, nil
+}
+
+// fingerprintOf hashes what a cursor must not outlive.
+func fingerprintOf(parts ...string) uint64 {
+	h := fnv.New64a()
+	for _, p := range parts {
+		h.Write([]byte(p))
+		h.Write([]byte{0})
+	}
+	return h.Sum64()
+}

@@ -1,0 +1,208 @@
+// Package engine is the database: tables of JSON entities, their indexes,
+// queries and vector search, over one RocksDB store.
+//
+// It owns the write path (Apply in write.go: one atomic storage batch per
+// call), the read paths (Get and Scroll in read.go, Query in execute.go, Search
+// in search.go), online index changes (index.go) and Check, which proves that
+// entities, index terms and vectors agree both ways. It promises that an
+// acknowledged write is as durable as storage.durability says and is seen by
+// every read and search that starts afterwards.
+//
+// RocksDB is the only commit point. Vector indexes are caches of what it holds:
+// they are filled from it at each start, in the background, and while that goes
+// on searches answer Unavailable and everything else works.
+//
+// Goroutines: one that loads vectors at a start, one that sweeps expired
+// entities and trims the oplog, one per job, and those of the storage and vector
+// packages; Close stops them all and waits. Locks: see write.go for the order
+// that writes take; catalog is innermost.
+package engine
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/vccdb/vccdb/engine/jobs"
+	"github.com/vccdb/vccdb/internal/errs"
+	"github.com/vccdb/vccdb/storage"
+)
+
+// Engine is an open database. All methods are safe for concurrent use.
+type Engine struct {
+	opts  Options
+	log   *slog.Logger
+	store *storage.Store
+	clock clock
+	jobs  *jobs.Registry
+
+	keyLocks, uniqueLocks *stripes
+
+	catalog struct {
+		sync.RWMutex
+		tables map[string]*table
+		nextID uint32
+	}
+
+	// ctx ends when Close begins.
+	ctx  context.Context
+	stop context.CancelFunc
+	wg   sync.WaitGroup
+
+	load     loadState
+	counters counters
+}
+
+// loadState is how far filling the vector indexes has come.
+type loadState struct {
+	done, total atomic.Uint64
+	finished    atomic.Bool
+	failure     atomic.Pointer[errs.Error]
+}
+
+// Open opens the database in opts.Storage.Path. It returns as soon as entities
+// can be read and written; vectors are still being loaded then, see Readiness.
+func Open(_ context.Context, opts Options) (*Engine, error) {
+	opts = opts.EnsureDefaults()
+	store, err := storage.Open(opts.Storage)
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{
+		opts:        opts,
+		log:         opts.Logger,
+		store:       store,
+		clock:       clock{now: opts.Now},
+		jobs:        jobs.NewRegistry(opts.Logger.With("component", "jobs")),
+		keyLocks:    newStripes(keyStripes),
+		uniqueLocks: newStripes(uniqueStripes),
+	}
+	e.catalog.tables = map[string]*table{}
+	e.ctx, e.stop = context.WithCancel(context.Background())
+	if err := e.start(); err != nil {
+		e.Close()
+		return nil, err
+	}
+	return e, nil
+}
+
+func (e *Engine) start() error {
+	if err := e.restoreClock(); err != nil {
+		return err
+	}
+	if err := e.loadCatalog(); err != nil {
+		return err
+	}
+	// Loading reads its snapshots before any write is possible or marks what
+	// writes touch; see vectorIndex.load. Unfinished builds start over, so they
+	// must be gone from storage before it looks.
+	if err := e.resumeBuilds(); err != nil {
+		return err
+	}
+	e.startLoading()
+	e.wg.Go(e.sweepLoop)
+	return nil
+}
+
+// clockSlack covers writes that took their stamps before, but were committed
+// after, the last one in the oplog.
+const clockSlack = time.Second
+
+// restoreClock makes new stamps greater than all stored ones, by the end of the
+// oplog.
+func (e *Engine) restoreClock() error {
+	last, err := e.store.Latest().Seq()
+	if err != nil {
+		return err
+	}
+	from := last - min(last, oplogKeep)
+	return e.store.ReadOplog(e.ctx, from, func(_ storage.Seq, op storage.Op) (bool, error) {
+		if op.Stamp != 0 {
+			e.clock.startAfter(op.Stamp + uint64(clockSlack.Microseconds()))
+		}
+		return true, nil
+	})
+}
+
+// startLoading fills the vector indexes in the background.
+func (e *Engine) startLoading() {
+	var loading []*vectorIndex
+	for _, t := range e.allTables() {
+		for _, b := range t.schema.Load().indexes {
+			if b.vector != nil && b.ready() && b.vector.current() != nil {
+				b.vector.loading.Store(true)
+				b.vector.beginLoad()
+				loading = append(loading, b.vector)
+				e.load.total.Add(uint64(e.store.Counter(indexCounter(b.def.ID))))
+			}
+		}
+	}
+	if len(loading) == 0 {
+		e.load.finished.Store(true)
+		return
+	}
+	e.wg.Go(func() { e.loadVectors(loading) })
+}
+
+func (e *Engine) loadVectors(loading []*vectorIndex) {
+	started := time.Now()
+	log := e.log.With("component", "vector")
+	log.Info("loading vectors", "indexes", len(loading), "vectors", e.load.total.Load())
+	for _, v := range loading {
+		if err := v.load(e.ctx, e.store, &e.load.done); err != nil {
+			if e.ctx.Err() == nil {
+				log.Error("loading vectors failed; this index can't be searched", "index", v.subject, "error", err)
+				e.load.failure.Store(errs.Wrap(err, errs.Unavailable, "vector_load_failed",
+					"the vectors of %s could not be loaded; see the log, then rebuild the index or restart", v.subject))
+			}
+			return
+		}
+		v.loading.Store(false)
+		log.Info("vectors loaded", "index", v.subject, "done", e.load.done.Load(), "total", e.load.total.Load(),
+			"seconds", time.Since(started).Seconds())
+	}
+	e.load.finished.Store(true)
+}
+
+// Readiness says whether everything is loaded.
+func (e *Engine) Readiness() Readiness {
+	r := Readiness{Done: e.load.done.Load(), Total: e.load.total.Load()}
+	switch failure := e.load.failure.Load(); {
+	case failure != nil:
+		r.Reason = failure.Detail
+	case e.ctx.Err() != nil:
+		r.Reason = "the database is closing"
+	case !e.load.finished.Load():
+		r.Reason = "vectors are being loaded from storage"
+	default:
+		r.Ready = true
+	}
+	return r
+}
+
+// Jobs is the registry of long work.
+func (e *Engine) Jobs() *jobs.Registry { return e.jobs }
+
+// Close stops background work, waits for it and closes the store. The caller
+// has seen to it that no other call is under way.
+func (e *Engine) Close() error {
+	e.stop()
+	e.jobs.Close()
+	e.wg.Wait()
+	// The committer goes first: it is what feeds the vector indexes.
+	err := e.store.Close()
+	for _, t := range e.allTables() {
+		for _, b := range t.schema.Load().indexes {
+			b.close(e.log)
+		}
+	}
+	return err
+}
+
+// Flush writes memtables to disk.
+func (e *Engine) Flush() error { return e.store.Flush() }
+
+// Compact compacts the whole store.
+func (e *Engine) Compact(ctx context.Context) error { return e.store.Compact(ctx) }

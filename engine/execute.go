@@ -1,0 +1,519 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/RoaringBitmap/roaring/v2"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/vccdb/vccdb/engine/query"
+	"github.com/vccdb/vccdb/internal/bitmap"
+	"github.com/vccdb/vccdb/internal/errs"
+	"github.com/vccdb/vccdb/storage"
+	"github.com/vccdb/vccdb/storage/keys"
+)
+
+// execution carries out one query plan on one snapshot.
+type execution struct {
+	e        *Engine
+	t        *table
+	schema   *tableSchema
+	snapshot *storage.Snapshot
+	plan     *query.Plan
+	// residual is nil when the index terms answer exactly.
+	residual *query.Matcher
+	nowMs    int64
+	// scanned counts the entities read.
+	scanned int
+	// parallel is set once candidates were fetched in parallel.
+	parallel bool
+}
+
+// match is one entity that passes the filter; the record is its own memory.
+type match struct {
+	id     uint32
+	record record
+}
+
+// newExecution plans a filter on a snapshot.
+func (e *Engine) newExecution(ctx context.Context, snapshot *storage.Snapshot, t *table, filter *query.Expr, order []query.Order, limit int) (*execution, error) {
+	x := &execution{e: e, t: t, schema: t.schema.Load(), snapshot: snapshot, nowMs: e.opts.Now().UnixMilli()}
+	est := estimator{x: x}
+	plan, err := query.Build(ctx, filter, order, limit, x.schema.readyDefs(), est, query.Options{})
+	if err != nil {
+		return nil, err
+	}
+	x.plan = plan
+	if plan.Residual != nil {
+		x.residual = plan.Residual.Compile()
+	}
+	return x, nil
+}
+
+// estimator answers the planner from the execution's snapshot.
+type estimator struct{ x *execution }
+
+func (s estimator) Count(ctx context.Context, index uint32, r query.Range, limit int) (int, bool, error) {
+	return s.x.snapshot.CountTerms(ctx, index, storage.TermRange{Lo: r.Lo, Hi: r.Hi}, limit)
+}
+
+func (s estimator) Entities() int {
+	return int(s.x.e.store.Counter(tableCounter(s.x.t.id)))
+}
+
+// report is the plan with what its execution did.
+func (x *execution) report() *PlanReport {
+	plan := *x.plan
+	plan.Mode = x.mode()
+	return &PlanReport{Plan: &plan, RowsScanned: x.scanned}
+}
+
+func (x *execution) mode() query.Mode {
+	if x.parallel && x.plan.Mode == query.ModeIndex {
+		return query.ModeIndexParallel
+	}
+	return x.plan.Mode
+}
+
+// check decides about one entity as read.
+func (x *execution) check(r record) (bool, error) {
+	expired, err := x.schema.docExpired(r.doc, x.nowMs)
+	if err != nil || expired {
+		return false, err
+	}
+	if x.residual == nil {
+		return true, nil
+	}
+	return x.residual.Match(r.doc)
+}
+
+// each calls fn with the matches by ascending id, beginning with from, until it
+// returns false.
+func (x *execution) each(ctx context.Context, from uint64, fn func(match) (bool, error)) error {
+	if from > maxID {
+		return nil
+	}
+	switch root := x.plan.Root.(type) {
+	case *query.Empty:
+		return nil
+	case *query.FullScan:
+		return x.scanAll(ctx, uint32(from), fn)
+	case *query.TermScan:
+		if x.ascending(root) {
+			return x.fetchAll(ctx, x.termStream(root, uint32(from)), fn)
+		}
+	}
+	ids, err := x.ids(ctx, x.plan.Root)
+	if err != nil {
+		return err
+	}
+	it := ids.Iterator()
+	it.AdvanceIfNeeded(uint32(from))
+	return x.fetchAll(ctx, func(_ context.Context, dst []uint32, n int) ([]uint32, error) {
+		for len(dst) < n && it.HasNext() {
+			dst = append(dst, it.Next())
+		}
+		return dst, nil
+	}, fn)
+}
+
+// scanAll reads the whole table.
+func (x *execution) scanAll(ctx context.Context, from uint32, fn func(match) (bool, error)) error {
+	return x.snapshot.ScanEntities(ctx, x.t.id, from, func(id uint32, raw []byte) (bool, error) {
+		x.scanned++
+		r, err := decodeRecord(raw)
+		if err != nil {
+			return false, err
+		}
+		ok, err := x.check(r)
+		if err != nil || !ok {
+			return true, err
+		}
+		return fn(match{id, r.clone()})
+	})
+}
+
+// clone is the record in memory of its own.
+func (r record) clone() record {
+	r.pk, r.doc = bytes.Clone(r.pk), bytes.Clone(r.doc)
+	return r
+}
+
+// ascending says whether a term scan yields ids in order without collecting
+// them: it does within a single term of an index on one column.
+func (x *execution) ascending(scan *query.TermScan) bool {
+	if len(scan.Ranges) != 1 {
+		return false
+	}
+	r := scan.Ranges[0]
+	for _, b := range x.schema.indexes {
+		if b.def.ID == scan.Index {
+			_, rest, err := keys.Decode(r.Lo)
+			whole := err == nil && len(rest) == 0
+			return len(b.columns) == 1 && whole && bytes.Equal(r.Hi, keys.PrefixEnd(r.Lo))
+		}
+	}
+	return false
+}
+
+// idStream appends ids to dst until it has n, fewer only at the end.
+type idStream func(ctx context.Context, dst []uint32, n int) ([]uint32, error)
+
+// termStream streams the ids of a single term.
+func (x *execution) termStream(scan *query.TermScan, from uint32) idStream {
+	r := storage.TermRange{Lo: scan.Ranges[0].Lo, Hi: scan.Ranges[0].Hi}
+	if from > 0 {
+		r.After, r.AfterID = r.Lo, from-1
+	}
+	return func(ctx context.Context, dst []uint32, n int) ([]uint32, error) {
+		err := x.snapshot.ScanTerms(ctx, scan.Index, r, func(_ []byte, id uint32) (bool, error) {
+			dst = append(dst, id)
+			return len(dst) < n, nil
+		})
+		if len(dst) > 0 {
+			r.After, r.AfterID = r.Lo, dst[len(dst)-1]
+		}
+		return dst, err
+	}
+}
+
+// maxWindow bounds how many candidates are in memory at once.
+const maxWindow = 8192
+
+// fetchAll reads the candidates that next yields and calls fn with those that
+// match. The first window is small, for the common query that ends in it; later
+// ones grow and are fetched in parallel.
+func (x *execution) fetchAll(ctx context.Context, next idStream, fn func(match) (bool, error)) error {
+	window := x.e.opts.Query.BatchSize
+	var ids []uint32
+	for {
+		var err error
+		if ids, err = next(ctx, ids[:0], window); err != nil || len(ids) == 0 {
+			return err
+		}
+		matches, err := x.fetch(ctx, ids)
+		if err != nil {
+			return err
+		}
+		for _, m := range matches {
+			if more, err := fn(m); err != nil || !more {
+				return err
+			}
+		}
+		if len(ids) < window {
+			return nil
+		}
+		window = min(4*window, max(maxWindow, x.e.opts.Query.BatchSize))
+	}
+}
+
+// fetch reads entities and returns those that match, in the order of ids; in
+// batches in parallel if there are enough of them.
+func (x *execution) fetch(ctx context.Context, ids []uint32) ([]match, error) {
+	x.scanned += len(ids)
+	size := x.e.opts.Query.BatchSize
+	if len(ids) < x.e.opts.Query.ParallelThreshold || x.e.opts.Query.Workers < 2 {
+		return x.fetchBatch(ctx, ids)
+	}
+	x.parallel = true
+	batches := slices.Collect(slices.Chunk(ids, size))
+	found := make([][]match, len(batches))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(x.e.opts.Query.Workers)
+	for i, batch := range batches {
+		group.Go(func() (err error) {
+			found[i], err = x.fetchBatch(ctx, batch)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	return slices.Concat(found...), nil
+}
+
+func (x *execution) fetchBatch(ctx context.Context, ids []uint32) ([]match, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	var found []match
+	err := x.snapshot.Entities(x.t.id, ids, func(i int, raw []byte) error {
+		if raw == nil {
+			return missingEntity(x.t.name, ids[i])
+		}
+		r, err := decodeRecord(raw)
+		if err != nil {
+			return err
+		}
+		ok, err := x.check(r)
+		if ok {
+			found = append(found, match{ids[i], r.clone()})
+		}
+		return err
+	})
+	return found, err
+}
+
+// missingEntity is a broken invariant: in one snapshot each index entry has its
+// entity.
+func missingEntity(table string, id uint32) error {
+	return errs.New(errs.Corrupt, "index_inconsistent",
+		"an index of %s names an entity (id %d) that isn't there; rebuild the indexes with POST /index/reindex", table, id)
+}
+
+// ids collects what a node yields.
+func (x *execution) ids(ctx context.Context, node query.Node) (*roaring.Bitmap, error) {
+	switch n := node.(type) {
+	case *query.TermScan:
+		return x.termIDs(ctx, n)
+	case *query.Intersection:
+		return x.combine(ctx, n.Children, (*roaring.Bitmap).And)
+	case *query.Union:
+		return x.combine(ctx, n.Children, (*roaring.Bitmap).Or)
+	case *query.Empty:
+		return roaring.New(), nil
+	}
+	return nil, errs.New(errs.Internal, "internal", "a plan has the node %T where ids are collected", node)
+}
+
+func (x *execution) combine(ctx context.Context, children []query.Node, with func(a, b *roaring.Bitmap)) (*roaring.Bitmap, error) {
+	var all *roaring.Bitmap
+	for _, child := range children {
+		ids, err := x.ids(ctx, child)
+		if err != nil {
+			return nil, err
+		}
+		if all == nil {
+			all = ids
+			continue
+		}
+		with(all, ids)
+	}
+	return all, nil
+}
+
+// termIDs reads the ids of term ranges. Within a term they ascend, so they are
+// added in runs.
+func (x *execution) termIDs(ctx context.Context, scan *query.TermScan) (*roaring.Bitmap, error) {
+	all := roaring.New()
+	run := make([]uint32, 0, 4096)
+	for _, r := range scan.Ranges {
+		steps := uint64(0)
+		err := x.snapshot.ScanTerms(ctx, scan.Index, storage.TermRange{Lo: r.Lo, Hi: r.Hi}, func(_ []byte, id uint32) (bool, error) {
+			steps++
+			if run = append(run, id); len(run) == cap(run) {
+				all.AddMany(run)
+				run = run[:0]
+			}
+			return true, nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		x.e.counters.rangeScanSteps.Add(steps)
+	}
+	all.AddMany(run)
+	return all, nil
+}
+
+// exactIDs collects the ids of all matches.
+func (x *execution) exactIDs(ctx context.Context) (*bitmap.Set, error) {
+	set := &bitmap.Set{}
+	_, full := x.plan.Root.(*query.FullScan)
+	if full || x.residual != nil || len(x.schema.ttl) > 0 {
+		return set, x.each(ctx, 0, func(m match) (bool, error) {
+			set.Add(m.id)
+			return true, nil
+		})
+	}
+	ids, err := x.ids(ctx, x.plan.Root)
+	if err != nil {
+		return nil, err
+	}
+	ids.Iterate(func(id uint32) bool {
+		set.Add(id)
+		return true
+	})
+	return set, nil
+}
+
+// count counts the matches, without reading entities where the indexes know.
+func (x *execution) count(ctx context.Context) (int, error) {
+	if scan, ok := x.plan.Root.(*query.TermScan); ok && x.residual == nil && len(x.schema.ttl) == 0 && x.ascending(scan) {
+		n, _, err := x.snapshot.CountTerms(ctx, scan.Index, storage.TermRange{Lo: scan.Ranges[0].Lo, Hi: scan.Ranges[0].Hi}, maxID)
+		return n, err
+	}
+	ids, err := x.exactIDs(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return ids.Len(), nil
+}
+
+// matchingIDs turns a filter into the set of ids that pass it.
+func (e *Engine) matchingIDs(ctx context.Context, snapshot *storage.Snapshot, t *table, filter *query.Expr) (*bitmap.Set, *PlanReport, error) {
+	x, err := e.newExecution(ctx, snapshot, t, filter, nil, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	set, err := x.exactIDs(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	return set, x.report(), nil
+}
+
+// Query returns one page of the entities that match a filter.
+func (e *Engine) Query(ctx context.Context, req QueryRequest) (*QueryResult, error) {
+	started := time.Now()
+	result, err := e.query(ctx, req)
+	if err != nil {
+		return nil, contextError(err)
+	}
+	result.Took = time.Since(started)
+	return result, nil
+}
+
+func (e *Engine) query(ctx context.Context, req QueryRequest) (*QueryResult, error) {
+	t, err := e.table(req.Table)
+	if err != nil {
+		return nil, err
+	}
+	p := page{req: &req, sorter: query.NewSorter(req.Order)}
+	if err := p.open(); err != nil {
+		return nil, err
+	}
+	snapshot := e.store.NewSnapshot()
+	defer snapshot.Release()
+	limit := p.limit + 1
+	if req.Return == ReturnCount {
+		limit = 0
+	}
+	x, err := e.newExecution(ctx, snapshot, t, req.Filter, req.Order, limit)
+	if err != nil {
+		return nil, err
+	}
+	if req.ForbidFullScan && x.plan.Mode == query.ModeFullScan {
+		return nil, errs.Field("full_scan_refused", "/allow_full_scan",
+			"no index serves this query, and the request doesn't allow reading the whole table; create an index or set allow_full_scan")
+	}
+	result := &QueryResult{}
+	if req.Return == ReturnCount {
+		result.Count, err = x.count(ctx)
+	} else {
+		err = p.fill(ctx, x, result)
+	}
+	if err != nil {
+		return nil, err
+	}
+	e.counters.queryModes.add(string(x.mode()))
+	if req.Explain {
+		result.Plan = x.report()
+	}
+	return result, nil
+}
+
+// DeleteWhere deletes the entities of a table that match a filter at the time
+// of the call, and returns how many. One that changes while that goes on is
+// looked at again.
+func (e *Engine) DeleteWhere(ctx context.Context, tableName string, filter *query.Expr) (int, error) {
+	t, err := e.table(tableName)
+	if err != nil {
+		return 0, err
+	}
+	deleted := 0
+	for {
+		n, changed, err := e.deletePass(ctx, t, filter)
+		deleted += n
+		if err != nil || changed == 0 {
+			return deleted, contextError(err)
+		}
+	}
+}
+
+// deleteBatch is how many entities one write of a bulk deletion removes.
+const deleteBatch = 1000
+
+// deletePass deletes the matches of one snapshot, except those that have
+// changed since, which it counts.
+func (e *Engine) deletePass(ctx context.Context, t *table, filter *query.Expr) (deleted, changed int, err error) {
+	snapshot := e.store.NewSnapshot()
+	defer snapshot.Release()
+	x, err := e.newExecution(ctx, snapshot, t, filter, nil, 0)
+	if err != nil {
+		return 0, 0, err
+	}
+	var ops []Op
+	flush := func() error {
+		n, c, err := e.deleteAll(ctx, ops)
+		deleted, changed, ops = deleted+n, changed+c, ops[:0]
+		return err
+	}
+	err = x.each(ctx, 0, func(m match) (bool, error) {
+		v := m.record.version
+		ops = append(ops, Op{Kind: OpDelete, Key: Key{t.name, string(m.record.pk)}, IfVersion: &v})
+		if len(ops) == deleteBatch {
+			return true, flush()
+		}
+		return true, nil
+	})
+	if err == nil {
+		err = flush()
+	}
+	return deleted, changed, err
+}
+
+// deleteAll carries out deletions, some of which may come too late.
+func (e *Engine) deleteAll(ctx context.Context, ops []Op) (deleted, changed int, err error) {
+	if len(ops) == 0 {
+		return 0, 0, nil
+	}
+	results, err := e.Apply(ctx, ops, false)
+	if err != nil {
+		return 0, 0, err
+	}
+	for _, r := range results {
+		switch errs.KindOf(r.Err) {
+		case errs.NotFound:
+		case errs.Precondition:
+			changed++
+		default:
+			if r.Err != nil {
+				return deleted, changed, r.Err
+			}
+			deleted++
+		}
+	}
+	return deleted, changed, nil
+}
+
+// DeletePrefix deletes the entities whose primary key begins with prefix.
+func (e *Engine) DeletePrefix(ctx context.Context, tableName, prefix string) (int, error) {
+	t, err := e.table(tableName)
+	if err != nil {
+		return 0, err
+	}
+	snapshot := e.store.NewSnapshot()
+	defer snapshot.Release()
+	deleted := 0
+	var ops []Op
+	flush := func() error {
+		n, _, err := e.deleteAll(ctx, ops)
+		deleted, ops = deleted+n, ops[:0]
+		return err
+	}
+	err = snapshot.ScanPKs(ctx, t.id, prefix, func(pk string, _ uint32) (bool, error) {
+		ops = append(ops, Op{Kind: OpDelete, Key: Key{t.name, pk}})
+		if len(ops) == deleteBatch {
+			return true, flush()
+		}
+		return true, nil
+	})
+	if err == nil {
+		err = flush()
+	}
+	return deleted, contextError(err)
+}

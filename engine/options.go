@@ -1,0 +1,74 @@
+package engine
+
+import (
+	"log/slog"
+	"runtime"
+	"time"
+
+	"github.com/vccdb/vccdb/storage"
+)
+
+// Options configure an Engine. The zero value of each field means its default.
+type Options struct {
+	Storage storage.Options
+	Vector  VectorOptions
+	Query   QueryOptions
+	// SweepInterval is how often expired entities are looked for; 1 s. They are
+	// invisible from the moment they expire, swept or not.
+	SweepInterval time.Duration
+	Logger        *slog.Logger
+	// Now is the clock, for tests.
+	Now func() time.Time
+}
+
+// VectorOptions are the defaults of vector indexes that don't say otherwise.
+type VectorOptions struct {
+	// Engine is "hnsw" (default) or "flat", the exact scan.
+	Engine string
+	// M is the number of links per node, 16; EfConstruction the width of the
+	// search that finds them, 200; Ef the width of a query's search, 64.
+	M, EfConstruction, Ef int
+	// Workers link vectors into the graph, all indexes together; 0 is one per core.
+	Workers int
+}
+
+// QueryOptions govern the fetching of candidates.
+type QueryOptions struct {
+	// ParallelThreshold is the number of candidates from which they are fetched
+	// and checked in parallel; 100.
+	ParallelThreshold int
+	// BatchSize is how many entities one fetch takes; 50.
+	BatchSize int
+	// Workers bounds one query's parallelism; 0 is one per core.
+	Workers int
+}
+
+// EnsureDefaults returns o with every unset field filled.
+func (o Options) EnsureDefaults() Options {
+	setDefault(&o.Vector.Engine, "hnsw")
+	setDefault(&o.Vector.M, 16)
+	setDefault(&o.Vector.EfConstruction, 200)
+	setDefault(&o.Vector.Ef, 64)
+	setDefault(&o.Vector.Workers, runtime.GOMAXPROCS(0))
+	setDefault(&o.Query.ParallelThreshold, 100)
+	setDefault(&o.Query.BatchSize, 50)
+	setDefault(&o.Query.Workers, runtime.GOMAXPROCS(0))
+	setDefault(&o.SweepInterval, time.Second)
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Storage.Logger == nil {
+		o.Storage.Logger = o.Logger
+	}
+	return o
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}

@@ -1,0 +1,486 @@
+package engine
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/vccdb/vccdb/engine/schema"
+	"github.com/vccdb/vccdb/internal/bitmap"
+	"github.com/vccdb/vccdb/internal/errs"
+	"github.com/vccdb/vccdb/storage"
+	"github.com/vccdb/vccdb/vecindex"
+)
+
+// vectorSearch is one Search under way: what its query vectors share.
+type vectorSearch struct {
+	e        *Engine
+	req      *SearchRequest
+	t        *table
+	ix       *index
+	index    vecindex.Index
+	snapshot *storage.Snapshot
+	shape    *shape
+	// allow is nil without a filter.
+	allow      *bitmap.Set
+	filterPlan *PlanReport
+	// self is the entity whose own vector is the query, noSelf if there is none.
+	self int64
+	// after is where the page before ended; after.Seen is 0 for the first.
+	after       cursor
+	fingerprint uint64
+}
+
+const noSelf = -1
+
+// Search returns, for each query vector, the K nearest entities that pass the
+// filter, nearest first: never fewer than min(K, matches), never one that was
+// deleted before the search began, and each with the distance of the vector
+// that the returned entity has. Approximate unless Exact is set: with a graph
+// index some of the hits may not be the very nearest.
+func (e *Engine) Search(ctx context.Context, req SearchRequest) ([]SearchResult, error) {
+	s, err := e.newSearch(&req)
+	if err != nil {
+		return nil, err
+	}
+	if s.index == nil {
+		return make([]SearchResult, max(1, len(req.Vectors))), nil
+	}
+	// The snapshot is pinned before the index is asked: what is acknowledged by
+	// now is in both, and what changes later is recognised by its stamp.
+	s.snapshot = e.store.NewSnapshot()
+	defer s.snapshot.Release()
+	if req.Key != nil {
+		if err := s.vectorOfKey(); err != nil {
+			return nil, err
+		}
+	}
+	if req.Filter != nil {
+		if s.allow, s.filterPlan, err = e.matchingIDs(ctx, s.snapshot, s.t, req.Filter); err != nil {
+			return nil, err
+		}
+	}
+	results := make([]SearchResult, len(req.Vectors))
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(e.opts.Query.Workers)
+	for i, vector := range req.Vectors {
+		group.Go(func() error {
+			result, err := s.run(groupCtx, vector)
+			if err != nil {
+				return err
+			}
+			results[i] = *result
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, contextError(err)
+	}
+	return results, nil
+}
+
+// newSearch finds the index and checks the request.
+func (e *Engine) newSearch(req *SearchRequest) (*vectorSearch, error) {
+	if req.Key != nil && req.Table == "" {
+		req.Table = req.Key.Table
+	}
+	t, ix, err := e.vectorIndexOf(req.Table, req.Column)
+	if err != nil {
+		return nil, err
+	}
+	if !ix.ready() {
+		return nil, errs.New(errs.Unavailable, "index_building", "the index %s is being built; search it when its job is done", ix.subject())
+	}
+	if ix.vector.loading.Load() {
+		return nil, errs.New(errs.Unavailable, "recovering", "the vectors of %s are being loaded after a start; try again soon", ix.subject())
+	}
+	s := &vectorSearch{e: e, req: req, t: t, ix: ix, index: ix.vector.current(), self: noSelf}
+	if err := s.validate(); err != nil {
+		return nil, err
+	}
+	s.shape = e.newShape(t, req.IncludeVectors, req.Fields)
+	return s, nil
+}
+
+func (s *vectorSearch) validate() error {
+	req := s.req
+	if req.K == 0 {
+		req.K = 10
+	}
+	if req.K < 1 || req.K > MaxK {
+		return errs.Field("invalid_k", "/k", "k is %d; it must be 1 to %d", req.K, MaxK)
+	}
+	if req.Ef < 0 || req.Ef > MaxK {
+		return errs.Field("invalid_ef", "/ef", "ef is %d; it must be 1 to %d", req.Ef, MaxK)
+	}
+	if req.Return == ReturnCount {
+		return errs.Field("invalid_return", "/return", "a vector search returns entities or keys")
+	}
+	if (req.Key != nil) == (len(req.Vectors) > 0) {
+		return errs.Field("invalid_query", "/vector", "give either a vector, vectors or a key")
+	}
+	for i, v := range req.Vectors {
+		dimension := len(v)
+		if s.index != nil {
+			dimension = s.index.Stats().Dimension
+		}
+		if err := checkVector(v, dimension, s.ix.vector.metric); err != nil {
+			pointer := "/vector"
+			if len(req.Vectors) > 1 {
+				pointer = fmt.Sprintf("/vectors/%d", i)
+			}
+			err.Fields = []errs.FieldError{{Pointer: pointer, Detail: err.Detail}}
+			return err
+		}
+	}
+	return s.readCursor()
+}
+
+func (s *vectorSearch) readCursor() error {
+	req := s.req
+	if req.Cursor != "" && len(req.Vectors) > 1 {
+		return errs.Field("invalid_cursor", "/cursor", "a cursor goes with a single query vector")
+	}
+	if len(req.Vectors) > 1 {
+		return nil
+	}
+	parts := []string{"search", s.ix.subject(), fmt.Sprint(req.Ef, req.Exact), req.Filter.String()}
+	if req.Key != nil {
+		parts = append(parts, req.Key.String())
+	} else {
+		parts = append(parts, fmt.Sprint(req.Vectors[0]))
+	}
+	s.fingerprint = fingerprintOf(parts...)
+	if req.Cursor == "" {
+		return nil
+	}
+	after, err := parseCursor(req.Cursor, s.fingerprint)
+	s.after = after
+	return err
+}
+
+// vectorIndexOf finds a vector index. Table and column may be left out while
+// that leaves one.
+func (e *Engine) vectorIndexOf(tableName, column string) (*table, *index, error) {
+	tables := e.allTables()
+	if tableName != "" {
+		t, err := e.table(tableName)
+		if err != nil {
+			return nil, nil, err
+		}
+		tables = []*table{t}
+	}
+	var foundTable *table
+	var found *index
+	for _, t := range tables {
+		for _, b := range t.schema.Load().indexes {
+			if b.vector == nil || column != "" && b.def.Columns[0] != column || b.build != nil && b.build.replaces != nil {
+				continue
+			}
+			if found != nil {
+				return nil, nil, errs.Field("ambiguous_index", "/table", "there are several vector indexes; name the table and the column")
+			}
+			foundTable, found = t, b.index
+		}
+	}
+	if found == nil {
+		return nil, nil, errs.New(errs.NotFound, "index_not_found", "there is no such vector index; create one with type \"vector\"")
+	}
+	return foundTable, found, nil
+}
+
+// vectorOfKey makes the stored vector of req.Key the query.
+func (s *vectorSearch) vectorOfKey() error {
+	key := *s.req.Key
+	if err := key.Validate(); err != nil {
+		return err
+	}
+	if key.Table != s.t.name {
+		return errs.Field("invalid_query", "/key", "the key %s isn't of the table %s", key, s.t.name)
+	}
+	present, err := s.e.lookup(&s.snapshot.Reader, s.t, []string{key.PK})
+	if err != nil {
+		return err
+	}
+	if len(present) == 0 {
+		return errs.New(errs.NotFound, "entity_not_found", "there is no entity %s", key)
+	}
+	s.self = int64(present[0].id)
+	err = s.snapshot.Vectors(s.ix.def.ID, []uint32{present[0].id}, func(_ int, _ uint64, raw []byte) error {
+		if raw != nil {
+			s.req.Vectors = [][]float32{decodeVector(nil, raw)}
+		}
+		return nil
+	})
+	if err == nil && s.req.Vectors == nil {
+		err = errs.New(errs.NotFound, "vector_not_found", "the entity %s has no vector in %s", key, s.ix.def.Columns[0])
+	}
+	return err
+}
+
+// run answers one query vector.
+func (s *vectorSearch) run(ctx context.Context, vector []float32) (*SearchResult, error) {
+	live := s.index.Len()
+	matching := live
+	if s.allow != nil {
+		matching = s.allow.Len()
+	}
+	ef := s.req.Ef
+	if ef == 0 {
+		ef = int(s.ix.vector.ef.Load())
+	}
+	plan := planSearch(s.req, s.allow != nil, matching, live, ef)
+	s.e.counters.searchModes.add(plan.Mode)
+	result := &SearchResult{Hits: []SearchHit{}}
+	if s.req.Explain {
+		plan.Filter = s.filterPlan
+		result.Plan = &plan
+	}
+	if plan.Mode == searchEmpty {
+		return result, nil
+	}
+	hits, err := s.collect(ctx, vector, ef, &plan)
+	if err != nil {
+		return nil, err
+	}
+	for _, h := range hits {
+		result.Hits = append(result.Hits, h.SearchHit)
+	}
+	if len(hits) == s.req.K && len(s.req.Vectors) == 1 {
+		last := hits[len(hits)-1]
+		result.NextCursor = cursor{ID: last.id, Distance: last.Distance, Seen: s.after.Seen + len(hits)}.encode(s.fingerprint)
+	}
+	return result, nil
+}
+
+// foundHit is a hit with the id that breaks ties.
+type foundHit struct {
+	SearchHit
+	id uint32
+}
+
+// collect asks the index, checks its hits against the snapshot, and asks for
+// more while too many had changed in between.
+func (s *vectorSearch) collect(ctx context.Context, vector []float32, ef int, plan *SearchPlan) ([]foundHit, error) {
+	ask := s.req.K + s.after.Seen
+	if s.self != noSelf {
+		ask++
+	}
+	for {
+		q := vecindex.Query{Vector: vector, K: ask, Ef: ef, Allow: s.allow, Exact: plan.Mode == searchExact}
+		hits, stats, err := s.index.Search(ctx, q, nil)
+		if err != nil {
+			return nil, err
+		}
+		plan.Distances += stats.Distances
+		plan.Hops += stats.Hops
+		plan.Pending += stats.Pending
+		plan.ExactFallback = plan.ExactFallback || stats.ExactFallback
+		found, err := s.resolve(hits, vector, plan)
+		if err != nil {
+			return nil, err
+		}
+		if len(found) >= s.req.K {
+			return found[:s.req.K], nil
+		}
+		if len(hits) < ask || s.tooFar(hits[len(hits)-1].Distance) {
+			return found, nil
+		}
+		ask *= 2
+		plan.Refills++
+	}
+}
+
+func (s *vectorSearch) tooFar(distance float32) bool {
+	return s.req.MaxDistance != nil && distance > *s.req.MaxDistance
+}
+
+// wanted says whether a hit belongs on this page at all.
+func (s *vectorSearch) wanted(h vecindex.Hit) bool {
+	if int64(h.ID) == s.self || s.tooFar(h.Distance) {
+		return false
+	}
+	return s.after.Seen == 0 || h.Distance > s.after.Distance || h.Distance == s.after.Distance && h.ID > s.after.ID
+}
+
+// resolve turns index hits into entities as the snapshot has them. Hits whose
+// entity is gone or has expired are dropped; one whose vector is another by now
+// gets the distance of that.
+func (s *vectorSearch) resolve(hits []vecindex.Hit, vector []float32, plan *SearchPlan) ([]foundHit, error) {
+	hits = slices.DeleteFunc(slices.Clone(hits), func(h vecindex.Hit) bool { return !s.wanted(h) })
+	ids := make([]uint32, len(hits))
+	for i, h := range hits {
+		ids[i] = h.ID
+	}
+	records := make([][]byte, len(hits))
+	var changed []int
+	err := s.snapshot.Entities(s.t.id, ids, func(i int, raw []byte) error {
+		if raw == nil {
+			return nil
+		}
+		r, err := decodeRecord(raw)
+		if err == nil && r.stamp != hits[i].Stamp {
+			changed = append(changed, i)
+		}
+		records[i] = bytes.Clone(raw)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := s.rescore(hits, ids, changed, records, vector); err != nil {
+		return nil, err
+	}
+	return s.present(hits, records, plan)
+}
+
+// rescore looks at hits whose entity was written after the vector that was
+// scored. Mostly the vector is the same and only other fields changed.
+func (s *vectorSearch) rescore(hits []vecindex.Hit, ids []uint32, changed []int, records [][]byte, vector []float32) error {
+	if len(changed) == 0 {
+		return nil
+	}
+	changedIDs := make([]uint32, len(changed))
+	for i, at := range changed {
+		changedIDs[i] = ids[at]
+	}
+	return s.snapshot.Vectors(s.ix.def.ID, changedIDs, func(i int, stamp uint64, raw []byte) error {
+		at := changed[i]
+		switch {
+		case raw == nil:
+			records[at] = nil
+		case stamp != hits[at].Stamp:
+			hits[at].Distance = s.ix.vector.metric.Distance(vector, decodeVector(nil, raw))
+			if !s.wanted(hits[at]) {
+				records[at] = nil
+			}
+		}
+		return nil
+	})
+}
+
+// present makes the hits of the answer, nearest first.
+func (s *vectorSearch) present(hits []vecindex.Hit, records [][]byte, plan *SearchPlan) ([]foundHit, error) {
+	found := make([]foundHit, 0, len(hits))
+	for i, h := range hits {
+		if records[i] == nil {
+			plan.StaleDropped++
+			continue
+		}
+		hit, err := s.hit(h, records[i])
+		if err != nil {
+			return nil, err
+		}
+		if hit == nil {
+			plan.StaleDropped++
+			continue
+		}
+		found = append(found, foundHit{*hit, h.ID})
+	}
+	slices.SortStableFunc(found, func(a, b foundHit) int {
+		return cmp.Or(cmp.Compare(a.Distance, b.Distance), cmp.Compare(a.id, b.id))
+	})
+	return found, nil
+}
+
+// hit is nil if the entity has expired.
+func (s *vectorSearch) hit(h vecindex.Hit, raw []byte) (*SearchHit, error) {
+	r, err := decodeRecord(raw)
+	if err != nil {
+		return nil, err
+	}
+	expired, err := s.shape.schema.docExpired(r.doc, s.shape.nowMs)
+	if err != nil || expired {
+		return nil, err
+	}
+	hit := &SearchHit{
+		Key:      Key{s.t.name, string(r.pk)},
+		Distance: h.Distance,
+		Score:    s.ix.vector.metric.Score(h.Distance),
+	}
+	if s.req.Return != ReturnKeys {
+		hit.Doc, err = s.shape.doc(r.doc)
+	}
+	return hit, err
+}
+
+// VectorConfig returns the definition of a vector index as it is in force.
+func (e *Engine) VectorConfig(_ context.Context, tableName, column string) (schema.IndexDef, error) {
+	_, ix, err := e.vectorIndexOf(tableName, column)
+	if err != nil {
+		return schema.IndexDef{}, err
+	}
+	return *ix.currentDef(), nil
+}
+
+// VectorStats describes the vector indexes that the names leave, all of them
+// when both are empty.
+func (e *Engine) VectorStats(ctx context.Context, tableName, column string) ([]IndexInfo, error) {
+	infos, err := e.IndexStats(ctx, tableName)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(infos, func(i IndexInfo) bool {
+		return i.Type != schema.Vector || column != "" && i.Columns[0] != column
+	}), nil
+}
+
+// SetVectorConfig changes a vector index live and for good. Ef is what can be
+// changed; any other field set must be what it is already.
+func (e *Engine) SetVectorConfig(_ context.Context, tableName, column string, change schema.VectorConfig) (schema.IndexDef, error) {
+	if err := change.Validate(); err != nil {
+		return schema.IndexDef{}, err
+	}
+	t, ix, err := e.vectorIndexOf(tableName, column)
+	if err != nil {
+		return schema.IndexDef{}, err
+	}
+	t.ddl.Lock()
+	defer t.ddl.Unlock()
+	if !slices.Contains(t.schema.Load().list(), ix) {
+		return schema.IndexDef{}, errs.New(errs.Conflict, "index_changed", "the index %s was changed at the same moment; nothing was done", ix.subject())
+	}
+	def := ix.currentDef()
+	if err := applyVectorChange(def.Vector, change); err != nil {
+		return schema.IndexDef{}, err
+	}
+	var b storage.Batch
+	putIndexDef(&b, def)
+	if _, err := e.store.Commit(&b, storage.CommitOptions{}); err != nil {
+		return schema.IndexDef{}, err
+	}
+	ix.vector.ef.Store(int64(def.Vector.Ef))
+	return *def, nil
+}
+
+// applyVectorChange refuses what only a new index can have.
+func applyVectorChange(config *schema.VectorConfig, change schema.VectorConfig) error {
+	ef := change.Ef
+	if ef == 0 {
+		ef = config.Ef
+	}
+	change.Ef = config.Ef
+	for _, f := range []struct {
+		name    string
+		differs bool
+	}{
+		{"dimension", change.Dimension != 0 && change.Dimension != config.Dimension},
+		{"metric", change.Metric != "" && change.Metric != config.Metric},
+		{"m", change.M != 0 && change.M != config.M},
+		{"ef_construction", change.EfConstruction != 0 && change.EfConstruction != config.EfConstruction},
+		{"quantization", change.Quantization != "" && change.Quantization != config.Quantization},
+		{"engine", change.Engine != "" && change.Engine != config.Engine},
+	} {
+		if f.differs {
+			err := errs.Field("not_reloadable", "/"+f.name, "%s can't be changed on a live index; drop it and create it anew", f.name)
+			err.Kind = errs.Conflict
+			return err
+		}
+	}
+	config.Ef = ef
+	return nil
+}

@@ -1,0 +1,76 @@
+package engine
+
+import (
+	"maps"
+	"sync"
+	"sync/atomic"
+)
+
+// counters are the engine's own figures since it was opened.
+type counters struct {
+	indexRebuilds, indexRebuildMs, indexRebuildEntities atomic.Uint64
+
+	cursorAnchorHits, rangeScanSteps atomic.Uint64
+	expiredSwept, oplogTrimmed       atomic.Uint64
+
+	queryModes, searchModes tally
+}
+
+// tally counts by name; names are the planner's branches, so they are few.
+type tally struct {
+	mu     sync.Mutex
+	counts map[string]uint64
+}
+
+func (t *tally) add(name string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.counts == nil {
+		t.counts = map[string]uint64{}
+	}
+	t.counts[name]++
+}
+
+func (t *tally) snapshot() map[string]uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return maps.Clone(t.counts)
+}
+
+// Stats collects the engine's figures.
+func (e *Engine) Stats() (Stats, error) {
+	properties, err := e.store.Properties()
+	if err != nil {
+		return Stats{}, err
+	}
+	last, err := e.store.Latest().Seq()
+	if err != nil {
+		return Stats{}, err
+	}
+	s := Stats{
+		Storage:              properties,
+		QueryModes:           e.counters.queryModes.snapshot(),
+		SearchModes:          e.counters.searchModes.snapshot(),
+		IndexRebuilds:        e.counters.indexRebuilds.Load(),
+		IndexRebuildMs:       e.counters.indexRebuildMs.Load(),
+		IndexRebuildEntities: e.counters.indexRebuildEntities.Load(),
+		CursorAnchorHits:     e.counters.cursorAnchorHits.Load(),
+		RangeScanSteps:       e.counters.rangeScanSteps.Load(),
+		ExpiredEntitiesSwept: e.counters.expiredSwept.Load(),
+		OplogLast:            uint64(last),
+	}
+	for _, t := range e.allTables() {
+		s.Tables++
+		for _, b := range t.schema.Load().indexes {
+			if b.vector == nil {
+				continue
+			}
+			info, err := e.indexInfo(b.index)
+			if err != nil {
+				return Stats{}, err
+			}
+			s.Vector = append(s.Vector, info)
+		}
+	}
+	return s, nil
+}

@@ -1,0 +1,289 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"log/slog"
+	"math"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/vccdb/vccdb/engine/schema"
+	"github.com/vccdb/vccdb/internal/bitmap"
+	"github.com/vccdb/vccdb/internal/errs"
+	"github.com/vccdb/vccdb/storage"
+	"github.com/vccdb/vccdb/vecindex"
+	"github.com/vccdb/vccdb/vecindex/flat"
+	"github.com/vccdb/vccdb/vecindex/hnsw"
+)
+
+// vectorIndex is the in-memory index behind one vector column. Storage holds
+// the vectors; this is a cache of them that is filled again at each start.
+//
+// write serialises everything that changes the contents: the committer and, at
+// a start, the loader. dimensionMu serialises the one moment at which an index
+// that was created without a dimension gets one. Searches take neither.
+type vectorIndex struct {
+	id      uint32
+	subject string
+	config  schema.VectorConfig
+	metric  vecindex.Metric
+	opts    VectorOptions
+	log     *slog.Logger
+
+	dimensionMu sync.Mutex
+	// index is nil until the dimension is known.
+	index atomic.Pointer[vecindex.Index]
+	ef    atomic.Int64
+
+	write struct {
+		sync.Mutex
+		// touched holds the ids that changed while the loader was under way: what
+		// it still finds in its snapshot for them is old. Nil when nothing loads.
+		touched *bitmap.Set
+	}
+	// loading is set until the stored vectors are in.
+	loading atomic.Bool
+}
+
+// vectorEvent is one committed change for a vector index; vector is nil for a
+// removal.
+type vectorEvent struct {
+	index  *vectorIndex
+	id     uint32
+	stamp  uint64
+	vector []float32
+}
+
+func (e *Engine) newVectorIndex(def *schema.IndexDef) (*vectorIndex, error) {
+	c := def.Vector
+	metric, ok := vecindex.ParseMetric(c.Metric)
+	if !ok {
+		return nil, errs.New(errs.Invalid, "invalid_index", "%q is no metric; use cosine, l2 or dot", c.Metric)
+	}
+	v := &vectorIndex{id: def.ID, subject: indexSubject(def), config: *c, metric: metric, opts: e.opts.Vector, log: e.log}
+	v.ef.Store(int64(c.Ef))
+	if c.Dimension > 0 {
+		if err := v.open(c.Dimension); err != nil {
+			return nil, err
+		}
+	}
+	return v, nil
+}
+
+// open makes the empty in-memory index.
+func (v *vectorIndex) open(dimension int) error {
+	var ix vecindex.Index
+	var err error
+	switch v.opts.Engine {
+	case "flat":
+		ix, err = flat.New(v.metric, dimension, flat.Options{})
+	default:
+		c := v.config
+		ix, err = hnsw.New(hnsw.Options{
+			Dimension: dimension, Metric: v.metric,
+			M: c.M, EfConstruction: c.EfConstruction, Ef: int(v.ef.Load()),
+			Workers: v.opts.Workers, Logger: v.log,
+		})
+	}
+	if err != nil {
+		return err
+	}
+	v.index.Store(&ix)
+	return nil
+}
+
+// current returns the in-memory index, nil while it has no dimension.
+func (v *vectorIndex) current() vecindex.Index {
+	if p := v.index.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+func (v *vectorIndex) dimension() int {
+	if ix := v.current(); ix != nil {
+		return ix.Stats().Dimension
+	}
+	return 0
+}
+
+// admit waits while the index has more unlinked vectors than it wants.
+func (v *vectorIndex) admit(ctx context.Context) error {
+	if ix := v.current(); ix != nil {
+		return ix.Admit(ctx)
+	}
+	return nil
+}
+
+// vectorText is the JSON of the column that b indexes, in memory of its own;
+// nil if the document has none there.
+func (b *boundIndex) vectorText(x *schema.Extracted) []byte {
+	if raw := x.Raw(b.columns[0]); raw != nil && string(raw) != "null" {
+		return bytes.Clone(raw)
+	}
+	return nil
+}
+
+// parse reads a vector and holds it against the index. An index without a
+// dimension takes that of the first vector of the batch, noted in dimensions.
+func (ix *index) parse(raw []byte, dimensions map[*index]int) ([]float32, error) {
+	v, column := ix.vector, ix.def.Columns[0]
+	vector, err := schema.ParseVector(raw)
+	if err != nil {
+		return nil, errs.Field("invalid_vector", columnPointer(column), "the column %q isn't a vector: %v; the entity was not kept", column, err)
+	}
+	dimension := v.dimension()
+	if dimension == 0 {
+		dimension = dimensions[ix]
+	}
+	if dimension == 0 && len(vector) > 0 && len(vector) <= vecindex.MaxDimension {
+		dimension = len(vector)
+		dimensions[ix] = dimension
+	}
+	if err := checkVector(vector, dimension, v.metric); err != nil {
+		err.Fields = []errs.FieldError{{Pointer: columnPointer(column), Detail: err.Detail}}
+		return nil, err
+	}
+	return vector, nil
+}
+
+// checkVector says what is wrong with a vector for an index of that dimension
+// and metric, nil if nothing.
+func checkVector(vector []float32, dimension int, metric vecindex.Metric) *errs.Error {
+	switch {
+	case len(vector) == 0:
+		return errs.New(errs.Invalid, "invalid_vector", "the vector is empty")
+	case len(vector) > vecindex.MaxDimension:
+		return errs.New(errs.Invalid, "dimension_too_large", "the vector has %d dimensions; at most %d are supported", len(vector), vecindex.MaxDimension)
+	case len(vector) != dimension:
+		return errs.New(errs.Invalid, "dimension_mismatch", "the vector has %d dimensions, the index has %d", len(vector), dimension)
+	}
+	var norm float64
+	for _, x := range vector {
+		norm += float64(x) * float64(x)
+	}
+	switch {
+	case math.IsInf(norm, 0) || norm > math.MaxFloat32:
+		return errs.New(errs.Invalid, "vector_out_of_range", "the vector is too long for 32-bit distances")
+	case metric == vecindex.Cosine && norm == 0:
+		return errs.New(errs.Invalid, "zero_vector", "a zero vector has no direction, so cosine can't compare it")
+	}
+	return nil
+}
+
+func columnPointer(column string) string { return "/" + strings.ReplaceAll(column, ".", "/") }
+
+// currentDef is the definition with what has changed since the index was made:
+// a dimension taken from the first vector, and ef.
+func (ix *index) currentDef() *schema.IndexDef {
+	def := *ix.def
+	if ix.vector != nil {
+		config := *def.Vector
+		config.Dimension = ix.vector.dimension()
+		config.Ef = int(ix.vector.ef.Load())
+		def.Vector = &config
+	}
+	return &def
+}
+
+// fixDimension gives ix the dimension of its first vector, for good. A writer
+// that comes second with another one is refused.
+func (e *Engine) fixDimension(ix *index, dimension int) error {
+	v := ix.vector
+	v.dimensionMu.Lock()
+	defer v.dimensionMu.Unlock()
+	if have := v.dimension(); have != 0 {
+		if have != dimension {
+			return errs.New(errs.Conflict, "dimension_mismatch",
+				"the index %s was given dimension %d at the same moment; this batch has %d and was not kept",
+				v.subject, have, dimension)
+		}
+		return nil
+	}
+	def := ix.currentDef()
+	def.Vector.Dimension = dimension
+	var b storage.Batch
+	putIndexDef(&b, def)
+	if _, err := e.store.Commit(&b, storage.CommitOptions{}); err != nil {
+		return err
+	}
+	return v.open(dimension)
+}
+
+// apply makes a committed change visible to searches.
+func (ev vectorEvent) apply(log *slog.Logger) {
+	v := ev.index
+	v.write.Lock()
+	defer v.write.Unlock()
+	if v.write.touched != nil {
+		v.write.touched.Add(ev.id)
+	}
+	ix := v.current()
+	if ix == nil {
+		return
+	}
+	if ev.vector == nil {
+		ix.Delete(ev.id)
+		return
+	}
+	if err := ix.Put(ev.id, ev.stamp, ev.vector); err != nil {
+		// The vector is safe in storage; the memory for it isn't to be had.
+		log.Error("a stored vector can't be searched until the index is rebuilt",
+			"component", "vector", "index", v.subject, "error", err)
+	}
+}
+
+// beginLoad makes writers note what they touch, from before the first of them.
+func (v *vectorIndex) beginLoad() {
+	v.write.Lock()
+	defer v.write.Unlock()
+	v.write.touched = &bitmap.Set{}
+}
+
+// load puts every stored vector into the index, from a snapshot, while writes
+// go on. beginLoad came first.
+func (v *vectorIndex) load(ctx context.Context, store *storage.Store, loaded *atomic.Uint64) error {
+	ix := v.current()
+	if ix == nil {
+		return nil
+	}
+	snapshot := store.NewSnapshot()
+	defer snapshot.Release()
+	var vector []float32
+	err := snapshot.ScanVectors(ctx, v.id, 0, func(id uint32, stamp uint64, raw []byte) (bool, error) {
+		vector = decodeVector(vector[:0], raw)
+		v.write.Lock()
+		defer v.write.Unlock()
+		loaded.Add(1)
+		if v.write.touched.Contains(id) {
+			return true, nil
+		}
+		return true, ix.Put(id, stamp, vector)
+	})
+	v.write.Lock()
+	v.write.touched = nil
+	v.write.Unlock()
+	return err
+}
+
+// decodeVector appends the little-endian float32s of raw to dst.
+func decodeVector(dst []float32, raw []byte) []float32 {
+	for ; len(raw) >= 4; raw = raw[4:] {
+		dst = append(dst, math.Float32frombits(binary.LittleEndian.Uint32(raw)))
+	}
+	return dst
+}
+
+func (ix *index) close(log *slog.Logger) {
+	if ix.vector == nil {
+		return
+	}
+	if v := ix.vector.current(); v != nil {
+		if err := v.Close(); err != nil {
+			log.Error("closing a vector index failed", "component", "vector", "index", ix.subject(), "error", err)
+		}
+	}
+}

@@ -1,0 +1,694 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/vccdb/vccdb/engine/schema"
+	"github.com/vccdb/vccdb/internal/errs"
+	"github.com/vccdb/vccdb/storage"
+)
+
+// The write path. Its invariants:
+//
+//  1. One Apply is one storage batch: entities, index terms, vectors, counters
+//     and oplog records become visible together or not at all.
+//  2. The key stripes of all entities touched are held from reading the old
+//     version until the commit, so each difference is taken against the state
+//     it is applied to.
+//  3. A unique term's stripe is held from the check until the commit.
+//  4. Vector indexes learn of a change on the committer, in commit order, before
+//     the write is acknowledged.
+//
+// Locks are taken in this order: the tables' ddl (shared, by name), key
+// stripes, unique stripes. Repairing after writing in steps was rejected: a
+// crash between two steps is then a state that every reader must expect.
+
+// opSweep removes an entity if it has expired, and only then.
+const opSweep OpKind = 255
+
+// change is one op that takes effect: the entity before and after it.
+type change struct {
+	op    int
+	table *table
+	// schema is the table's, fixed for the duration of the write.
+	schema *tableSchema
+	id     uint32
+	key    Key
+	// before is what storage or an earlier change of this batch holds; nil if
+	// nothing. An expired entity is there, though the op saw none.
+	before *version
+	// after is nil for a delete, whose stamp stands in deleted.
+	after   *version
+	deleted uint64
+}
+
+// version is one state of an entity with what its indexes see in it.
+type version struct {
+	stamp   uint64
+	version uint64
+	doc     []byte
+	// expired is set when a ttl index says so; ops then treat it as absent.
+	expired bool
+	// terms and vectors are parallel to the schema's indexes.
+	terms   [][][]byte
+	vectors []vectorText
+}
+
+// vectorText is a vector column's JSON, and its numbers once they are needed.
+type vectorText struct {
+	raw    []byte
+	vector []float32
+}
+
+// write is one Apply under way.
+type write struct {
+	e       *Engine
+	ops     []Op
+	atomic  bool
+	results []OpResult
+	nowMs   int64
+
+	tables  map[string]*table
+	schemas map[*table]*tableSchema
+	// current is the newest state of each key touched; nil is absent.
+	current map[Key]*entityState
+	changes []change
+	// dimensions are those that this batch gives to indexes without one.
+	dimensions map[*index]int
+	// expiredOwners remove entities whose time is up and whose unique values are
+	// wanted.
+	expiredOwners []Op
+	unlocks    []func()
+}
+
+type entityState struct {
+	// id is valid if hasID is set; fresh says that this batch took it from the
+	// allocator.
+	id           uint32
+	hasID, fresh bool
+	// version is nil if there is no record.
+	version *version
+	// failed is the error that later ops on the key share, because they would
+	// build on one that was refused.
+	failed error
+}
+
+// Apply carries out ops as one atomic storage write. With atomic set, one
+// failing op fails them all and nothing is kept; without, the failing ones say
+// so in their results and the others are kept. Ops on the same key take effect
+// in order. An error is returned only when nothing was written; if single ops
+// are to blame, the results say which.
+func (e *Engine) Apply(ctx context.Context, ops []Op, atomic bool) ([]OpResult, error) {
+	for {
+		results, expired, err := e.tryApply(ctx, ops, atomic)
+		if !errors.Is(err, errExpiredOwners) {
+			return results, err
+		}
+		// They hold unique values that these ops want. Removing them takes locks
+		// of its own, so the attempt was given up and starts over.
+		if _, _, err := e.tryApply(ctx, expired, false); err != nil {
+			return results, err
+		}
+	}
+}
+
+// errExpiredOwners ends an attempt that met unique values of expired entities.
+var errExpiredOwners = errors.New("unique values are held by expired entities")
+
+// tryApply is one attempt of Apply. With errExpiredOwners it returns the ops
+// that remove those.
+func (e *Engine) tryApply(ctx context.Context, ops []Op, atomic bool) ([]OpResult, []Op, error) {
+	w := &write{
+		e: e, ops: ops, atomic: atomic,
+		results:    make([]OpResult, len(ops)),
+		nowMs:      e.opts.Now().UnixMilli(),
+		tables:     map[string]*table{},
+		schemas:    map[*table]*tableSchema{},
+		current:    make(map[Key]*entityState, len(ops)),
+		dimensions: map[*index]int{},
+	}
+	defer w.unlock()
+	err := w.run(ctx)
+	if err != nil {
+		w.changes = nil
+		w.abort()
+	}
+	w.settleIDs()
+	return w.results, w.expiredOwners, err
+}
+
+// abort marks the ops that were fine in themselves.
+func (w *write) abort() {
+	for i := range w.results {
+		if w.results[i].Err == nil {
+			w.results[i] = OpResult{Key: w.ops[i].Key, Err: errs.New(errs.Conflict, "not_applied",
+				"the batch was refused as a whole; nothing of it was kept")}
+		}
+	}
+}
+
+func (w *write) run(ctx context.Context) error {
+	if err := w.validate(); err != nil {
+		return err
+	}
+	if err := w.openTables(); err != nil {
+		return err
+	}
+	if err := w.admit(ctx); err != nil {
+		return err
+	}
+	w.lockKeys()
+	if err := w.readCurrent(); err != nil {
+		return err
+	}
+	for i := range w.ops {
+		if w.results[i].Err != nil {
+			continue
+		}
+		if err := w.plan(i); err != nil {
+			if err := w.fail(i, err); err != nil {
+				return err
+			}
+		}
+	}
+	if err := w.checkUnique(); err != nil {
+		return err
+	}
+	if err := w.fixDimensions(); err != nil {
+		return err
+	}
+	return w.commit(ctx)
+}
+
+// fail records err as the outcome of op i; for an atomic write it returns it as
+// the outcome of them all.
+func (w *write) fail(i int, err error) error {
+	w.results[i].Err = err
+	if w.atomic {
+		return err
+	}
+	return nil
+}
+
+// validate checks what needs no lock: keys and documents.
+func (w *write) validate() error {
+	for i := range w.ops {
+		op := &w.ops[i]
+		w.results[i].Key = op.Key
+		err := op.Key.Validate()
+		if err == nil && (op.Kind == OpPut || op.Kind == OpPatch) {
+			op.Doc, err = schema.ValidateDocument(op.Doc)
+		}
+		if err != nil {
+			if err := w.fail(i, err); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// openTables finds the tables, makes those that a put needs, and keeps schema
+// changes out until unlock.
+func (w *write) openTables() error {
+	puts := map[string]bool{}
+	for i, op := range w.ops {
+		if w.results[i].Err == nil {
+			puts[op.Key.Table] = puts[op.Key.Table] || op.Kind == OpPut
+		}
+	}
+	names := make([]string, 0, len(puts))
+	for name := range puts {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		if err := w.openTable(name, puts[name]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *write) openTable(name string, create bool) error {
+	for {
+		t, err := w.e.table(name)
+		if err != nil && create {
+			t, err = w.e.createTable(name)
+		}
+		if errs.KindOf(err) == errs.NotFound {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		t.ddl.RLock()
+		if !t.dropped {
+			w.unlocks = append(w.unlocks, t.ddl.RUnlock)
+			w.tables[name] = t
+			w.schemas[t] = t.schema.Load()
+			return nil
+		}
+		// Dropped between the look-up and the lock: look again.
+		t.ddl.RUnlock()
+	}
+}
+
+// admit waits until the vector indexes have room for more work.
+func (w *write) admit(ctx context.Context) error {
+	for _, s := range w.schemas {
+		for _, b := range s.indexes {
+			if b.vector != nil {
+				if err := b.vector.admit(ctx); err != nil {
+					return contextError(err)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func (w *write) lockKeys() {
+	wanted := make([]int, 0, len(w.ops))
+	for i, op := range w.ops {
+		if t := w.tables[op.Key.Table]; t != nil && w.results[i].Err == nil {
+			wanted = append(wanted, w.e.keyLocks.of(t.id, []byte(op.Key.PK)))
+		}
+	}
+	w.unlocks = append(w.unlocks, w.e.keyLocks.lock(wanted))
+}
+
+func (w *write) unlock() {
+	for _, unlock := range slices.Backward(w.unlocks) {
+		unlock()
+	}
+}
+
+// settleIDs gives back the ids that no entity has once the write is over:
+// those of deleted entities and of creations that didn't happen.
+func (w *write) settleIDs() {
+	stored := map[Key]bool{}
+	for _, c := range w.changes {
+		stored[c.key] = c.after != nil
+	}
+	for key, s := range w.current {
+		kept, changed := stored[key]
+		if s.hasID && !kept && (changed || s.fresh) {
+			w.tables[key.Table].ids.release(s.id)
+		}
+	}
+}
+
+// readCurrent reads the stored state of every key touched.
+func (w *write) readCurrent() error {
+	byTable := map[*table][]string{}
+	for i, op := range w.ops {
+		t := w.tables[op.Key.Table]
+		if w.results[i].Err != nil || w.current[op.Key] != nil {
+			continue
+		}
+		w.current[op.Key] = &entityState{}
+		if t != nil {
+			byTable[t] = append(byTable[t], op.Key.PK)
+		}
+	}
+	for t, pks := range byTable {
+		if err := w.readTable(t, pks); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *write) readTable(t *table, pks []string) error {
+	states := make([]*entityState, 0, len(pks))
+	present, err := w.e.lookup(w.e.store.Latest(), t, pks)
+	if err != nil {
+		return err
+	}
+	var ids []uint32
+	for _, p := range present {
+		s := w.current[Key{t.name, pks[p.at]}]
+		s.id, s.hasID = p.id, true
+		states = append(states, s)
+		ids = append(ids, p.id)
+	}
+	return w.e.store.Latest().Entities(t.id, ids, func(i int, raw []byte) error {
+		r, err := decodeRecord(raw)
+		if err != nil {
+			return err
+		}
+		states[i].version = &version{stamp: r.stamp, version: r.version, doc: bytes.Clone(r.doc)}
+		return w.see(w.schemas[t], states[i].version, true)
+	})
+}
+
+// see fills in what the indexes see in v. A value that can't be indexed is an
+// error, except in a stored version: there only an index that doesn't cover the
+// entity can find one.
+func (w *write) see(s *tableSchema, v *version, stored bool) error {
+	if len(s.indexes) == 0 {
+		return nil
+	}
+	var x schema.Extracted
+	if err := s.extractor.Extract(v.doc, &x); err != nil {
+		return err
+	}
+	v.expired = s.expired(&x, w.nowMs)
+	v.terms = make([][][]byte, len(s.indexes))
+	v.vectors = make([]vectorText, len(s.indexes))
+	for i, b := range s.indexes {
+		if b.vector != nil {
+			v.vectors[i].raw = b.vectorText(&x)
+			continue
+		}
+		terms, err := b.def.Terms(&x, b.columns)
+		if err != nil && !stored {
+			return err
+		}
+		v.terms[i] = terms
+	}
+	return nil
+}
+
+// plan decides what op i does to its entity.
+func (w *write) plan(i int) error {
+	op := &w.ops[i]
+	state := w.current[op.Key]
+	if state.failed != nil {
+		return state.failed
+	}
+	seen := state.version
+	if seen != nil && seen.expired != (op.Kind == opSweep) {
+		seen = nil
+	}
+	if err := checkConditions(op, seen); err != nil {
+		return err
+	}
+	c := change{op: i, table: w.tables[op.Key.Table], key: op.Key, before: state.version}
+	c.schema = w.schemas[c.table]
+	if op.Kind == OpDelete || op.Kind == opSweep {
+		c.id = state.id
+		c.deleted = w.e.clock.next()
+		w.results[i].Version = seen.version
+		w.changes = append(w.changes, c)
+		state.version = nil
+		return nil
+	}
+	after, err := w.after(op, seen)
+	if err != nil {
+		return err
+	}
+	if err := w.see(c.schema, after, false); err != nil {
+		return err
+	}
+	if err := w.readVectors(c.schema, state.version, after); err != nil {
+		return err
+	}
+	if err := w.giveID(c.table, state); err != nil {
+		return err
+	}
+	c.id, c.after = state.id, after
+	w.results[i].Version, w.results[i].Created = after.version, seen == nil
+	w.changes = append(w.changes, c)
+	state.version = after
+	return nil
+}
+
+// checkConditions holds an op's conditions against the entity it meets, nil if
+// there is none.
+func checkConditions(op *Op, seen *version) error {
+	if op.IfAbsent && seen != nil {
+		return errs.New(errs.Precondition, "entity_exists", "the entity %s exists, at version %d; nothing was changed", op.Key, seen.version)
+	}
+	if op.IfVersion != nil {
+		if seen == nil {
+			return errs.New(errs.Precondition, "version_mismatch", "version %d of %s was expected, but there is no such entity", *op.IfVersion, op.Key)
+		}
+		if seen.version != *op.IfVersion {
+			return errs.New(errs.Precondition, "version_mismatch", "version %d of %s was expected, but it is at %d; nothing was changed", *op.IfVersion, op.Key, seen.version)
+		}
+	}
+	if seen == nil && op.Kind != OpPut {
+		return errs.New(errs.NotFound, "entity_not_found", "there is no entity %s", op.Key)
+	}
+	return nil
+}
+
+// after is the state that a put or patch leads to.
+func (w *write) after(op *Op, seen *version) (*version, error) {
+	v := &version{stamp: w.e.clock.next(), version: 1, doc: op.Doc}
+	if seen != nil {
+		v.version = seen.version + 1
+	}
+	if op.Kind == OpPatch {
+		doc, err := schema.MergePatch(seen.doc, op.Doc)
+		if err != nil {
+			return nil, err
+		}
+		// A patch can push a document over the depth limit.
+		if v.doc, err = schema.ValidateDocument(doc); err != nil {
+			return nil, err
+		}
+	}
+	return v, nil
+}
+
+// readVectors parses the vectors that differ from before's.
+func (w *write) readVectors(s *tableSchema, before, after *version) error {
+	for i, b := range s.indexes {
+		if b.vector == nil || after.vectors[i].raw == nil {
+			continue
+		}
+		if before != nil && bytes.Equal(before.vectors[i].raw, after.vectors[i].raw) {
+			continue
+		}
+		v, err := b.parse(after.vectors[i].raw, w.dimensions)
+		if err != nil {
+			return err
+		}
+		after.vectors[i].vector = v
+	}
+	return nil
+}
+
+func (w *write) giveID(t *table, state *entityState) error {
+	if state.hasID {
+		return nil
+	}
+	id, err := t.ids.take()
+	if err != nil {
+		return err
+	}
+	state.id, state.hasID, state.fresh = id, true, true
+	return nil
+}
+
+// fixDimensions gives vector indexes that have none the dimension of their
+// first vector.
+func (w *write) fixDimensions() error {
+	for ix, dimension := range w.dimensions {
+		if err := w.e.fixDimension(ix, dimension); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkUnique refuses changes that would give two entities the same unique
+// term. It leaves the terms' stripes locked.
+func (w *write) checkUnique() error {
+	type term struct {
+		index uint32
+		term  string
+	}
+	var wanted []int
+	for _, c := range w.changes {
+		c.eachUnique(func(b boundIndex, t []byte) {
+			wanted = append(wanted, w.e.uniqueLocks.of(b.def.ID, t))
+		})
+	}
+	if len(wanted) == 0 {
+		return nil
+	}
+	w.unlocks = append(w.unlocks, w.e.uniqueLocks.lock(wanted))
+	// owners is what this batch does to terms: whose they are after it so far.
+	owners := map[term]*Key{}
+	kept := w.changes[:0]
+	for _, c := range w.changes {
+		state := w.current[c.key]
+		err := state.failed
+		c.eachUnique(func(b boundIndex, t []byte) {
+			owner, known := owners[term{b.def.ID, string(t)}]
+			if err == nil && known && owner != nil && *owner != c.key {
+				err = duplicate(b.def, c.key, *owner)
+			}
+			if err == nil && !known {
+				err = w.checkTermFree(b, t, c)
+			}
+		})
+		if err != nil {
+			state.failed = err
+			if err := w.fail(c.op, err); err != nil {
+				return err
+			}
+			continue
+		}
+		c.eachUniqueOf(c.before, func(b boundIndex, t []byte) { owners[term{b.def.ID, string(t)}] = nil })
+		c.eachUnique(func(b boundIndex, t []byte) { owners[term{b.def.ID, string(t)}] = &c.key })
+		kept = append(kept, c)
+	}
+	w.changes = kept
+	if len(w.expiredOwners) > 0 {
+		return errExpiredOwners
+	}
+	return nil
+}
+
+// eachUnique calls fn for each unique term of the state after c.
+func (c *change) eachUnique(fn func(boundIndex, []byte)) { c.eachUniqueOf(c.after, fn) }
+
+func (c *change) eachUniqueOf(v *version, fn func(boundIndex, []byte)) {
+	if v == nil {
+		return
+	}
+	for i, b := range c.schema.indexes {
+		if !b.def.Unique || !b.covers(c.id) {
+			continue
+		}
+		for _, t := range v.terms[i] {
+			if b.def.Collides(t) {
+				fn(b, t)
+			}
+		}
+	}
+}
+
+// commit writes the changes as one batch.
+func (w *write) commit(ctx context.Context) error {
+	if len(w.changes) == 0 {
+		return nil
+	}
+	// Beyond this point the write can't be taken back; before it, a caller
+	// that went away costs nothing.
+	if err := ctx.Err(); err != nil {
+		return contextError(err)
+	}
+	var b storage.Batch
+	var events []vectorEvent
+	for i := range w.changes {
+		events = w.changes[i].addTo(&b, events)
+	}
+	_, err := w.e.store.Commit(&b, storage.CommitOptions{OnCommit: func(storage.Seq) {
+		for _, ev := range events {
+			ev.apply(w.e.log)
+		}
+	}})
+	return err
+}
+
+// addTo writes c into b and returns events with those for vector indexes.
+func (c *change) addTo(b *storage.Batch, events []vectorEvent) []vectorEvent {
+	counter := tableCounter(c.table.id)
+	switch {
+	case c.after == nil:
+		b.DeleteEntity(c.table.id, c.id, c.key.PK, c.deleted)
+		b.AddCounter(counter, -1)
+	default:
+		r := record{stamp: c.after.stamp, version: c.after.version, pk: []byte(c.key.PK), doc: c.after.doc}
+		b.PutEntity(c.table.id, c.id, c.key.PK, c.after.stamp, r.encode())
+		if c.before == nil {
+			b.AddCounter(counter, 1)
+		}
+	}
+	for i, ix := range c.schema.indexes {
+		if !ix.covers(c.id) {
+			continue
+		}
+		if ix.vector != nil {
+			events = c.addVector(b, i, events)
+		} else {
+			c.addTerms(b, i)
+		}
+	}
+	return events
+}
+
+func (c *change) addTerms(b *storage.Batch, i int) {
+	ix := c.schema.indexes[i]
+	var before, after [][]byte
+	if c.before != nil {
+		before = c.before.terms[i]
+	}
+	if c.after != nil {
+		after = c.after.terms[i]
+	}
+	added := 0
+	diffSorted(before, after,
+		func(t []byte) { b.DeleteTerm(ix.def.ID, t, c.id); added-- },
+		func(t []byte) { b.PutTerm(ix.def.ID, t, c.id); added++ })
+	if added != 0 {
+		b.AddCounter(indexCounter(ix.def.ID), int64(added))
+	}
+}
+
+func (c *change) addVector(b *storage.Batch, i int, events []vectorEvent) []vectorEvent {
+	ix := c.schema.indexes[i]
+	had := c.before != nil && c.before.vectors[i].raw != nil
+	switch has := c.after != nil && c.after.vectors[i].raw != nil; {
+	case has && c.after.vectors[i].vector != nil:
+		v := c.after.vectors[i].vector
+		b.PutVector(ix.def.ID, c.id, c.after.stamp, v)
+		if !had {
+			b.AddCounter(indexCounter(ix.def.ID), 1)
+		}
+		return append(events, vectorEvent{index: ix.vector, id: c.id, stamp: c.after.stamp, vector: v})
+	case had && !has:
+		b.DeleteVector(ix.def.ID, c.id)
+		b.AddCounter(indexCounter(ix.def.ID), -1)
+		return append(events, vectorEvent{index: ix.vector, id: c.id})
+	}
+	// The same vector as before, or none as before.
+	return events
+}
+
+// diffSorted calls removed and added for what two sorted lists don't share.
+func diffSorted(before, after [][]byte, removed, added func([]byte)) {
+	for len(before) > 0 || len(after) > 0 {
+		var order int
+		switch {
+		case len(before) == 0:
+			order = 1
+		case len(after) == 0:
+			order = -1
+		default:
+			order = bytes.Compare(before[0], after[0])
+		}
+		if order < 0 {
+			removed(before[0])
+		}
+		if order > 0 {
+			added(after[0])
+		}
+		if order <= 0 {
+			before = before[1:]
+		}
+		if order >= 0 {
+			after = after[1:]
+		}
+	}
+}
+
+// contextError turns the end of a context into the error a client sees.
+func contextError(err error) error {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return errs.Wrap(err, errs.Timeout, "request_timeout", "the time for this request was up; the work was stopped")
+	case errors.Is(err, context.Canceled):
+		return errs.Wrap(err, errs.Canceled, "request_canceled", "the request was canceled; the work was stopped")
+	}
+	return err
+}
