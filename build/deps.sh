@@ -46,8 +46,18 @@ install() {
 		sudo=(sudo)
 	fi
 	say "installing with apt: ${PACKAGES[*]}"
-	"${sudo[@]}" apt-get update -qq
-	"${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${PACKAGES[@]}" >&2
+	quietly "${sudo[@]}" apt-get update
+	quietly "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${PACKAGES[@]}"
+}
+
+# Runs a command and shows what it said only if it fails.
+quietly() {
+	local log status=0
+	log=$(mktemp)
+	"$@" >"$log" 2>&1 || status=$?
+	[ "$status" -eq 0 ] || cat "$log" >&2
+	rm "$log"
+	return "$status"
 }
 
 elsewhere() {
