@@ -10,6 +10,7 @@ package vecindex
 import (
 	"context"
 	"fmt"
+	"math"
 
 	"github.com/vccdb/vccdb/internal/bitmap"
 )
@@ -56,6 +57,27 @@ func (m Metric) Score(distance float32) float32 {
 		return -distance
 	default:
 		return 1 / (1 + distance)
+	}
+}
+
+// Distance measures two vectors of the same length, in double precision. The
+// engines have kernels of their own; this is for the odd single pair.
+func (m Metric) Distance(a, b []float32) float32 {
+	var dot, l2, normA, normB float64
+	for i := range a {
+		x, y := float64(a[i]), float64(b[i])
+		dot += x * y
+		l2 += (x - y) * (x - y)
+		normA += x * x
+		normB += y * y
+	}
+	switch m {
+	case Cosine:
+		return float32(1 - dot/math.Sqrt(normA*normB))
+	case Dot:
+		return float32(-dot)
+	default:
+		return float32(l2)
 	}
 }
 
@@ -140,6 +162,8 @@ type Index interface {
 	// Search appends the hits to dst, nearest first, ties by id. It returns
 	// min(K, allowed and live) hits, never fewer.
 	Search(ctx context.Context, q Query, dst []Hit) ([]Hit, SearchStats, error)
+	// Stamp returns the stamp of the vector that id has; false if it has none.
+	Stamp(id uint32) (uint64, bool)
 	// Drain blocks until nothing is pending.
 	Drain(ctx context.Context) error
 	// Len is the number of live vectors; cheaper than Stats.
