@@ -24,6 +24,8 @@ type Info struct {
 	ID string
 	// Lifetime has no deadline; it ends when the server's drain runs out.
 	Lifetime context.Context
+	// Draining is closed when the server's drain begins.
+	Draining <-chan struct{}
 	// Stream is the unread body of a streamed request, nil otherwise. Its errors
 	// are fit for problem.Write.
 	Stream io.Reader
@@ -36,7 +38,7 @@ func Attach(c fiber.Ctx, info *Info) { c.Locals(infoKey{}, info) }
 
 // ID returns the request's id, empty outside a server.
 func ID(c fiber.Ctx) string {
-	if info := of(c); info != nil {
+	if info := Of(c); info != nil {
 		return info.ID
 	}
 	return ""
@@ -45,7 +47,7 @@ func ID(c fiber.Ctx) string {
 // Body reads the request's body, streamed or not. It is valid until the handler
 // returns. A body cut short, broken or too slow is an error, never an early EOF.
 func Body(c fiber.Ctx) io.Reader {
-	if info := of(c); info != nil && info.Stream != nil {
+	if info := Of(c); info != nil && info.Stream != nil {
 		return info.Stream
 	}
 	return bytes.NewReader(c.BodyRaw())
@@ -56,13 +58,24 @@ func Body(c fiber.Ctx) io.Reader {
 // server's drain runs out. Work that goes on after the handler has returned
 // belongs to a job, not to this context.
 func Lifetime(c fiber.Ctx) context.Context {
-	if info := of(c); info != nil && info.Lifetime != nil {
+	if info := Of(c); info != nil && info.Lifetime != nil {
 		return info.Lifetime
 	}
 	return c.Context()
 }
 
-func of(c fiber.Ctx) *Info {
+// Draining is closed when the server begins to drain: an answer that streams
+// without end must end then, or it holds up the shutdown. Outside a server it is
+// nil, which is never closed. It may be kept beyond the handler.
+func Draining(c fiber.Ctx) <-chan struct{} {
+	if info := Of(c); info != nil {
+		return info.Draining
+	}
+	return nil
+}
+
+// Of returns what is attached to the request, nil outside a server.
+func Of(c fiber.Ctx) *Info {
 	info, _ := c.Locals(infoKey{}).(*Info)
 	return info
 }

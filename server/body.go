@@ -1,0 +1,124 @@
+package server
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"github.com/gofiber/fiber/v3"
+
+	"github.com/vccdb/vccdb/internal/errs"
+	"github.com/vccdb/vccdb/server/request"
+)
+
+// freeBodyBytes of each request don't count against the memory for bodies, so
+// that small requests get through while big ones wait.
+const freeBodyBytes = 64 << 10
+
+// firstBodyBytes is the most that is allocated on a client's word alone.
+const firstBodyBytes = 64 << 10
+
+// readBody reads the body into memory before the handler runs, within the limits
+// of size, time and memory; or hands it over unread on a streamed route.
+func (s *Server) readBody(c fiber.Ctx) error {
+	if !c.Request().IsBodyStream() {
+		return c.Next()
+	}
+	connection := connOf(c)
+	if s.isStreamed(c) {
+		connection.beginBody(true)
+		defer connection.endBody()
+		request.Of(c).Stream = &bodyReader{c.Request().BodyStream(), connection}
+		return c.Next()
+	}
+	held := &heldBytes{total: &s.bodyBytes, limit: s.o.MaxBufferedBytes}
+	defer held.release()
+	connection.beginBody(false)
+	body, err := s.bufferBody(c, held)
+	connection.endBody()
+	if err != nil {
+		return err
+	}
+	c.Request().SetBodyRaw(body)
+	return c.Next()
+}
+
+func (s *Server) bufferBody(c fiber.Ctx, held *heldBytes) ([]byte, error) {
+	declared := int64(c.Request().Header.ContentLength()) // -1: chunked
+	if declared > s.o.MaxRequestBytes {
+		return nil, s.tooLarge()
+	}
+	held.reader = &bodyReader{c.Request().BodyStream(), connOf(c)}
+	var body bytes.Buffer
+	// ReadFrom wants bytes.MinRead of room to find the end.
+	body.Grow(int(min(max(declared, 0), firstBodyBytes)) + bytes.MinRead)
+	n, err := body.ReadFrom(io.LimitReader(held, s.o.MaxRequestBytes+1))
+	switch {
+	case err != nil:
+		return nil, err
+	case n > s.o.MaxRequestBytes:
+		return nil, s.tooLarge()
+	}
+	return body.Bytes(), nil
+}
+
+func (s *Server) tooLarge() error {
+	return errs.New(errs.TooLarge, "body_too_large",
+		"The body is over %d bytes, the limit set by server.max_request_size_mb. Send less at once, or stream NDJSON to a route that takes it.",
+		s.o.MaxRequestBytes)
+}
+
+// isStreamed reports whether the request goes to a streamed route with NDJSON.
+func (s *Server) isStreamed(c fiber.Ctx) bool {
+	mediaType := strings.ToLower(c.MediaType())
+	return slices.Contains(ndjsonTypes, mediaType) && slices.Contains(s.o.StreamRoutes, c.Method()+" "+c.Path())
+}
+
+var ndjsonTypes = []string{"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"}
+
+// bodyReader turns the errors of a body into answers for its sender.
+type bodyReader struct {
+	stream io.Reader
+	conn   *conn
+}
+
+func (r *bodyReader) Read(p []byte) (int, error) {
+	n, err := r.stream.Read(p)
+	if err == nil || err == io.EOF {
+		return n, err
+	}
+	switch cause := r.conn.bodyErr(); {
+	case errors.Is(cause, os.ErrDeadlineExceeded):
+		return n, fiber.ErrRequestTimeout
+	case errors.Is(cause, io.ErrUnexpectedEOF):
+		return n, errs.Wrap(err, errs.Invalid, "body_truncated", "The connection ended before the body did.")
+	}
+	return n, errs.Wrap(err, errs.Invalid, "malformed_body", "The body isn't framed as HTTP wants it.")
+}
+
+// heldBytes counts what one request's body takes against the memory for all.
+type heldBytes struct {
+	reader     io.Reader
+	total      *atomic.Int64
+	limit      int64
+	read, held int64
+}
+
+func (h *heldBytes) Read(p []byte) (int, error) {
+	n, err := h.reader.Read(p)
+	h.read += int64(n)
+	if more := h.read - freeBodyBytes - h.held; more > 0 {
+		h.held += more
+		if h.total.Add(more) > h.limit {
+			return n, errs.New(errs.Unavailable, "overloaded",
+				"The bodies of the requests under way fill the memory set aside for them. Nothing was done; try again soon.")
+		}
+	}
+	return n, err
+}
+
+func (h *heldBytes) release() { h.total.Add(-h.held) }

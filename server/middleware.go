@@ -1,0 +1,157 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gofiber/fiber/v3"
+
+	"github.com/vccdb/vccdb/internal/errs"
+	"github.com/vccdb/vccdb/server/problem"
+	"github.com/vccdb/vccdb/server/request"
+)
+
+// observe is the outermost step. It returns no error: what is wrong is in the
+// answer then.
+func (s *Server) observe(c fiber.Ctx) error {
+	start := time.Now()
+	s.active.Add(1)
+	defer s.active.Add(-1)
+	s.attach(c)
+	if err := next(c); err != nil {
+		s.fail(c, err)
+	}
+	route := "other"
+	if c.Matched() {
+		route = c.Route().Path
+	}
+	s.finish(c, route, start)
+	return nil
+}
+
+// next runs the other steps and returns a panic as an error.
+func next(c fiber.Ctx) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			cause := fmt.Errorf("panic: %v\n%s", r, debug.Stack())
+			err = errs.Wrap(cause, errs.Internal, "internal",
+				"The server failed on this request; its log has the cause under the request id.")
+		}
+	}()
+	return c.Next()
+}
+
+func (s *Server) attach(c fiber.Ctx) {
+	info := &request.Info{ID: requestID(c.Get(fiber.HeaderXRequestID)), Lifetime: s.lifetime, Draining: s.draining}
+	request.Attach(c, info)
+	c.Set(fiber.HeaderXRequestID, info.ID)
+}
+
+// maxRequestID bounds the ids that clients may choose.
+const maxRequestID = 128
+
+// requestID takes over the client's id, if it is fit for a header and a log, or
+// makes one.
+func requestID(given string) string {
+	odd := func(r rune) bool { return r <= ' ' || r > '~' }
+	if given == "" || len(given) > maxRequestID || strings.ContainsFunc(given, odd) {
+		return fmt.Sprintf("%016x", rand.Uint64())
+	}
+	return strings.Clone(given)
+}
+
+// fail answers with a problem document.
+func (s *Server) fail(c fiber.Ctx, err error) {
+	if err := problem.Write(c, err); err != nil {
+		s.o.Logger.Error("an error could not be answered", "request_id", request.ID(c), "error", err)
+		c.Status(http.StatusInternalServerError)
+	}
+}
+
+// finish closes the connection over a body that wasn't read, as the rest of it
+// would be taken for the next request, then measures and logs.
+func (s *Server) finish(c fiber.Ctx, route string, start time.Time) {
+	if c.Request().IsBodyStream() && c.Request().Header.ContentLength() != 0 {
+		c.RequestCtx().SetConnectionClose()
+		connOf(c).closeGently()
+	}
+	took := time.Since(start)
+	if s.o.Observer != nil {
+		s.o.Observer.Observe(methodOf(c), route, c.Response().StatusCode(), took)
+	}
+	s.log(c, route, took)
+}
+
+// methodOf is c.Method for requests that may not have been routed.
+func methodOf(c fiber.Ctx) string {
+	if method := string(c.Request().Header.Method()); slices.Contains(fiber.DefaultMethods, method) {
+		return method
+	}
+	return "other"
+}
+
+// slow is what deserves a line in the log even if it went well.
+const slow = time.Second
+
+// log writes the access log: failures of the server as errors and warnings, slow
+// requests for information, the rest for debugging, since a database answers too
+// many to log each.
+func (s *Server) log(c fiber.Ctx, route string, took time.Duration) {
+	status, failure := c.Response().StatusCode(), problem.Recorded(c)
+	level := slog.LevelDebug
+	switch {
+	case failure != nil && status == http.StatusInternalServerError:
+		level = slog.LevelError
+	case failure != nil && status > http.StatusInternalServerError:
+		level = slog.LevelWarn
+	case took >= slow:
+		level = slog.LevelInfo
+	}
+	if !s.o.Logger.Enabled(context.Background(), level) {
+		return
+	}
+	attrs := []slog.Attr{
+		slog.String("request_id", request.ID(c)),
+		slog.String("method", methodOf(c)), slog.String("path", c.Path()), slog.String("route", route),
+		slog.Int("status", status), slog.Float64("took_ms", float64(took.Microseconds())/1000),
+		slog.String("remote", c.RequestCtx().RemoteAddr().String()),
+	}
+	if failure != nil {
+		attrs = append(attrs, slog.String("error", failure.Error()))
+	}
+	s.o.Logger.LogAttrs(context.Background(), level, "request", attrs...)
+}
+
+// admit lets the request work if there is a slot, until its deadline. Streams
+// have slots of their own and no deadline: their length is up to the client,
+// and each of their reads has a time limit.
+func (s *Server) admit(c fiber.Ctx) error {
+	streamed := request.Of(c).Stream != nil
+	slots, ctx := s.slots, s.lifetime
+	if streamed {
+		slots = s.streams
+	}
+	select {
+	case slots <- struct{}{}:
+		defer func() { <-slots }()
+	default:
+		return errs.New(errs.Unavailable, "overloaded", "The server works on %d requests already. Nothing was done; try again soon.", cap(slots))
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if !streamed {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, s.o.RequestTimeout, s.late)
+		defer cancel()
+	}
+	c.SetContext(ctx)
+	return c.Next()
+}

@@ -1,0 +1,254 @@
+// Package server runs the HTTP interface: one Fiber app, its listener, the
+// limits that keep one client from hurting the others, and the drain.
+//
+// A request goes through these steps, in this order (New writes them down):
+//
+//	observe     gives it an id, turns errors and panics into problem documents,
+//	            measures and logs it
+//	operations  /livez and the like answer here, whatever the load
+//	readBody    reads the body within limits of size, time and memory
+//	admit       bounds the requests under way and sets the deadline
+//	work        the API's handlers
+//
+// Handlers stop at their deadline because they take their context from
+// c.Context(); nothing kills them. A client that goes away isn't noticed before
+// its answer is written, the deadline bounds what that costs.
+//
+// Package request is what a handler gets with a request, package problem how
+// errors are answered. Goroutines: fasthttp's, one per connection; Shutdown waits
+// for them. No locks.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/gofiber/fiber/v3"
+	"github.com/valyala/fasthttp"
+
+	"github.com/vccdb/vccdb/internal/errs"
+	"github.com/vccdb/vccdb/server/problem"
+)
+
+// Options configure a Server. The zero value of each field means its default.
+type Options struct {
+	// RequestTimeout is how long a handler may work, its body's arrival not
+	// counted; 30 s.
+	RequestTimeout time.Duration
+	// MaxRequestBytes bounds a body; 10 MiB.
+	MaxRequestBytes int64
+	// StreamRoutes take NDJSON of any length as a stream: "POST /entities/batch".
+	StreamRoutes []string
+	// MaxInFlight bounds the requests that work at the same time, MaxStreams the
+	// streamed ones; 1024 and 64. What is over gets a 503 at once.
+	MaxInFlight, MaxStreams int
+	// MaxBufferedBytes bounds the memory of all bodies together; 256 MiB, and
+	// room for four of the biggest at least.
+	MaxBufferedBytes int64
+	// MaxConnections bounds open connections; 16384.
+	MaxConnections int
+	// HeaderTimeout bounds the arrival of the header, BodyTimeout that of a body
+	// that isn't streamed; 10 s and 60 s. StallTimeout bounds each write, and each
+	// read of a streamed body; 30 s. IdleTimeout ends unused connections; 120 s.
+	HeaderTimeout, BodyTimeout, StallTimeout, IdleTimeout time.Duration
+	// DrainDelay is how long connections are still accepted while the drain has
+	// begun and /readyz says so; 0 is none.
+	DrainDelay time.Duration
+	Observer   Observer
+	Logger     *slog.Logger
+}
+
+// Observer is told about every answered request. The route is a pattern or one
+// of a few words, never a path.
+type Observer interface {
+	Observe(method, route string, status int, took time.Duration)
+}
+
+// Routes adds handlers to a router.
+type Routes interface {
+	Register(fiber.Router)
+}
+
+func (o Options) ensureDefaults() Options {
+	setDefault(&o.RequestTimeout, 30*time.Second)
+	setDefault(&o.MaxRequestBytes, 10<<20)
+	setDefault(&o.MaxInFlight, 1024)
+	setDefault(&o.MaxStreams, 64)
+	setDefault(&o.MaxBufferedBytes, max(256<<20, 4*o.MaxRequestBytes))
+	setDefault(&o.MaxConnections, 16384)
+	setDefault(&o.HeaderTimeout, 10*time.Second)
+	setDefault(&o.BodyTimeout, time.Minute)
+	setDefault(&o.StallTimeout, 30*time.Second)
+	setDefault(&o.IdleTimeout, 2*time.Minute)
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// Server serves HTTP. Make one with New.
+type Server struct {
+	o   Options
+	app *fiber.App
+
+	// slots and streams hold a token per request that works.
+	slots, streams chan struct{}
+	// bodyBytes is the memory that bodies take; active counts running handlers.
+	bodyBytes, active atomic.Int64
+
+	// draining is closed when Shutdown begins; lifetime ends when the drain has
+	// run out of time.
+	draining   chan struct{}
+	isDraining atomic.Bool
+	lifetime   context.Context
+	abort      context.CancelCauseFunc
+	// late is why a request's context ends at its deadline.
+	late error
+}
+
+// New returns a server that answers operations under any load and work within
+// the limits.
+func New(o Options, operations, work Routes) *Server {
+	o = o.ensureDefaults()
+	s := &Server{
+		o:        o,
+		slots:    make(chan struct{}, o.MaxInFlight),
+		streams:  make(chan struct{}, o.MaxStreams),
+		draining: make(chan struct{}),
+		late: errs.New(errs.Timeout, "request_timeout",
+			"The request took longer than %v and was stopped. A write may have been done; read it back before sending it again.", o.RequestTimeout),
+	}
+	s.lifetime, s.abort = context.WithCancelCause(context.Background())
+	s.app = s.newApp()
+	s.app.Use(s.observe)
+	operations.Register(s.app)
+	s.app.Use(s.readBody, s.admit)
+	work.Register(s.app)
+	return s
+}
+
+// headerBytes bounds a request's line and headers. A key in a path takes up to
+// 1.6 kB, three bytes for each of its own.
+const headerBytes = 16 << 10
+
+func (s *Server) newApp() *fiber.App {
+	app := fiber.New(fiber.Config{
+		AppName: "Themis",
+		// A key may differ from another in its case or end in a slash.
+		CaseSensitive: true,
+		StrictRouting: true,
+		// Bodies are read by readBody, which enforces the limits that these leave out.
+		StreamRequestBody:            true,
+		DisablePreParseMultipartForm: true,
+		BodyLimit:                    int(s.o.MaxRequestBytes),
+		Concurrency:                  s.o.MaxConnections,
+		ReadTimeout:                  s.o.HeaderTimeout,
+		IdleTimeout:                  s.o.IdleTimeout,
+		ReadBufferSize:               headerBytes,
+		ErrorHandler:                 problem.Write,
+	})
+	h := app.Server()
+	h.HeaderReceived = func(*fasthttp.RequestHeader) fasthttp.RequestConfig {
+		return fasthttp.RequestConfig{ReadTimeout: s.o.BodyTimeout}
+	}
+	h.CloseOnShutdown = true
+	h.ErrorHandler = s.malformed
+	route := h.Handler
+	h.Handler = func(ctx *fasthttp.RequestCtx) {
+		if !slices.Contains(fiber.DefaultMethods, string(ctx.Method())) {
+			ctx.Response.Header.Set(fiber.HeaderAllow, strings.Join(fiber.DefaultMethods, ", "))
+			s.malformed(ctx, fiber.ErrMethodNotAllowed)
+			return
+		}
+		route(ctx)
+	}
+	return app
+}
+
+// Serve answers on the listener until Shutdown; the error is nil then.
+func (s *Server) Serve(l net.Listener) error {
+	return s.app.Listener(&listener{l, s.o.StallTimeout}, fiber.ListenConfig{DisableStartupMessage: true})
+}
+
+// Draining reports whether Shutdown has begun.
+func (s *Server) Draining() bool { return s.isDraining.Load() }
+
+// abortGrace is how long handlers get to notice that the drain has run out.
+const abortGrace = 5 * time.Second
+
+// Shutdown drains the server: /readyz turns, then no more connections are
+// accepted, and the requests under way are finished. When ctx ends first, their
+// contexts are canceled. The error is nil if no handler is left running. It may
+// be called once.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.isDraining.Store(true)
+	close(s.draining)
+	sleep(ctx, s.o.DrainDelay)
+	err := s.app.ShutdownWithContext(ctx)
+	s.abort(errs.New(errs.Unavailable, "shutting_down", "The server is shutting down and stopped the request."))
+	if err == nil || errors.Is(err, fiber.ErrNotRunning) {
+		return nil
+	}
+	grace, cancel := context.WithTimeout(context.Background(), abortGrace)
+	defer cancel()
+	for s.active.Load() > 0 {
+		if !sleep(grace, 5*time.Millisecond) {
+			return fmt.Errorf("%d requests are still running", s.active.Load())
+		}
+	}
+	return nil
+}
+
+// sleep reports whether it slept to the end.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// malformed answers what isn't a request, or none that can be routed.
+func (s *Server) malformed(ctx *fasthttp.RequestCtx, err error) {
+	c := s.app.AcquireCtx(ctx)
+	defer s.app.ReleaseCtx(c)
+	start := time.Now()
+	s.attach(c)
+	s.fail(c, malformedError(err))
+	s.finish(c, "malformed", start)
+}
+
+func malformedError(err error) error {
+	var tooBig *fasthttp.ErrSmallBuffer
+	var timeout net.Error
+	var own *fiber.Error
+	switch {
+	case errors.As(err, &own):
+		return own
+	case errors.As(err, &tooBig):
+		return fiber.ErrRequestHeaderFieldsTooLarge
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return fiber.ErrRequestTimeout
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return errs.Wrap(err, errs.Invalid, "body_truncated", "The connection ended before the body did.")
+	}
+	return errs.Wrap(err, errs.Invalid, "malformed_request", "This is not a well-formed HTTP request.")
+}
