@@ -16,6 +16,7 @@ type Batch struct {
 	rows     rocks.Batch
 	seqs     []int // offsets of the oplog keys that wait for their sequence
 	counters []counterOp
+	tallies  []tally
 	key, buf []byte // scratch
 }
 
@@ -30,10 +31,10 @@ type counterOp struct {
 // and a PUT record in the oplog. An id belongs to one pk for the entity's life.
 func (b *Batch) PutEntity(table, id uint32, pk string, stamp uint64, record []byte) {
 	b.key = keys.AppendEntity(b.key[:0], table, id)
-	b.rows.Put(familyEntities, b.key, record)
+	b.put(familyEntities, table, b.key, record)
 	b.key = keys.AppendPK(b.key[:0], table, pk)
 	b.buf = binary.BigEndian.AppendUint32(b.buf[:0], id)
-	b.rows.Put(familyPKs, b.key, b.buf)
+	b.put(familyPKs, table, b.key, b.buf)
 	b.log(Op{Kind: OpPut, Table: table, ID: id, PK: pk, Stamp: stamp})
 }
 
@@ -50,13 +51,26 @@ func (b *Batch) DeleteEntity(table, id uint32, pk string, stamp uint64) {
 // of storage/keys are.
 func (b *Batch) PutTerm(index uint32, term []byte, id uint32) {
 	b.key = keys.AppendTerm(b.key[:0], index, term, id)
-	b.rows.Put(familyTerms, b.key, nil)
+	b.put(familyTerms, index, b.key, nil)
+	for level := sampleLevel(b.key); level > 0; level-- {
+		b.put(familySamples, index, b.sampleKey(index, level), nil)
+	}
 }
 
 // DeleteTerm removes an index entry.
 func (b *Batch) DeleteTerm(index uint32, term []byte, id uint32) {
 	b.key = keys.AppendTerm(b.key[:0], index, term, id)
 	b.rows.Delete(familyTerms, b.key)
+	for level := sampleLevel(b.key); level > 0; level-- {
+		b.rows.Delete(familySamples, b.sampleKey(index, level))
+	}
+}
+
+// sampleKey turns the entry's key in b.key into that of its sample.
+func (b *Batch) sampleKey(index uint32, level int) []byte {
+	b.buf = keys.AppendSamples(b.buf[:0], index, level)
+	b.buf = append(b.buf, b.key[len(b.buf)-1:]...)
+	return b.buf
 }
 
 // PutVector sets an entity's vector in one vector index.
@@ -66,7 +80,7 @@ func (b *Batch) PutVector(index, id uint32, stamp uint64, vec []float32) {
 	for _, x := range vec {
 		b.buf = binary.LittleEndian.AppendUint32(b.buf, math.Float32bits(x))
 	}
-	b.rows.Put(familyVectors, b.key, b.buf)
+	b.put(familyVectors, index, b.key, b.buf)
 }
 
 // DeleteVector removes an entity's vector from one vector index.
@@ -110,11 +124,26 @@ func (b *Batch) DropTable(table uint32) {
 	b.log(Op{Kind: OpDropTable, Table: table})
 }
 
-// DropIndex removes every entry and vector of an index.
+// DropIndex removes every entry, sample and vector of an index. It costs the same
+// for any size of index.
 func (b *Batch) DropIndex(index uint32) {
 	from, to := scopeRange(index)
 	b.rows.DeleteRange(familyTerms, from, to)
+	b.rows.DeleteRange(familySamples, from, to)
 	b.rows.DeleteRange(familyVectors, from, to)
+}
+
+// put writes a row of one table or index.
+func (b *Batch) put(family int, scope uint32, key, value []byte) {
+	b.rows.Put(family, key, value)
+	bytes := len(key) + len(value)
+	for i := range b.tallies {
+		if t := &b.tallies[i]; t.family == family && t.scope == scope {
+			t.bytes += bytes
+			return
+		}
+	}
+	b.tallies = append(b.tallies, tally{family: family, scope: scope, bytes: bytes})
 }
 
 func (b *Batch) log(op Op) {
@@ -128,6 +157,7 @@ func (b *Batch) Reset() {
 	b.rows.Reset()
 	b.seqs = b.seqs[:0]
 	b.counters = b.counters[:0]
+	b.tallies = b.tallies[:0]
 }
 
 // Len returns the number of rows the batch writes, oplog included, and of its
@@ -140,13 +170,20 @@ func (b *Batch) SizeBytes() int { return b.rows.SizeBytes() }
 // Empty reports whether there is nothing to write.
 func (b *Batch) Empty() bool { return b.Len() == 0 }
 
-// scopeRange returns the bounds of all keys of one table or index. The upper
-// bound of the last id is longer than any key of the fixed-length families and
-// sorts after every pk and term, none of which starts with FF bytes.
+// lastKey sorts after every key: it is longer than those of the fixed-length
+// families, and no pk or term starts with FF bytes.
+var lastKey = []byte{0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF}
+
+// prefixEnd returns the upper bound of the keys with a prefix.
+func prefixEnd(prefix []byte) []byte {
+	if end := keys.PrefixEnd(prefix); end != nil {
+		return end
+	}
+	return lastKey
+}
+
+// scopeRange returns the bounds of all keys of one table or index.
 func scopeRange(scope uint32) (from, to []byte) {
 	from = keys.AppendScope(nil, scope)
-	if to = keys.PrefixEnd(from); to == nil {
-		to = []byte{0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF}
-	}
-	return from, to
+	return from, prefixEnd(from)
 }

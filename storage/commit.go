@@ -230,6 +230,9 @@ func (s *Store) commitGroup() error {
 		return err
 	}
 	s.counters.set(g.changed)
+	for _, c := range g.members {
+		s.written.add(c.batch.tallies)
+	}
 	s.lastSeq.Store(uint64(last))
 	return nil
 }

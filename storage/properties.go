@@ -3,8 +3,6 @@ package storage
 import (
 	"context"
 	"fmt"
-
-	"github.com/vccdb/vccdb/storage/rocks"
 )
 
 // Properties are RocksDB's figures under the names of the REST interface. Sizes
@@ -90,48 +88,11 @@ func (p *Properties) countCache(tickers map[string]uint64) {
 	}
 }
 
-// SizeOf names what ApproximateBytes measures.
-type SizeOf uint8
-
-const (
-	// SizeOfTable is a table's entities and primary keys.
-	SizeOfTable SizeOf = iota
-	// SizeOfIndex is an index's entries and vectors.
-	SizeOfIndex
-)
-
-// ApproximateBytes returns about how many bytes a table or an index takes, in
-// files and in memtables.
-func (s *Store) ApproximateBytes(what SizeOf, id uint32) (uint64, error) {
-	members := []int{familyEntities, familyPKs}
-	if what == SizeOfIndex {
-		members = []int{familyTerms, familyVectors}
-	}
-	lower, upper := scopeRange(id)
-	var sum uint64
-	for _, family := range members {
-		size, err := s.db.ApproximateSize(family, lower, upper)
-		if err != nil {
-			return 0, readError(err)
-		}
-		sum += size
-	}
-	return sum, nil
-}
-
 // Compact rewrites all data down to the last level, which frees the space of
 // deleted rows. It takes minutes on big data and stops early when ctx ends.
 func (s *Store) Compact(ctx context.Context) error { return readError(s.db.Compact(ctx)) }
 
-// VerifyChecksums reads every block of every file and memtable row that is
-// alive, and fails with Corrupt if a checksum is wrong.
-func (s *Store) VerifyChecksums() error {
-	for family := range families {
-		r := rocks.Range{Bulk: true}
-		err := s.db.Latest().Scan(family, r, func(_, _ []byte) (bool, error) { return true, nil })
-		if err != nil {
-			return readError(err)
-		}
-	}
-	return nil
-}
+// VerifyChecksums reads every block of every file from disk, past the caches,
+// and fails with Corrupt, "storage_corrupt", if a checksum is wrong. Reads and writes go
+// on meanwhile.
+func (s *Store) VerifyChecksums() error { return readError(s.db.VerifyChecksums()) }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/vccdb/vccdb/storage/keys"
 	"github.com/vccdb/vccdb/storage/rocks"
@@ -148,18 +149,19 @@ type TermRange struct {
 	AfterID uint32
 }
 
-// bounds translates to keys. Terms are prefix-free, so an entry's key lies
-// between index+Lo and index+Hi exactly if its term lies between Lo and Hi.
-func (t TermRange) bounds(index uint32) rocks.Range {
-	lower, upper := scopeRange(index)
+// bounds translates to keys that consist of a prefix, a term and an id. Terms are
+// prefix-free, so a key lies between prefix+Lo and prefix+Hi exactly if its term
+// lies between Lo and Hi.
+func (t TermRange) bounds(prefix []byte) rocks.Range {
+	lower, upper := prefix, prefixEnd(prefix)
 	if t.Lo != nil {
-		lower = append(keys.AppendScope(nil, index), t.Lo...)
+		lower = slices.Concat(prefix, t.Lo)
 	}
 	if t.Hi != nil {
-		upper = append(keys.AppendScope(nil, index), t.Hi...)
+		upper = slices.Concat(prefix, t.Hi)
 	}
 	if t.After != nil {
-		at := keys.AppendTerm(nil, index, t.After, t.AfterID)
+		at := keys.AppendID(slices.Concat(prefix, t.After), t.AfterID)
 		if t.Reverse {
 			upper = minBytes(upper, at)
 		} else {
@@ -187,7 +189,7 @@ func maxBytes(a, b []byte) []byte {
 // then id, until fn returns false.
 func (r *Reader) ScanTerms(ctx context.Context, index uint32, t TermRange, fn func(term []byte, id uint32) (bool, error)) error {
 	tick := canceler{ctx: ctx}
-	return readError(r.view.Scan(familyTerms, t.bounds(index), func(key, _ []byte) (bool, error) {
+	return readError(r.view.Scan(familyTerms, t.bounds(keys.AppendScope(nil, index)), func(key, _ []byte) (bool, error) {
 		if err := tick.err(); err != nil {
 			return false, err
 		}
@@ -200,21 +202,16 @@ func (r *Reader) ScanTerms(ctx context.Context, index uint32, t TermRange, fn fu
 }
 
 // CountTerms counts the index's entries in the range. Beyond limit it stops
-// counting and estimates, with exact false; the estimate is never below limit.
+// counting and estimates from samples, with exact false; the estimate is never
+// below limit.
 func (r *Reader) CountTerms(ctx context.Context, index uint32, t TermRange, limit int) (n int, exact bool, err error) {
-	more := false
-	err = r.ScanTerms(ctx, index, t, func([]byte, uint32) (bool, error) {
-		if n == limit {
-			more = true
-			return false, nil
-		}
-		n++
-		return true, nil
-	})
-	if err != nil || !more {
-		return n, err == nil, err
+	bounds := t.bounds(keys.AppendScope(nil, index))
+	n, err = r.view.Count(ctx, familyTerms, bounds, limit+1)
+	if err != nil || n <= limit {
+		return n, err == nil, readError(err)
 	}
-	return n + 1, false, nil
+	estimate, err := r.estimateTerms(ctx, index, t)
+	return max(n, estimate), false, readError(err)
 }
 
 // LastID returns the highest id of the table's entities.

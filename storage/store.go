@@ -21,7 +21,8 @@
 // One committer goroutine writes (commit.go); under DurabilityInterval one more
 // syncs. Close ends both and waits. queue.mu guards the commit queue and
 // counters.mu the counter values; neither is held during a call into RocksDB.
-// walSync makes syncs of the log take turns. No two are ever held at once.
+// walSync makes syncs of the log take turns; written.mu guards the write shares.
+// No two are ever held at once.
 // Readers take no locks.
 package storage
 
@@ -48,6 +49,7 @@ const (
 	familyTerms
 	familyVectors
 	familyOplog
+	familySamples
 )
 
 var families = []rocks.Family{
@@ -57,6 +59,7 @@ var families = []rocks.Family{
 	familyTerms:    {Name: "terms", BlockBytes: 16 << 10},
 	familyVectors:  {Name: "vectors", PointReads: true, BlockBytes: 16 << 10},
 	familyOplog:    {Name: "oplog", BlockBytes: 32 << 10},
+	familySamples:  {Name: "samples", BlockBytes: 16 << 10},
 }
 
 // The rows of the default family.
@@ -86,6 +89,7 @@ type Store struct {
 	failure  atomic.Pointer[errs.Error]
 	counters counterTable
 	queue    commitQueue
+	written  recentWrites
 	group    groupState // the committer's own
 
 	// unsynced says that the write-ahead log has records that were not synced.

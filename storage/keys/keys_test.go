@@ -61,6 +61,7 @@ func TestGoldenKeys(t *testing.T) {
 		{"entity", string(AppendEntity(nil, 7, 258)), "0000000700000102"},
 		{"pk", string(AppendPK(nil, 7, "alice")), "00000007616c696365"},
 		{"term", string(AppendTerm(nil, 9, AppendNull(nil), 258)), "000000091000000102"},
+		{"samples", string(AppendSamples(nil, 9, 2)), "0000000902"},
 		{"vector", string(AppendVector(nil, 9, 258)), "0000000900000102"},
 		{"seq", string(AppendSeq(nil, 258)), "0000000000000102"},
 	} {

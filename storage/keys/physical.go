@@ -28,7 +28,17 @@ func AppendPK(dst []byte, table uint32, pk string) []byte {
 // come from this package or have a fixed length per index, so that no term is a
 // prefix of another.
 func AppendTerm(dst []byte, index uint32, term []byte, id uint32) []byte {
-	dst = append(AppendScope(dst, index), term...)
+	return AppendID(append(AppendScope(dst, index), term...), id)
+}
+
+// AppendSamples appends the first bytes of the sampled entries of an index on
+// one level: index, level. The rest of a sample's key is as in AppendTerm.
+func AppendSamples(dst []byte, index uint32, level int) []byte {
+	return append(AppendScope(dst, index), byte(level))
+}
+
+// AppendID appends an entity's id, the end of every index entry's key.
+func AppendID(dst []byte, id uint32) []byte {
 	return binary.BigEndian.AppendUint32(dst, id)
 }
 

@@ -25,6 +25,7 @@ import (
 type DB struct {
 	db       *grocksdb.DB
 	families []*grocksdb.ColumnFamilyHandle
+	options  Options
 	native   *native
 	handles  handles
 	latest   *View
@@ -32,8 +33,7 @@ type DB struct {
 	write     *grocksdb.WriteOptions
 	writeSync *grocksdb.WriteOptions
 
-	statistics bool
-	compact    sync.Mutex // one Compact at a time
+	compact sync.Mutex // one Compact at a time
 
 	gate                gate
 	lookups, rowBuffers sync.Pool // *lookup, *rowBuffer
@@ -63,17 +63,14 @@ func Open(o Options) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	names := make([]string, len(o.Families))
-	for i, f := range o.Families {
-		names[i] = f.Name
-	}
+	names := o.familyNames()
 	handle, families, err := grocksdb.OpenDbColumnFamilies(n.db, o.Path, names, n.families)
 	if err != nil {
 		n.destroy()
 		return nil, wrap("open", err)
 	}
 	db := &DB{
-		db: handle, families: families, native: n, statistics: o.Statistics,
+		db: handle, families: families, native: n, options: o,
 		write:      grocksdb.NewDefaultWriteOptions(),
 		writeSync:  grocksdb.NewDefaultWriteOptions(),
 		idle:       make(chan struct{}),

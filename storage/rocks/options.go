@@ -47,6 +47,14 @@ type Family struct {
 	BlockBytes int
 }
 
+func (o *Options) familyNames() []string {
+	names := make([]string, len(o.Families))
+	for i, f := range o.Families {
+		names[i] = f.Name
+	}
+	return names
+}
+
 // writeBuffersPerMemory is how many memtables of one column family fill the
 // whole memtable memory: flushes are then big enough to be sequential, and
 // several families can fill at once.

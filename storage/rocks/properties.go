@@ -42,7 +42,7 @@ func (db *DB) CacheUsage() (usage, capacity uint64) {
 // offers the statistics as text only, one "name COUNT : value" a line.
 func (db *DB) Tickers() map[string]uint64 {
 	tickers := make(map[string]uint64)
-	if !db.statistics || !db.gate.enter() {
+	if !db.options.Statistics || !db.gate.enter() {
 		return tickers
 	}
 	defer db.gate.leave()
@@ -58,9 +58,9 @@ func (db *DB) Tickers() map[string]uint64 {
 	return tickers
 }
 
-// ApproximateSize returns about how many bytes the files hold of a range of one
-// column family, after compression and without the memtables.
-func (db *DB) ApproximateSize(family int, lower, upper []byte) (uint64, error) {
+// ApproximateFiles returns about how many bytes the files hold of a range of one
+// column family, after compression.
+func (db *DB) ApproximateFiles(family int, lower, upper []byte) (bytes uint64, err error) {
 	if !db.gate.enter() {
 		return 0, ErrClosed
 	}

@@ -3,9 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-// kMemtableTier of rocksdb/options.h, which c.h does not name.
-enum { read_tier_memtable = 3 };
-
 struct scan {
   rocksdb_readoptions_t* options;
   rocksdb_iterator_t* it;
@@ -30,9 +27,6 @@ scan* scan_open(rocksdb_t* db, rocksdb_column_family_handle_t* family,
     rocksdb_readoptions_set_iterate_upper_bound(options, s->bounds + lower_len,
                                                 upper_len);
   }
-  if (flags & scan_memtable_only) {
-    rocksdb_readoptions_set_read_tier(options, read_tier_memtable);
-  }
   if (flags & scan_no_fill_cache) {
     rocksdb_readoptions_set_fill_cache(options, 0);
   }
@@ -46,6 +40,14 @@ scan* scan_open(rocksdb_t* db, rocksdb_column_family_handle_t* family,
     rocksdb_iter_seek_to_first(s->it);
   }
   return s;
+}
+
+static void scan_step(scan* s) {
+  if (s->reverse) {
+    rocksdb_iter_prev(s->it);
+  } else {
+    rocksdb_iter_next(s->it);
+  }
 }
 
 size_t scan_fill(scan* s, char* buf, size_t cap, uint32_t max_rows,
@@ -69,15 +71,22 @@ size_t scan_fill(scan* s, char* buf, size_t cap, uint32_t max_rows,
     memcpy(buf + used + sizeof(lens) + key_len, value, value_len);
     used += size;
     n++;
-    if (s->reverse) {
-      rocksdb_iter_prev(s->it);
-    } else {
-      rocksdb_iter_next(s->it);
-    }
+    scan_step(s);
   }
   *rows = n;
   if (n == 0 && *need == 0) rocksdb_iter_get_error(s->it, err);
   return used;
+}
+
+size_t scan_count(scan* s, size_t max_rows, char** err) {
+  size_t n = 0;
+  *err = NULL;
+  while (n < max_rows && rocksdb_iter_valid(s->it)) {
+    n++;
+    scan_step(s);
+  }
+  if (n < max_rows) rocksdb_iter_get_error(s->it, err);
+  return n;
 }
 
 void scan_close(scan* s) {

@@ -4,6 +4,7 @@ package rocks
 import "C"
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"unsafe"
@@ -70,10 +71,14 @@ const (
 // starts other scans at 8 KiB and doubles up to 256 KiB.
 const bulkReadahead = 2 << 20
 
-func (v *View) scan(family int, r Range, fn func(key, value []byte) (bool, error)) error {
-	s := C.scan_open(v.db.handles.db, v.db.handles.families[family], v.snap,
+func (v *View) openScan(family int, r *Range) *C.scan {
+	return C.scan_open(v.db.handles.db, v.db.handles.families[family], v.snap,
 		bytesPointer(r.Lower), C.size_t(len(r.Lower)), bytesPointer(r.Upper), C.size_t(len(r.Upper)),
 		r.flags(), r.readahead())
+}
+
+func (v *View) scan(family int, r *Range, fn func(key, value []byte) (bool, error)) error {
+	s := v.openScan(family, r)
 	defer C.scan_close(s)
 	b := v.db.rowBuffers.Get().(*rowBuffer)
 	defer v.db.rowBuffers.Put(b)
@@ -90,6 +95,29 @@ func (v *View) scan(family int, r Range, fn func(key, value []byte) (bool, error
 			return err
 		}
 	}
+}
+
+// countRows is how many rows are counted between two looks at the context, some
+// hundred microseconds' worth.
+const countRows = 4096
+
+func (v *View) count(ctx context.Context, family int, r *Range, limit int) (n int, err error) {
+	s := v.openScan(family, r)
+	defer C.scan_close(s)
+	b := v.db.rowBuffers.Get().(*rowBuffer)
+	defer v.db.rowBuffers.Put(b)
+	for n < limit {
+		if err := ctx.Err(); err != nil {
+			return n, err
+		}
+		want := min(limit-n, countRows)
+		got := int(C.scan_count(s, C.size_t(want), &b.err))
+		n += got
+		if got < want {
+			return n, wrap("read", takeError(b.err))
+		}
+	}
+	return n, nil
 }
 
 // eachRow calls fn with the rows that scan_fill wrote.
@@ -111,9 +139,6 @@ func (r *Range) flags() C.int {
 	flags := 0
 	if r.Reverse {
 		flags |= C.scan_reverse
-	}
-	if r.MemtableOnly {
-		flags |= C.scan_memtable_only
 	}
 	if r.Bulk {
 		flags |= C.scan_no_fill_cache

@@ -16,8 +16,7 @@ typedef struct scan scan;
 // Flags of scan_open.
 enum {
   scan_reverse = 1,
-  scan_memtable_only = 2,
-  scan_no_fill_cache = 4,
+  scan_no_fill_cache = 2,
 };
 
 // scan_open seeks to the first row. An empty bound is open; the bounds are
@@ -34,6 +33,10 @@ scan* scan_open(rocksdb_t* db, rocksdb_column_family_handle_t* family,
 // NULL at the end of the range, otherwise to be freed with rocksdb_free.
 size_t scan_fill(scan* s, char* buf, size_t cap, uint32_t max_rows,
                  uint32_t* rows, size_t* need, char** err);
+
+// scan_count moves over at most max_rows rows and returns how many there were.
+// *err is as in scan_fill, and set only if there were fewer.
+size_t scan_count(scan* s, size_t max_rows, char** err);
 
 void scan_close(scan* s);
 
