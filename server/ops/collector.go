@@ -1,0 +1,145 @@
+package ops
+
+import (
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/vccdb/vccdb/engine"
+	"github.com/vccdb/vccdb/engine/query"
+)
+
+// engineCollector reads the engine's figures when Prometheus asks: one call for
+// all of them.
+type engineCollector struct {
+	db      Database
+	figures []figure
+	// A figure with a label has one sample for each value.
+	filesLevel, plans, searches *prometheus.Desc
+}
+
+// figure is one number of the engine.
+type figure struct {
+	desc *prometheus.Desc
+	kind prometheus.ValueType
+	read func(*engine.Stats, *VectorStats) float64
+}
+
+func newEngineCollector(db Database) *engineCollector {
+	c := &engineCollector{
+		db:         db,
+		filesLevel: describe("rocksdb_files_level", "Table files, by level.", "level"),
+		plans:      describe("vccdb_query_plans_total", "Queries, by plan mode.", "mode"),
+		searches:   describe("vccdb_vector_searches_total", "Vector searches, by plan mode.", "mode"),
+	}
+	c.storageFigures()
+	c.indexFigures()
+	c.vectorFigures()
+	return c
+}
+
+func describe(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(name, help, labels, nil)
+}
+
+func (c *engineCollector) gauge(name, help string, read func(*engine.Stats, *VectorStats) float64) {
+	c.figures = append(c.figures, figure{describe(name, help), prometheus.GaugeValue, read})
+}
+
+func (c *engineCollector) counter(name, help string, read func(*engine.Stats, *VectorStats) float64) {
+	c.figures = append(c.figures, figure{describe(name, help), prometheus.CounterValue, read})
+}
+
+func (c *engineCollector) storageFigures() {
+	c.gauge("rocksdb_block_cache_usage_bytes", "Memory the block cache takes.",
+		func(s *engine.Stats, _ *VectorStats) float64 { return float64(s.Storage.BlockCacheUsageBytes) })
+	c.gauge("rocksdb_block_cache_capacity_bytes", "Memory the block cache may take.",
+		func(s *engine.Stats, _ *VectorStats) float64 { return float64(s.Storage.BlockCacheCapacityBytes) })
+	c.counter("rocksdb_block_cache_hit", "Blocks found in the cache.",
+		func(s *engine.Stats, _ *VectorStats) float64 { return float64(s.Storage.BlockCacheHit) })
+	c.counter("rocksdb_block_cache_miss", "Blocks read from disk.",
+		func(s *engine.Stats, _ *VectorStats) float64 { return float64(s.Storage.BlockCacheMiss) })
+	c.gauge("rocksdb_estimate_num_keys", "Keys stored, as RocksDB estimates.",
+		func(s *engine.Stats, _ *VectorStats) float64 { return float64(s.Storage.EstimateNumKeys) })
+	c.gauge("rocksdb_pending_compaction_bytes", "Bytes that compaction has yet to rewrite.",
+		func(s *engine.Stats, _ *VectorStats) float64 {
+			return float64(s.Storage.EstimatePendingCompactionBytes)
+		})
+	c.gauge("rocksdb_memtable_size_bytes", "Memory of all memtables.",
+		func(s *engine.Stats, _ *VectorStats) float64 { return float64(s.Storage.MemtableSizeBytes) })
+	c.gauge("rocksdb_total_sst_files_size_bytes", "Bytes of all table files.",
+		func(s *engine.Stats, _ *VectorStats) float64 { return float64(s.Storage.TotalSSTFilesSizeBytes) })
+	c.gauge("rocksdb_background_errors", "Failures of flushes and compactions.",
+		func(s *engine.Stats, _ *VectorStats) float64 { return float64(s.Storage.BackgroundErrors) })
+}
+
+func (c *engineCollector) indexFigures() {
+	c.counter("vccdb_index_hits_total", "Queries that an index served.",
+		func(s *engine.Stats, _ *VectorStats) float64 {
+			m := s.QueryModes
+			return float64(m[string(query.ModeIndex)] + m[string(query.ModeIndexParallel)] + m[string(query.ModeRangeAware)])
+		})
+	c.counter("vccdb_full_scan_fallback_total", "Queries that read a whole table.",
+		func(s *engine.Stats, _ *VectorStats) float64 {
+			return float64(s.QueryModes[string(query.ModeFullScan)])
+		})
+	c.counter("themis_index_rebuild_count", "Index builds and rebuilds done.",
+		func(s *engine.Stats, _ *VectorStats) float64 { return float64(s.IndexRebuilds) })
+	c.counter("themis_index_rebuild_duration_ms_total", "Time index builds took.",
+		func(s *engine.Stats, _ *VectorStats) float64 { return float64(s.IndexRebuildMs) })
+	c.counter("themis_index_rebuild_entities_processed_total", "Entities that index builds went over.",
+		func(s *engine.Stats, _ *VectorStats) float64 { return float64(s.IndexRebuildEntities) })
+	c.counter("themis_index_cursor_anchor_hits_total", "Pages that a cursor resumed inside an index.",
+		func(s *engine.Stats, _ *VectorStats) float64 { return float64(s.CursorAnchorHits) })
+	c.counter("themis_index_range_scan_steps_total", "Index entries that range scans went over.",
+		func(s *engine.Stats, _ *VectorStats) float64 { return float64(s.RangeScanSteps) })
+	c.counter("vccdb_expired_entities_total", "Entities removed because their time was up.",
+		func(s *engine.Stats, _ *VectorStats) float64 { return float64(s.ExpiredEntitiesSwept) })
+}
+
+func (c *engineCollector) vectorFigures() {
+	c.gauge("vccdb_vector_indexes", "Vector indexes.",
+		func(_ *engine.Stats, v *VectorStats) float64 { return float64(v.Indexes) })
+	c.gauge("vccdb_vector_live", "Vectors that can be found.",
+		func(_ *engine.Stats, v *VectorStats) float64 { return float64(v.Live) })
+	c.gauge("vccdb_vector_pending", "Vectors that aren't in a graph yet.",
+		func(_ *engine.Stats, v *VectorStats) float64 { return float64(v.Pending) })
+	c.gauge("vccdb_vector_tombstones", "Dead slots that still take memory.",
+		func(_ *engine.Stats, v *VectorStats) float64 { return float64(v.Tombstones) })
+	c.gauge("vccdb_vector_memory_bytes", "Memory of all vector indexes.",
+		func(_ *engine.Stats, v *VectorStats) float64 { return float64(v.MemoryBytes) })
+}
+
+// Describe implements prometheus.Collector.
+func (c *engineCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, f := range c.figures {
+		ch <- f.desc
+	}
+	ch <- c.filesLevel
+	ch <- c.plans
+	ch <- c.searches
+}
+
+// Collect implements prometheus.Collector.
+func (c *engineCollector) Collect(ch chan<- prometheus.Metric) {
+	s, err := c.db.Stats()
+	if err != nil {
+		ch <- prometheus.NewInvalidMetric(c.filesLevel, err)
+		return
+	}
+	v := sumVectors(&s)
+	for _, f := range c.figures {
+		ch <- prometheus.MustNewConstMetric(f.desc, f.kind, f.read(&s, &v))
+	}
+	for level, files := range s.Storage.FilesPerLevel {
+		ch <- prometheus.MustNewConstMetric(c.filesLevel, prometheus.GaugeValue, float64(files), "L"+strconv.Itoa(level))
+	}
+	tally(ch, c.plans, s.QueryModes)
+	tally(ch, c.searches, s.SearchModes)
+}
+
+func tally(ch chan<- prometheus.Metric, desc *prometheus.Desc, counts map[string]uint64) {
+	for name, count := range counts {
+		ch <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(count), name)
+	}
+}

@@ -1,0 +1,110 @@
+package ops
+
+import (
+	"net/http"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// durations are the buckets of request durations in seconds: a cached lookup is
+// well below a millisecond, the default deadline is 30 s.
+var durations = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
+
+// metrics counts requests and keeps the Prometheus registry.
+type metrics struct {
+	registry           *prometheus.Registry
+	requests, failures atomic.Uint64
+	duration           *prometheus.HistogramVec
+	rate               rate
+}
+
+func newMetrics(now func() time.Time, uptime func() time.Duration, db Database) *metrics {
+	m := &metrics{registry: prometheus.NewRegistry(), rate: rate{now: now}}
+	m.duration = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "vccdb_request_duration_seconds", Buckets: durations,
+		Help: "Time to answer a request, by method, route pattern and class of status.",
+	}, []string{"method", "route", "status"})
+	m.registry.MustRegister(
+		counter("vccdb_requests_total", "Requests answered.", &m.requests),
+		counter("vccdb_errors_total", "Requests answered with a status from 500 up.", &m.failures),
+		gauge("vccdb_qps", "Requests answered per second, over the last ten seconds.", m.rate.perSecond),
+		gauge("process_uptime_seconds", "Time since the start.", func() float64 { return uptime().Seconds() }),
+		m.duration,
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		newEngineCollector(db),
+	)
+	return m
+}
+
+func counter(name, help string, value *atomic.Uint64) prometheus.Collector {
+	return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help},
+		func() float64 { return float64(value.Load()) })
+}
+
+func gauge(name, help string, value func() float64) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
+}
+
+// Observe counts an answered request. It is the server's Observer.
+func (m *metrics) Observe(method, route string, status int, took time.Duration) {
+	m.requests.Add(1)
+	if status >= http.StatusInternalServerError {
+		m.failures.Add(1)
+	}
+	m.rate.add()
+	m.duration.WithLabelValues(method, route, strconv.Itoa(status/100)+"xx").Observe(took.Seconds())
+}
+
+func (m *metrics) totals() (requests, failures uint64) {
+	return m.requests.Load(), m.failures.Load()
+}
+
+// handler serves /metrics. A figure that can't be had is left out and the rest
+// is served, so that a failing storage doesn't blind its operator.
+func (m *metrics) handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError})
+}
+
+// rateSeconds is the window of the request rate.
+const rateSeconds = 10
+
+// rate counts events in a ring of seconds.
+type rate struct {
+	now func() time.Time
+	mu  struct {
+		sync.Mutex
+		seconds [rateSeconds + 1]struct{ second, count int64 }
+	}
+}
+
+func (r *rate) add() {
+	second := r.now().Unix()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	slot := &r.mu.seconds[second%int64(len(r.mu.seconds))]
+	if slot.second != second {
+		slot.second, slot.count = second, 0
+	}
+	slot.count++
+}
+
+// perSecond is the mean over the last full seconds.
+func (r *rate) perSecond() float64 {
+	second := r.now().Unix()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var sum int64
+	for _, slot := range r.mu.seconds {
+		if slot.second < second && slot.second >= second-rateSeconds {
+			sum += slot.count
+		}
+	}
+	return float64(sum) / rateSeconds
+}

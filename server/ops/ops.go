@@ -1,0 +1,237 @@
+// Package ops answers what operators and their tools ask a running server:
+// /health, /livez, /readyz, /version, /stats and /metrics. It also measures the
+// requests, which the server tells it about.
+//
+// The routes are registered ahead of the server's limits, so they answer under
+// any load. Everything is read when it is asked for; nothing runs in between.
+// It starts no goroutines; its one lock is that of the request rate.
+package ops
+
+import (
+	"fmt"
+	"net/http"
+	"runtime"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/gofiber/fiber/v3"
+
+	"github.com/vccdb/vccdb/engine"
+	"github.com/vccdb/vccdb/internal/errs"
+	"github.com/vccdb/vccdb/server/problem"
+)
+
+// Database is what ops asks about; *engine.Engine is one.
+type Database interface {
+	Readiness() engine.Readiness
+	Stats() (engine.Stats, error)
+}
+
+// Build names the program.
+type Build struct {
+	// Version is without a leading v.
+	Version string
+	// Date is the day of the build, as 2026-11-22.
+	Date   string
+	Commit string
+}
+
+// String is what --version prints.
+func (b Build) String() string {
+	return fmt.Sprintf("THEMIS v%s (build: %s, commit: %s)", b.Version, b.Date, b.Commit)
+}
+
+// Options configure an Ops.
+type Options struct {
+	Build    Build
+	Database Database
+	// Draining reports whether the server is shutting down; nil is never.
+	Draining func() bool
+	// Now is the clock, for tests; time.Now when nil.
+	Now func() time.Time
+}
+
+// Ops serves the operational endpoints.
+type Ops struct {
+	o       Options
+	started time.Time
+	*metrics
+}
+
+// New returns an Ops. Its uptime begins now.
+func New(o Options) *Ops {
+	if o.Draining == nil {
+		o.Draining = func() bool { return false }
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	ops := &Ops{o: o, started: o.Now()}
+	ops.metrics = newMetrics(o.Now, ops.uptime, o.Database)
+	return ops
+}
+
+func (o *Ops) uptime() time.Duration { return o.o.Now().Sub(o.started) }
+
+// Health is the answer of /health: always a 200, with what is wrong inside.
+type Health struct {
+	// Status is ok or degraded.
+	Status  string `json:"status"`
+	Version string `json:"version"`
+	// Database is ready, or a sentence that says why it isn't.
+	Database      string `json:"database"`
+	UptimeSeconds int64  `json:"uptime_seconds"`
+}
+
+func (o *Ops) health(c fiber.Ctx) error {
+	h := Health{Status: "ok", Version: o.o.Build.Version, Database: "ready", UptimeSeconds: int64(o.uptime().Seconds())}
+	if r := o.readiness(); !r.Ready {
+		h.Status, h.Database = "degraded", r.Reason
+	}
+	return answer(c, http.StatusOK, h)
+}
+
+// Live is the answer of /livez and, when all is well, of /readyz.
+type Live struct {
+	Status string `json:"status"`
+}
+
+func (o *Ops) livez(c fiber.Ctx) error { return answer(c, http.StatusOK, Live{"ok"}) }
+
+// Unready is the 503 of /readyz: a problem document with the progress.
+type Unready struct {
+	problem.Problem
+	// Done of Total vectors are loaded from storage.
+	Done  uint64 `json:"done"`
+	Total uint64 `json:"total"`
+}
+
+func (o *Ops) readyz(c fiber.Ctx) error {
+	r := o.readiness()
+	if r.Ready {
+		return answer(c, http.StatusOK, Live{"ready"})
+	}
+	u := Unready{Problem: problem.Of(errs.New(errs.Unavailable, "not_ready", "%s", r.Reason)), Done: r.Done, Total: r.Total}
+	u.RequestID = c.GetRespHeader(fiber.HeaderXRequestID)
+	if err := answer(c, u.Status, u); err != nil {
+		return err
+	}
+	c.Set(fiber.HeaderContentType, problem.ContentType)
+	c.Set(fiber.HeaderRetryAfter, "1")
+	return nil
+}
+
+// readiness is the database's, unless the server itself is on its way out.
+func (o *Ops) readiness() engine.Readiness {
+	if o.o.Draining() {
+		return engine.Readiness{Reason: "the server is shutting down"}
+	}
+	return o.o.Database.Readiness()
+}
+
+// Version is the answer of /version.
+type Version struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	Build   string `json:"build"`
+	Commit  string `json:"commit"`
+	Go      string `json:"go"`
+}
+
+func (o *Ops) version(c fiber.Ctx) error {
+	b := o.o.Build
+	return answer(c, http.StatusOK, Version{"THEMIS", b.Version, b.Date, b.Commit, runtime.Version()})
+}
+
+// Stats is the answer of /stats.
+type Stats struct {
+	Server  ServerStats  `json:"server"`
+	Storage StorageStats `json:"storage"`
+	Query   QueryStats   `json:"query"`
+	Vector  VectorStats  `json:"vector"`
+	GPU     GPUStats     `json:"gpu"`
+}
+
+// ServerStats count since the start.
+type ServerStats struct {
+	UptimeSeconds int64  `json:"uptime_seconds"`
+	TotalRequests uint64 `json:"total_requests"`
+	// TotalErrors are the answers from 500 up.
+	TotalErrors uint64 `json:"total_errors"`
+	// QueriesPerSecond is the mean of the last ten seconds.
+	QueriesPerSecond float64 `json:"queries_per_second"`
+	// Threads run Go code at the same time.
+	Threads int `json:"threads"`
+}
+
+// StorageStats are RocksDB's figures.
+type StorageStats struct {
+	RocksDB RocksDB `json:"rocksdb"`
+}
+
+// QueryStats count queries by plan mode since the start.
+type QueryStats struct {
+	Tables int               `json:"tables"`
+	Modes  map[string]uint64 `json:"modes"`
+}
+
+// VectorStats are the sums over all vector indexes.
+type VectorStats struct {
+	Indexes int `json:"indexes"`
+	// Live vectors can be found; Pending of them aren't in the graph yet;
+	// Tombstones are dead slots that still take memory.
+	Live        int   `json:"live"`
+	Pending     int   `json:"pending"`
+	Tombstones  int   `json:"tombstones"`
+	MemoryBytes int64 `json:"memory_bytes"`
+	// SearchModes count searches by plan mode since the start.
+	SearchModes map[string]uint64 `json:"search_modes"`
+}
+
+// GPUStats say whether searches use a GPU.
+type GPUStats struct {
+	Enabled bool `json:"enabled"`
+}
+
+func (o *Ops) stats(c fiber.Ctx) error {
+	s, err := o.o.Database.Stats()
+	if err != nil {
+		return problem.Write(c, err)
+	}
+	requests, failures := o.totals()
+	return answer(c, http.StatusOK, Stats{
+		Server: ServerStats{
+			UptimeSeconds: int64(o.uptime().Seconds()), TotalRequests: requests, TotalErrors: failures,
+			QueriesPerSecond: o.rate.perSecond(), Threads: runtime.GOMAXPROCS(0),
+		},
+		Storage: StorageStats{rocksDB(&s)},
+		Query:   QueryStats{s.Tables, s.QueryModes},
+		Vector:  sumVectors(&s),
+	})
+}
+
+func sumVectors(s *engine.Stats) VectorStats {
+	v := VectorStats{Indexes: len(s.Vector), SearchModes: s.SearchModes}
+	for _, index := range s.Vector {
+		if index.VectorStats == nil {
+			continue
+		}
+		v.Live += index.VectorStats.Live
+		v.Pending += index.VectorStats.Pending
+		v.Tombstones += index.VectorStats.Tombstones
+		for _, bytes := range index.VectorStats.Bytes {
+			v.MemoryBytes += bytes
+		}
+	}
+	return v
+}
+
+func answer(c fiber.Ctx, status int, v any) error {
+	body, err := json.Marshal(v, json.Deterministic(true))
+	if err != nil {
+		return err
+	}
+	c.Set(fiber.HeaderContentType, "application/json")
+	c.Set(fiber.HeaderCacheControl, "no-store")
+	return c.Status(status).Send(body)
+}
