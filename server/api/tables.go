@@ -1,0 +1,95 @@
+package api
+
+import (
+	"net/http"
+
+	"github.com/gofiber/fiber/v3"
+
+	"github.com/vccdb/vccdb/engine"
+	"github.com/vccdb/vccdb/server/api/openapi"
+)
+
+// Wire types of tables.
+type (
+	table struct {
+		Name      string  `json:"name"`
+		Entities  uint64  `json:"entities"`
+		SizeBytes uint64  `json:"size_bytes" doc:"What its entities and indexes take in storage, estimated."`
+		Indexes   []index `json:"indexes"`
+	}
+	tableList struct {
+		Tables []table `json:"tables"`
+	}
+	tableDropped struct {
+		Table   string `json:"table"`
+		Dropped bool   `json:"dropped"`
+	}
+)
+
+const (
+	tagTables    = "Tables"
+	exampleTable = `{"name":"users","entities":2,"size_bytes":4096,"indexes":[` + exampleIndex + `]}`
+)
+
+var tableParam = openapi.Param{Name: "table", In: "path", Required: true, Description: "The table's name."}
+
+func (a *API) tableRoutes() []route {
+	return []route{
+		{openapi.Operation{
+			Method: "GET", Path: "/tables", ID: "listTables", Tag: tagTables,
+			Summary: "List the tables with counts, sizes and indexes",
+			Answers: []openapi.Answer{{Status: 200, Media: []openapi.Media{openapi.JSON[tableList](`{"tables":[` + exampleTable + `]}`)}}},
+		}, a.listTables},
+		{openapi.Operation{
+			Method: "GET", Path: "/tables/{table}", ID: "getTable", Tag: tagTables,
+			Summary: "Describe one table",
+			Params:  []openapi.Param{tableParam},
+			Answers: []openapi.Answer{{Status: 200, Media: []openapi.Media{openapi.JSON[table](exampleTable)}}},
+		}, a.getTable},
+		{openapi.Operation{
+			Method: "DELETE", Path: "/tables/{table}", ID: "dropTable", Tag: tagTables,
+			Summary: "Drop a table with all its entities and indexes",
+			Params:  []openapi.Param{tableParam},
+			Answers: []openapi.Answer{{Status: 200, Media: []openapi.Media{openapi.JSON[tableDropped](`{"table":"users","dropped":true}`)}}},
+		}, a.dropTable},
+	}
+}
+
+func (a *API) listTables(c fiber.Ctx) error {
+	infos, err := a.db.Tables(c.Context())
+	if err != nil {
+		return err
+	}
+	out := tableList{Tables: []table{}}
+	for i := range infos {
+		out.Tables = append(out.Tables, tableOf(&infos[i]))
+	}
+	return answer(c, http.StatusOK, out)
+}
+
+func tableOf(info *engine.TableInfo) table {
+	return table{info.Name, info.Entities, info.SizeBytes, indexesOf(info.Indexes)}
+}
+
+func (a *API) getTable(c fiber.Ctx) error {
+	name, err := pathText(c, "table")
+	if err != nil {
+		return err
+	}
+	info, err := a.db.Table(c.Context(), name)
+	if err != nil {
+		return err
+	}
+	return answer(c, http.StatusOK, tableOf(info))
+}
+
+func (a *API) dropTable(c fiber.Ctx) error {
+	name, err := pathText(c, "table")
+	if err != nil {
+		return err
+	}
+	if err := a.db.DropTable(c.Context(), name); err != nil {
+		return err
+	}
+	return answer(c, http.StatusOK, tableDropped{name, true})
+}

@@ -1,0 +1,197 @@
+package api
+
+import (
+	"net/http"
+
+	"github.com/gofiber/fiber/v3"
+
+	"github.com/vccdb/vccdb/engine"
+	"github.com/vccdb/vccdb/engine/schema"
+	"github.com/vccdb/vccdb/internal/errs"
+	"github.com/vccdb/vccdb/server/api/openapi"
+)
+
+// Wire types of vector indexes.
+type (
+	vectorConfig struct {
+		Table  string      `json:"table"`
+		Column string      `json:"column"`
+		State  string      `json:"state" enum:"building,ready"`
+		Config indexConfig `json:"config"`
+	}
+	setVectorConfigRequest struct {
+		Table  string `json:"table,omitzero"`
+		Column string `json:"column,omitzero"`
+		Ef     int    `json:"ef" min:"1" max:"10000" doc:"The width of a search that doesn't say."`
+	}
+	vectorStats struct {
+		Table           string           `json:"table"`
+		Column          string           `json:"column"`
+		State           string           `json:"state" enum:"building,ready"`
+		Engine          string           `json:"engine" doc:"hnsw or flat."`
+		Device          string           `json:"device" doc:"cpu."`
+		Kernel          string           `json:"kernel" doc:"The instruction set of the distance kernels."`
+		Dimension       int              `json:"dimension"`
+		Metric          string           `json:"metric"`
+		Live            int              `json:"live" doc:"Vectors that can be found."`
+		Tombstones      int              `json:"tombstones" doc:"Deleted or replaced vectors that still take room."`
+		Pending         int              `json:"pending" doc:"Live vectors not yet linked into the graph; they are searched exactly."`
+		Levels          []int            `json:"levels" doc:"Nodes by their top level."`
+		DegreeHistogram []int            `json:"degree_histogram" doc:"Nodes by their number of links on level 0."`
+		Bytes           map[string]int64 `json:"bytes" doc:"Memory by part."`
+		StoredBytes     uint64           `json:"stored_bytes" doc:"What the vectors take in storage."`
+	}
+	vectorStatsList struct {
+		Indexes []vectorStats `json:"indexes"`
+	}
+	recallRequest struct {
+		Table  string `json:"table,omitzero"`
+		Column string `json:"column,omitzero"`
+		Sample *int   `json:"sample,omitzero" min:"1" max:"10000" default:"100" doc:"Stored vectors that serve as queries."`
+		K      *int   `json:"k,omitzero" min:"1" max:"1000" default:"10"`
+		Ef     *int   `json:"ef,omitzero" min:"1" max:"10000" doc:"The index's own if absent."`
+	}
+	saveRequest struct {
+		Table  string `json:"table,omitzero"`
+		Column string `json:"column,omitzero"`
+	}
+)
+
+const (
+	maxSample  = 10_000
+	maxRecallK = 1000
+
+	whichNote = "Table and column may be left out while they aren't needed to tell vector indexes apart."
+
+	exampleVectorConfig = `{"table":"users","column":"embedding","state":"ready","config":{"dimension":3,"metric":"cosine","m":16,"ef_construction":200,"ef":128,"quantization":"none","engine":"auto"}}`
+)
+
+var whichParams = []openapi.Param{
+	{Name: "table", In: "query", Description: "The table of the index."},
+	{Name: "column", In: "query", Description: "The column of the index."},
+}
+
+func (a *API) vectorIndexRoutes() []route {
+	config := []openapi.Answer{{Status: 200, Media: []openapi.Media{openapi.JSON[vectorConfig](exampleVectorConfig)}}}
+	return []route{
+		{openapi.Operation{
+			Method: "GET", Path: "/vector/index/config", ID: "getVectorConfig", Tag: tagVectors,
+			Summary: "Read the configuration of a vector index", Description: whichNote,
+			Params: whichParams, Answers: config,
+		}, a.getVectorConfig},
+		{openapi.Operation{
+			Method: "PUT", Path: "/vector/index/config", ID: "setVectorConfig", Tag: tagVectors,
+			Summary:     "Change what can be changed live: ef",
+			Description: "The other settings shape the graph; for those, drop the index and create it anew. " + whichNote,
+			Body:        []openapi.Media{openapi.JSON[setVectorConfigRequest](`{"table":"users","ef":128}`)}, Answers: config,
+		}, a.setVectorConfig},
+		{openapi.Operation{
+			Method: "GET", Path: "/vector/index/stats", ID: "vectorStats", Tag: tagVectors,
+			Summary: "Describe the vector indexes from inside", Description: "All of them, or those of a table and column.",
+			Params: whichParams,
+			Answers: []openapi.Answer{{Status: 200, Media: []openapi.Media{openapi.JSON[vectorStatsList](
+				`{"indexes":[{"table":"users","column":"embedding","state":"ready","engine":"hnsw","device":"cpu","kernel":"avx2","dimension":3,"metric":"cosine","live":2,"tombstones":0,"pending":0,"levels":[2],"degree_histogram":[0,2],"bytes":{"vectors":24,"links":256,"ids":16},"stored_bytes":2048}]}`)}}},
+		}, a.vectorStats},
+		{openapi.Operation{
+			Method: "POST", Path: "/vector/index/recall", ID: "measureRecall", Tag: tagVectors,
+			Summary:     "Measure how much of the exact answer the graph search finds",
+			Description: "Takes stored vectors as queries, searches each both ways and compares. " + whichNote,
+			Body:        []openapi.Media{openapi.JSON[recallRequest](`{"table":"users","sample":100,"k":10,"ef":64}`)},
+			Answers: []openapi.Answer{{Status: 200, Media: []openapi.Media{openapi.JSON[engine.RecallReport](
+				`{"sample":100,"k":10,"ef":64,"recall":0.992,"approx_p50_ms":0.05,"approx_p99_ms":0.12,"exact_p50_ms":1.9,"exact_p99_ms":2.4}`)}}},
+		}, a.measureRecall},
+		{openapi.Operation{
+			Method: "POST", Path: "/vector/index/save", ID: "saveVectorIndex", Tag: tagVectors,
+			Summary:     "Checkpoint a graph (not available yet)",
+			Description: "Always answers not_supported in this version: vectors are durable as soon as they are acknowledged, and the graphs are built from them at each start.",
+			Body:        []openapi.Media{openapi.JSON[saveRequest](`{"table":"users"}`)}, OptionalBody: true,
+		}, a.saveVectorIndex},
+	}
+}
+
+func (a *API) getVectorConfig(c fiber.Ctx) error {
+	def, err := a.db.VectorConfig(c.Context(), queryText(c, "table"), queryText(c, "column"))
+	if err != nil {
+		return err
+	}
+	return answer(c, http.StatusOK, vectorConfigOf(&def))
+}
+
+func (a *API) setVectorConfig(c fiber.Ctx) error {
+	req, err := decode[setVectorConfigRequest](c.BodyRaw())
+	if err != nil {
+		return err
+	}
+	if _, err := bounded(&req.Ef, "/ef", 0, 1, maxEf); err != nil {
+		return err
+	}
+	def, err := a.db.SetVectorConfig(c.Context(), req.Table, req.Column, schema.VectorConfig{Ef: req.Ef})
+	if err != nil {
+		return err
+	}
+	return answer(c, http.StatusOK, vectorConfigOf(&def))
+}
+
+func vectorConfigOf(def *schema.IndexDef) vectorConfig {
+	out := vectorConfig{Table: def.Table, Column: def.Columns[0], State: string(def.State)}
+	if config := configOf(def); config != nil {
+		out.Config = *config
+	}
+	return out
+}
+
+func (a *API) vectorStats(c fiber.Ctx) error {
+	infos, err := a.db.VectorStats(c.Context(), queryText(c, "table"), queryText(c, "column"))
+	if err != nil {
+		return err
+	}
+	out := vectorStatsList{Indexes: []vectorStats{}}
+	for i := range infos {
+		out.Indexes = append(out.Indexes, vectorStatsOf(&infos[i]))
+	}
+	return answer(c, http.StatusOK, out)
+}
+
+func vectorStatsOf(info *engine.IndexInfo) vectorStats {
+	out := vectorStats{
+		Table: info.Table, Column: info.Columns[0], State: string(info.State), Device: "cpu", StoredBytes: info.SizeBytes,
+	}
+	if s := info.VectorStats; s != nil {
+		out.Engine, out.Kernel, out.Dimension, out.Metric = s.Engine, s.Kernel, s.Dimension, s.Metric.String()
+		out.Live, out.Tombstones, out.Pending = s.Live, s.Tombstones, s.Pending
+		out.Levels, out.DegreeHistogram, out.Bytes = s.Levels, s.DegreeHistogram, s.Bytes
+	}
+	return out
+}
+
+func (a *API) measureRecall(c fiber.Ctx) error {
+	wire, err := decode[recallRequest](c.BodyRaw())
+	if err != nil {
+		return err
+	}
+	req := engine.RecallRequest{Table: wire.Table, Column: wire.Column}
+	if req.Sample, err = bounded(wire.Sample, "/sample", 100, 1, maxSample); err != nil {
+		return err
+	}
+	if req.K, err = bounded(wire.K, "/k", 10, 1, maxRecallK); err != nil {
+		return err
+	}
+	if req.Ef, err = bounded(wire.Ef, "/ef", 0, 1, maxEf); err != nil {
+		return err
+	}
+	report, err := a.db.VectorRecall(c.Context(), req)
+	if err != nil {
+		return err
+	}
+	return answer(c, http.StatusOK, report)
+}
+
+func (a *API) saveVectorIndex(c fiber.Ctx) error {
+	if body := c.BodyRaw(); len(body) > 0 {
+		if _, err := decode[saveRequest](body); err != nil {
+			return err
+		}
+	}
+	return errs.New(errs.NotSupported, "not_supported",
+		"graph checkpoints are not available yet; every acknowledged vector is durable and the graph is built from them at start")
+}
