@@ -433,13 +433,17 @@ func (b *builder) orderPlan(conditions []*Expr, a *access, order []Order, limit 
 	if err != nil {
 		return nil, err
 	}
+	lead, err := b.lead(walk, order[0], conditions)
+	if err != nil {
+		return nil, err
+	}
 	var rest []*Expr
 	for i, condition := range conditions {
 		if !slices.Contains(covers, i) {
 			rest = append(rest, condition)
 		}
 	}
-	if !b.walkIsCheaper(a, rest, entries, limit) {
+	if !b.walkIsCheaper(a, rest, entries, lead, limit) {
 		return nil, nil
 	}
 	plan := &Plan{Mode: ModeRangeAware, Root: walk, Residual: conjoin(rest), Estimates: b.estimates}
@@ -482,18 +486,45 @@ func (b *builder) orderScan(def *schema.IndexDef, order Order, conditions []*Exp
 	return walk, covers
 }
 
+// lead counts the entries that the walk passes before it can meet the first
+// match, because a condition on the order column couldn't cut them off.
+func (b *builder) lead(walk *OrderScan, order Order, conditions []*Expr) (int, error) {
+	before := walk.Range
+	for _, c := range conditions {
+		if c.Kind != Leaf || c.Leaf.Column != order.Column || !c.Leaf.indexable() {
+			continue
+		}
+		ranges := c.Leaf.ranges()
+		if len(ranges) == 0 {
+			continue
+		}
+		if order.Desc {
+			before.Lo = maxBytes(before.Lo, ranges[len(ranges)-1].Hi)
+		} else if before.Hi == nil || bytes.Compare(ranges[0].Lo, before.Hi) < 0 {
+			before.Hi = ranges[0].Lo
+		}
+	}
+	if before.empty() || bytes.Equal(before.Lo, walk.Range.Lo) && bytes.Equal(before.Hi, walk.Range.Hi) {
+		return 0, nil
+	}
+	n, _, err := b.count(walk.Index, []Range{before})
+	return n, err
+}
+
 // walkIsCheaper compares walking until limit entities have passed with fetching
 // all that a finds (nil: everything) and sorting it.
-func (b *builder) walkIsCheaper(a *access, rest []*Expr, entries, limit int) bool {
-	entities := float64(max(1, b.est.Entities()))
-	fetch, matches := entities*scannedDocumentCost, entities
+func (b *builder) walkIsCheaper(a *access, rest []*Expr, entries, lead, limit int) bool {
+	fetch := float64(b.est.Entities()) * scannedDocumentCost
+	matches := float64(entries)
 	if a != nil {
 		fetch = float64(a.count) * (1 + documentCost)
-		matches = float64(a.count)
+		matches = min(matches, float64(a.count))
 	}
 	if a == nil && len(rest) > 0 || a != nil && !a.exact {
 		matches *= residualSelectivity
 	}
-	walk := min(float64(entries), float64(limit)*float64(entries)/max(1, min(matches, float64(entries)))) * (1 + documentCost)
-	return walk*orderScanAdvantage < fetch
+	// Apart from the lead, matches are taken to lie evenly over the walk.
+	even := float64(max(0, entries-lead))
+	walked := float64(lead) + min(even, float64(limit)*even/max(1, matches))
+	return walked*(1+documentCost)*orderScanAdvantage < fetch
 }

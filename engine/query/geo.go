@@ -45,10 +45,15 @@ func (b *Box) Contains(p schema.GeoPoint) bool {
 	if p.Lat < b.MinLat || p.Lat > b.MaxLat {
 		return false
 	}
+	// 180 and -180 are one meridian.
+	return b.spans(p.Lon) || math.Abs(p.Lon) == 180 && b.spans(-p.Lon)
+}
+
+func (b *Box) spans(lon float64) bool {
 	if b.MinLon <= b.MaxLon {
-		return b.MinLon <= p.Lon && p.Lon <= b.MaxLon
+		return b.MinLon <= lon && lon <= b.MaxLon
 	}
-	return p.Lon >= b.MinLon || p.Lon <= b.MaxLon
+	return lon >= b.MinLon || lon <= b.MaxLon
 }
 
 func (p *Predicate) setCircle(at string, value jsontext.Value) error {
@@ -154,7 +159,8 @@ func (p *Predicate) covering() []Range {
 	for _, cell := range cells {
 		ranges = append(ranges, Range{
 			Lo: binary.BigEndian.AppendUint64(nil, uint64(cell.RangeMin())),
-			Hi: binary.BigEndian.AppendUint64(nil, uint64(cell.RangeMax())+1),
+			// Leaf ids are odd, so this is where the next cell begins.
+			Hi: binary.BigEndian.AppendUint64(nil, uint64(cell.RangeMax())+2),
 		})
 	}
 	return mergeRanges(ranges)
@@ -168,6 +174,13 @@ func (c *Circle) region() s2.Region {
 func (b *Box) region() s2.Region {
 	const radians = math.Pi / 180
 	lat := r1.Interval{Lo: b.MinLat * radians, Hi: b.MaxLat * radians}.Expanded(marginRadians)
-	lng := s1.IntervalFromEndpoints(b.MinLon*radians, b.MaxLon*radians).Expanded(marginRadians)
+	minLon, maxLon := b.MinLon, b.MaxLon
+	if maxLon == -180 { // as the end of an interval, S2 wants it to be 180
+		maxLon = 180
+		if minLon == -180 {
+			minLon = 180
+		}
+	}
+	lng := s1.IntervalFromEndpoints(minLon*radians, maxLon*radians).Expanded(marginRadians)
 	return s2.Rect{Lat: lat.Intersection(r1.Interval{Lo: -math.Pi / 2, Hi: math.Pi / 2}), Lng: lng}
 }
