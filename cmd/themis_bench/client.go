@@ -111,11 +111,10 @@ func call[T any](ctx context.Context, c *client, method, path string, request an
 // Wire types: the part of the API that this command uses.
 type (
 	indexSpec struct {
-		Table   string        `json:"table"`
-		Column  string        `json:"column,omitempty"`
-		Columns []string      `json:"columns,omitempty"`
-		Type    string        `json:"type"`
-		Config  *vectorConfig `json:"config,omitempty"`
+		Table  string        `json:"table"`
+		Column string        `json:"column,omitempty"`
+		Type   string        `json:"type"`
+		Config *vectorConfig `json:"config,omitempty"`
 	}
 	vectorConfig struct {
 		Dimension      int    `json:"dimension,omitempty"`
@@ -138,18 +137,12 @@ type (
 		Ef         int         `json:"ef,omitempty"`
 		Predicates []predicate `json:"predicates,omitempty"`
 		Return     string      `json:"return,omitempty"`
-		Exact      bool        `json:"exact,omitempty"`
-		Explain    bool        `json:"explain,omitempty"`
 	}
 	searchAnswer struct {
 		Results []struct {
-			Key      string  `json:"key"`
-			PK       string  `json:"pk"`
-			Distance float32 `json:"distance"`
-			Score    float32 `json:"score"`
+			PK    string  `json:"pk"`
+			Score float32 `json:"score"`
 		} `json:"results"`
-		TookMs float64         `json:"took_ms"`
-		Plan   json.RawMessage `json:"plan"`
 	}
 	queryRequest struct {
 		Table      string      `json:"table"`
@@ -160,30 +153,18 @@ type (
 		Explain    bool        `json:"explain,omitempty"`
 	}
 	queryAnswer struct {
-		Count    int             `json:"count"`
-		Keys     []string        `json:"keys"`
-		Entities []wireEntity    `json:"entities"`
-		TookMs   float64         `json:"took_ms"`
-		Plan     json.RawMessage `json:"plan"`
-	}
-	wireEntity struct {
-		Key    string          `json:"key"`
-		Entity json.RawMessage `json:"entity"`
+		Keys []string `json:"keys"`
+		Plan struct {
+			Mode        string            `json:"mode"`
+			Steps       []json.RawMessage `json:"steps"`
+			Estimates   []json.RawMessage `json:"estimates"`
+			RowsScanned int               `json:"rows_scanned"`
+		} `json:"plan"`
 	}
 	tableInfo struct {
-		Name      string      `json:"name"`
-		Entities  int         `json:"entities"`
-		SizeBytes int64       `json:"size_bytes"`
-		Indexes   []indexInfo `json:"indexes"`
+		Entities int `json:"entities"`
 	}
-	indexInfo struct {
-		Table      string   `json:"table"`
-		Column     string   `json:"column"`
-		Columns    []string `json:"columns"`
-		Type       string   `json:"type"`
-		State      string   `json:"state"`
-		EntryCount int      `json:"entry_count"`
-	}
+	// acknowledged is any answer that only matters for not being an error.
 	acknowledged struct{}
 )
 

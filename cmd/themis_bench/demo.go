@@ -96,7 +96,10 @@ func (d *demo) load(ctx context.Context) error {
 	bar := newProgress(d.progress, "loading", len(d.words))
 	err = d.client.load(ctx, len(d.words), func(dst []byte, i int) []byte { return appendWord(dst, d.words[i]) }, func(done int) error { bar.at(done); return nil })
 	bar.end()
-	return err
+	if err != nil {
+		return err
+	}
+	return d.client.waitLinked(ctx, demoTable)
 }
 
 func appendWord(dst []byte, w dataset.Word) []byte {
@@ -126,12 +129,12 @@ func (d *demo) analogy(ctx context.Context) error {
 }
 
 func (d *demo) filtered(ctx context.Context) error {
-	fmt.Fprintln(d.results, "\nNearest to paris, but with five letters at most and beginning with b:")
+	fmt.Fprintln(d.results, "\nNearest to paris, but with six letters at most and beginning with m:")
 	return d.search(ctx, "paris", searchRequest{
 		Table: demoTable, Column: "embedding", Key: demoTable + ":paris", K: 6, Return: "keys",
 		Predicates: []predicate{
-			{Column: "first_letter", Value: []byte(`"b"`)},
-			{Column: "length", Op: "lte", Value: []byte("5")},
+			{Column: "first_letter", Value: []byte(`"m"`)},
+			{Column: "length", Op: "lte", Value: []byte("6")},
 		},
 	})
 }
@@ -164,14 +167,17 @@ func (d *demo) explain(ctx context.Context) error {
 	for i, key := range answer.Keys {
 		answer.Keys[i] = strings.TrimPrefix(key, demoTable+":")
 	}
-	fmt.Fprintf(d.results, "  %s\n  plan: %s\n", strings.Join(answer.Keys, ", "), answer.Plan)
+	fmt.Fprintf(d.results, "  %s\n  plan %s, %d rows read\n", strings.Join(answer.Keys, ", "), answer.Plan.Mode, answer.Plan.RowsScanned)
+	for _, step := range answer.Plan.Steps {
+		fmt.Fprintf(d.results, "    step %s\n", step)
+	}
+	for _, estimate := range answer.Plan.Estimates {
+		fmt.Fprintf(d.results, "    estimate %s\n", estimate)
+	}
 	return nil
 }
 
 func (d *demo) recall(ctx context.Context) error {
-	if err := d.client.waitLinked(ctx, demoTable); err != nil {
-		return err
-	}
 	type request struct {
 		Table  string `json:"table"`
 		Column string `json:"column"`

@@ -40,8 +40,8 @@ func (f *serverFlags) address() string {
 
 // process is a server that this command started.
 type process struct {
-	cmd *exec.Cmd
-	log string
+	cmd          *exec.Cmd
+	log, pidFile string
 	// exited gets the outcome when the process ends, and is closed.
 	exited chan error
 }
@@ -52,7 +52,7 @@ func startServer(binary, dir string, port int, env ...string) (*process, error) 
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	p := &process{log: filepath.Join(dir, "server.log"), exited: make(chan error, 1)}
+	p := &process{log: filepath.Join(dir, "server.log"), pidFile: filepath.Join(dir, "server.pid"), exited: make(chan error, 1)}
 	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return nil, err
@@ -71,7 +71,7 @@ func startServer(binary, dir string, port int, env ...string) (*process, error) 
 		p.exited <- p.cmd.Wait()
 		close(p.exited)
 	}()
-	return p, os.WriteFile(filepath.Join(dir, "server.pid"), []byte(strconv.Itoa(p.cmd.Process.Pid)+"\n"), 0o644)
+	return p, os.WriteFile(p.pidFile, []byte(strconv.Itoa(p.cmd.Process.Pid)+"\n"), 0o644)
 }
 
 // ready waits until the server is ready, and fails at once if it ends before.
@@ -92,6 +92,7 @@ func (p *process) ready(ctx context.Context, c *client, atMost time.Duration) er
 
 // stop asks the server to end, and waits for it.
 func (p *process) stop() error {
+	defer os.Remove(p.pidFile)
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}

@@ -18,7 +18,7 @@ func TestTree(t *testing.T) {
 		t.Fatalf("only %d packages were found below %s", len(tree.Packages), sourceRoot)
 	}
 	for name, rule := range map[string]func(*Tree) []Finding{
-		"imports": Imports, "assembly": Assembly, "calls": Calls, "state": State, "goroutines": Goroutines, "comments": Comments,
+		"imports": Imports, "narrow": Narrow, "assembly": Assembly, "calls": Calls, "state": State, "goroutines": Goroutines, "comments": Comments,
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, f := range rule(tree) {
@@ -40,7 +40,8 @@ func TestRules(t *testing.T) {
 	}{
 		{"upwards", "storage/a.go", `package p; import _ "github.com/vccdb/vccdb/engine"`, Imports, []string{"storage may not import engine"}},
 		{"strangers", "vecindex/hnsw/a.go", `package p; import _ "github.com/vccdb/vccdb/storage"`, Imports, []string{"vecindex may not import storage"}},
-		{"around the engine", "server/api/a.go", `package p; import _ "github.com/vccdb/vccdb/storage"`, Imports, []string{"server may not import storage"}},
+		{"around the engine", "server/api/a.go", `package p; import "github.com/vccdb/vccdb/storage"; func a(storage.Properties) { storage.Open() }`, Narrow, []string{"reaches data through engine"}},
+		{"the console's own", "console/a.go", `package p; import _ "github.com/vccdb/vccdb/vecindex"`, Imports, []string{"console may not import vecindex"}},
 		{"in a test", "storage/a_test.go", `package p; import _ "github.com/vccdb/vccdb/engine"`, Imports, []string{"storage may not import engine"}},
 		{"grocksdb", "storage/a.go", `package p; import _ "github.com/linxGnu/grocksdb"`, Imports, []string{"for storage/rocks only"}},
 		{"rocks", "engine/a.go", `package p; import _ "github.com/vccdb/vccdb/storage/rocks"`, Imports, []string{"for storage only"}},

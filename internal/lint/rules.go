@@ -13,8 +13,6 @@ import (
 type room struct {
 	dir string
 	may []string
-	// tests may import these too, to set up what they test.
-	tests []string
 }
 
 var rooms = []room{
@@ -35,10 +33,10 @@ var rooms = []room{
 	{dir: "engine", may: []string{"engine", "storage", "vecindex", "internal"}},
 
 	{dir: "web"},
-	{dir: "console", may: []string{"console", "web", "engine", "server/auth", "internal"}},
+	{dir: "console", may: []string{"console", "web", "engine", "storage", "server/auth", "internal"}},
 	{dir: "server/auth", may: []string{"internal"}},
 	{dir: "server/config", may: []string{"internal"}},
-	{dir: "server", may: []string{"server", "console", "web", "engine", "internal"}, tests: []string{"storage"}},
+	{dir: "server", may: []string{"server", "console", "web", "engine", "storage", "internal"}},
 
 	{dir: "cmd/themis_bench", may: []string{"vecindex", "internal"}},
 	{dir: "cmd", may: []string{"server", "engine", "storage", "vecindex", "gpu", "internal"}},
@@ -58,6 +56,55 @@ var private = []struct {
 	{Module + "/server/config", []string{"cmd", "server"}, "settings are handed down as options"},
 }
 
+// narrow imports are allowed for a few names only, and in tests.
+var narrow = []struct {
+	dir, pkg string
+	names    []string
+	why      string
+}{
+	{"server", Module + "/storage", []string{"Options", "Durability*", "Properties"}, "the server reaches data through engine"},
+	{"console", Module + "/storage", []string{"Properties"}, "the console reaches data through engine"},
+}
+
+// Narrow checks what is used of narrow imports.
+func Narrow(t *Tree) []Finding {
+	var found []Finding
+	for _, p := range t.Packages {
+		for _, rule := range narrow {
+			if !p.in(rule.dir) {
+				continue
+			}
+			for _, file := range p.Files {
+				found = append(found, selected(t, file, rule.pkg, func(name string) string {
+					if matchesAny(name, rule.names) {
+						return ""
+					}
+					return "of " + rule.pkg + " only " + strings.Join(rule.names, ", ") + " may be used here: " + rule.why
+				})...)
+			}
+		}
+	}
+	return found
+}
+
+// selected lists what judge has to say about the names that file uses of pkg.
+func selected(t *Tree, file *ast.File, pkg string, judge func(name string) string) []Finding {
+	var found []Finding
+	as := importedAs(file, pkg)
+	if as == "" {
+		return nil
+	}
+	ast.Inspect(file, func(n ast.Node) bool {
+		if s, ok := n.(*ast.SelectorExpr); ok && isIdent(s.X, as) {
+			if why := judge(s.Sel.Name); why != "" {
+				found = append(found, t.at(s.Pos(), "%s", why))
+			}
+		}
+		return true
+	})
+	return found
+}
+
 // testkit is for tests alone.
 const testkit = Module + "/internal/testkit"
 
@@ -74,8 +121,7 @@ func Imports(t *Tree) []Finding {
 		}
 		for _, file := range slices.Concat(p.Files, p.Tests) {
 			for _, spec := range file.Imports {
-				test := slices.Contains(p.Tests, file)
-				if why := forbidden(p.Dir, importPath(spec), test); why != "" {
+				if why := forbidden(p.Dir, importPath(spec)); why != "" {
 					found = append(found, t.at(spec.Pos(), "%s", why))
 				}
 			}
@@ -84,9 +130,8 @@ func Imports(t *Tree) []Finding {
 	return found
 }
 
-// forbidden says why the package in dir, or its test, may not import pkg; empty
-// if it may.
-func forbidden(dir, pkg string, test bool) string {
+// forbidden says why the package in dir may not import pkg; empty if it may.
+func forbidden(dir, pkg string) string {
 	for _, rule := range private {
 		owns := func(room string) bool { return within(dir, room) }
 		if within(pkg, rule.pkg) && !within(Module+"/"+dir, rule.pkg) && !slices.ContainsFunc(rule.only, owns) {
@@ -107,8 +152,7 @@ func forbidden(dir, pkg string, test bool) string {
 		return "the folder " + dir + " is no room of the house; give it one in internal/lint, or put the code where it belongs"
 	}
 	allowed := func(room string) bool { return within(target, room) }
-	if within(target, rooms[own].dir) || slices.ContainsFunc(rooms[own].may, allowed) ||
-		test && slices.ContainsFunc(rooms[own].tests, allowed) {
+	if within(target, rooms[own].dir) || slices.ContainsFunc(rooms[own].may, allowed) {
 		return ""
 	}
 	return rooms[own].dir + " may not import " + target + "; imports point down only"
@@ -129,7 +173,7 @@ func Assembly(t *Tree) []Finding {
 // and in tests.
 var banned = []struct {
 	pkg     string
-	names   []string // a trailing * stands for any ending
+	names   []string
 	allowed []string
 	instead string
 }{
@@ -149,18 +193,15 @@ func Calls(t *Tree) []Finding {
 	for _, p := range t.Packages {
 		for _, file := range p.Files {
 			for _, ban := range banned {
-				name := importedAs(file, ban.pkg)
-				if name == "" || p.in(ban.allowed...) {
+				if p.in(ban.allowed...) {
 					continue
 				}
-				ast.Inspect(file, func(n ast.Node) bool {
-					s, ok := n.(*ast.SelectorExpr)
-					if !ok || !isIdent(s.X, name) || !slices.ContainsFunc(ban.names, func(b string) bool { return matches(s.Sel.Name, b) }) {
-						return true
+				found = append(found, selected(t, file, ban.pkg, func(name string) string {
+					if !matchesAny(name, ban.names) {
+						return ""
 					}
-					found = append(found, t.at(s.Pos(), "%s.%s isn't for %s: %s", ban.pkg, s.Sel.Name, p.Dir, ban.instead))
-					return true
-				})
+					return ban.pkg + "." + name + " isn't for " + p.Dir + ": " + ban.instead
+				})...)
 			}
 		}
 	}
@@ -172,9 +213,13 @@ func isIdent(e ast.Expr, name string) bool {
 	return ok && id.Name == name
 }
 
-func matches(name, pattern string) bool {
-	prefix, any := strings.CutSuffix(pattern, "*")
-	return name == pattern || any && strings.HasPrefix(name, prefix) && ast.IsExported(name)
+// matchesAny matches a name with patterns, of which a trailing * stands for any
+// ending.
+func matchesAny(name string, patterns []string) bool {
+	return slices.ContainsFunc(patterns, func(pattern string) bool {
+		prefix, open := strings.CutSuffix(pattern, "*")
+		return name == pattern || open && strings.HasPrefix(name, prefix)
+	})
 }
 
 // State checks that package variables are constants in all but name: only an
