@@ -1,0 +1,198 @@
+package engine_test
+
+import (
+	"cmp"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/vccdb/vccdb/engine"
+	"github.com/vccdb/vccdb/engine/query"
+	"github.com/vccdb/vccdb/engine/schema"
+	"github.com/vccdb/vccdb/internal/errs"
+	"github.com/vccdb/vccdb/internal/testkit"
+)
+
+var filterCount = flag.Int("filters", 500, "random filters of TestRandomFilters")
+
+func parse(t testing.TB, f testkit.Filter) *query.Expr {
+	t.Helper()
+	expr, err := query.ParseFilter(nil, []byte(f.String()))
+	if err != nil {
+		t.Fatalf("%s: %v", f, err)
+	}
+	return expr
+}
+
+// TestRandomFilters compares queries with a naive evaluation of the same
+// filters, over all kinds of indexes and without any.
+func TestRandomFilters(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 0))
+	db := testkit.Open(t)
+	for _, def := range modelIndexes()[3:] {
+		def.Table = "indexed"
+		db.Index(def)
+	}
+	docs := map[string]map[string]any{}
+	for i := range 600 {
+		pk := fmt.Sprintf("%03d", i)
+		docs[pk] = testkit.RandomDoc(r)
+		db.Do(testkit.Put("indexed:"+pk, docs[pk]), testkit.Put("bare:"+pk, docs[pk]))
+	}
+	modes := map[query.Mode]int{}
+	for range *filterCount {
+		f := testkit.RandomFilter(r, 3)
+		var want []string
+		for pk, doc := range docs {
+			if testkit.Matches(f, doc) {
+				want = append(want, pk)
+			}
+		}
+		slices.Sort(want)
+		for _, table := range []string{"indexed", "bare"} {
+			result, err := db.Query(t.Context(), engine.QueryRequest{Table: table, Filter: parse(t, f), Limit: 1000, Explain: true})
+			if err != nil {
+				t.Fatalf("%s: %v", f, err)
+			}
+			modes[result.Plan.Mode]++
+			var have []string
+			for _, e := range result.Entities {
+				have = append(have, e.Key.PK)
+			}
+			slices.Sort(have)
+			if !slices.Equal(have, want) {
+				t.Fatalf("%s on %s: %v, want %v (plan %s)", f, table, have, want, testkit.JSON(result.Plan))
+			}
+		}
+	}
+	for _, mode := range []query.Mode{query.ModeEmpty, query.ModeFullScan, query.ModeIndex, query.ModeIndexParallel, query.ModeRangeAware} {
+		if modes[mode] == 0 {
+			t.Errorf("no filter was answered by %s: %v", mode, modes)
+		}
+	}
+}
+
+// TestPlanModes shows each mode of explain on a case of its own.
+func TestPlanModes(t *testing.T) {
+	opts := testkit.Options(t.TempDir())
+	opts.Query.ParallelThreshold = 100
+	opts.Query.Workers = 2
+	db := testkit.OpenWith(t, opts)
+	db.Index(schema.IndexDef{Table: "words", Columns: []string{"first"}, Type: schema.Equality})
+	db.Index(schema.IndexDef{Table: "words", Columns: []string{"length"}, Type: schema.Range})
+	for i := range 400 {
+		first := "common"
+		if i%40 == 0 {
+			first = "rare"
+		}
+		db.Put(fmt.Sprintf("words:%d", i), map[string]any{"first": first, "length": i, "note": fmt.Sprint(i % 2)})
+	}
+	for name, c := range map[string]struct {
+		filter  string
+		order   []query.Order
+		mode    query.Mode
+		limit   int
+		count   int
+		scanned int
+	}{
+		"equality":     {filter: `{"column":"first","value":"rare"}`, mode: query.ModeIndex, count: 10, scanned: 10},
+		"many matches": {filter: `{"column":"first","value":"common"}`, mode: query.ModeIndexParallel, count: 390, scanned: 390},
+		"range":        {filter: `{"column":"length","op":"lt","value":5}`, mode: query.ModeRangeAware, count: 5, scanned: 5},
+		"no index":     {filter: `{"column":"note","value":"1"}`, mode: query.ModeFullScan, count: 200, scanned: 400},
+		"no such term": {filter: `{"column":"first","value":"absent"}`, mode: query.ModeEmpty, count: 0, scanned: 0},
+		"order":        {order: []query.Order{{Column: "length", Desc: true}}, limit: 49, mode: query.ModeRangeAware, count: 49, scanned: 50},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var expr *query.Expr
+			var err error
+			if c.filter != "" {
+				if expr, err = query.ParseFilter(nil, []byte(c.filter)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			limit := cmp.Or(c.limit, 1000)
+			result, err := db.Query(t.Context(), engine.QueryRequest{Table: "words", Filter: expr, Order: c.order, Limit: limit, Explain: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if result.Plan.Mode != c.mode || result.Count != c.count || result.Plan.RowsScanned != c.scanned {
+				t.Errorf("mode %s, %d entities, %d scanned; want %s, %d, %d (plan %s)", result.Plan.Mode, result.Count, result.Plan.RowsScanned,
+					c.mode, c.count, c.scanned, testkit.JSON(result.Plan))
+			}
+		})
+	}
+}
+
+func TestOrderedPageReadsOnlyWhatItNeeds(t *testing.T) {
+	db := testkit.Open(t)
+	db.Index(schema.IndexDef{Table: "t", Columns: []string{"n"}, Type: schema.Range})
+	var ops []engine.Op
+	for i := range 2000 {
+		ops = append(ops, testkit.Put(fmt.Sprintf("t:%d", i), map[string]any{"n": i}))
+	}
+	db.Do(ops...)
+	result, err := db.Query(t.Context(), engine.QueryRequest{Table: "t", Order: []query.Order{{Column: "n", Desc: true}}, Limit: 3, Return: engine.ReturnKeys, Explain: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"t:1999", "t:1998", "t:1997"}; !slices.Equal(result.Keys, want) {
+		t.Errorf("keys %v, want %v", result.Keys, want)
+	}
+	if result.Plan.RowsScanned > 100 {
+		t.Errorf("%d entities were read for a page of 3", result.Plan.RowsScanned)
+	}
+}
+
+func TestFullScanCanBeRefused(t *testing.T) {
+	db := testkit.Open(t)
+	db.Put("t:1", `{"a":1}`)
+	req := engine.QueryRequest{Table: "t", Filter: parse(t, testkit.Filter{"column": "a", "value": 1}), ForbidFullScan: true}
+	if _, err := db.Query(t.Context(), req); errs.CodeOf(err) != "full_scan_refused" {
+		t.Errorf("got %v", err)
+	}
+	db.Index(schema.IndexDef{Table: "t", Columns: []string{"a"}, Type: schema.Equality})
+	if result, err := db.Query(t.Context(), req); err != nil || result.Count != 1 {
+		t.Errorf("got %+v, %v", result, err)
+	}
+}
+
+func TestCursorBelongsToItsQuery(t *testing.T) {
+	db := testkit.Open(t)
+	for i := range 10 {
+		db.Put(fmt.Sprintf("t:%d", i), map[string]any{"a": i})
+	}
+	first, err := db.Query(t.Context(), engine.QueryRequest{Table: "t", Limit: 3})
+	if err != nil || first.NextCursor == "" {
+		t.Fatalf("%+v %v", first, err)
+	}
+	for name, req := range map[string]engine.QueryRequest{
+		"another filter": {Table: "t", Cursor: first.NextCursor, Filter: parse(t, testkit.Filter{"column": "a", "value": 1})},
+		"another order":  {Table: "t", Cursor: first.NextCursor, Order: []query.Order{{Column: "a"}}},
+		"rubbish":        {Table: "t", Cursor: "rubbish"},
+		"forged":         {Table: "t", Cursor: "eyJmIjoxfQ"},
+	} {
+		if _, err := db.Query(t.Context(), req); errs.CodeOf(err) != "invalid_cursor" {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+func TestProjection(t *testing.T) {
+	db := testkit.Open(t)
+	db.Put("t:1", `{"a":1,"b":{"c":2,"d":3},"e":12345678901234567890}`)
+	result, err := db.Query(t.Context(), engine.QueryRequest{Table: "t", Fields: []string{"b.c", "e"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var have, want any
+	_ = json.Unmarshal(result.Entities[0].Doc, &have)
+	_ = json.Unmarshal([]byte(`{"b":{"c":2},"e":12345678901234567890}`), &want)
+	if fmt.Sprint(have) != fmt.Sprint(want) {
+		t.Errorf("got %s", result.Entities[0].Doc)
+	}
+}
