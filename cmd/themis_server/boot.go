@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"runtime"
+	"syscall"
+	"time"
+
+	"github.com/vccdb/vccdb/engine"
+	"github.com/vccdb/vccdb/server"
+	"github.com/vccdb/vccdb/server/api"
+	"github.com/vccdb/vccdb/server/config"
+	"github.com/vccdb/vccdb/server/logging"
+	"github.com/vccdb/vccdb/server/ops"
+)
+
+// drainTimeout is how long requests under way may take to finish. With the time
+// they get to notice that it is over, it stays below the 30 s after which
+// Kubernetes kills.
+const drainTimeout = 20 * time.Second
+
+// serve runs the database until a signal or a failure.
+func serve(ctx context.Context, c *config.Config, _, stderr io.Writer) (err error) {
+	logOptions := loggingOptions(&c.Logging)
+	logOptions.Output = stderr
+	logger, logFile, err := logging.New(logOptions)
+	if err != nil {
+		return err
+	}
+	defer logFile.Close()
+	for _, warning := range c.Warnings {
+		logger.Warn(warning, logging.Component, "config")
+	}
+	// The first signal stops the server in order, a second one kills it.
+	ctx, release := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer release()
+	context.AfterFunc(ctx, release)
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	if c.Server.WorkerThreads > 0 {
+		runtime.GOMAXPROCS(c.Server.WorkerThreads)
+	}
+	// The port is claimed first: opening the data may take a while, and is no use
+	// if another process has the port.
+	listener, err := net.Listen("tcp", c.Server.Address())
+	if err != nil {
+		return fmt.Errorf("%w; stop what listens there or set server.port", err)
+	}
+	defer listener.Close()
+	db, err := engine.Open(ctx, engineOptions(c, logger))
+	if err != nil {
+		return err
+	}
+	app := newApp(c, db, logger)
+	served := make(chan error, 1)
+	go func() { served <- app.Serve(listener) }()
+	logger.Info("themis_server runs", "version", thisBuild().Version, "address", listener.Addr().String(),
+		"data", c.Storage.RocksDBPath, "threads", runtime.GOMAXPROCS(0))
+	err = wait(ctx, served, hangup, logger)
+	return stop(app, db, err, logger)
+}
+
+func newApp(c *config.Config, db *engine.Engine, logger *slog.Logger) *server.Server {
+	var app *server.Server
+	operations := ops.New(ops.Options{Build: thisBuild(), Database: db, Draining: func() bool { return app.Draining() }})
+	work := api.New(db, api.Options{
+		Version: thisBuild().Version, MaxLineBytes: int(c.Server.MaxRequestBytes()),
+		ChunkTimeout: c.Server.RequestTimeout(), Operations: operations.Operations(),
+	})
+	app = server.New(serverOptions(&c.Server, operations, logger), operations, work)
+	return app
+}
+
+// wait returns when the server should stop: nil if it was told to, or why it
+// can't go on.
+func wait(ctx context.Context, served <-chan error, hangup <-chan os.Signal, logger *slog.Logger) error {
+	for {
+		select {
+		case <-ctx.Done():
+			logger.Info("stopping; requests under way are finished first")
+			return nil
+		case err := <-served:
+			return fmt.Errorf("the listener failed: %w", err)
+		case <-hangup:
+			logger.Warn("a hangup signal came, but reloading the configuration is not available yet; restart the server instead")
+		}
+	}
+}
+
+// stop is the shutdown list: requests, then the database. Data is safe without
+// it: what was acknowledged is on disk.
+func stop(app *server.Server, db *engine.Engine, reason error, logger *slog.Logger) error {
+	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
+	defer cancel()
+	if err := app.Shutdown(ctx); err != nil {
+		// Handlers still use the database, so it can't be closed under them.
+		return fmt.Errorf("the server did not drain: %w", err)
+	}
+	if err := db.Close(); err != nil {
+		return fmt.Errorf("the database was not closed cleanly: %w", err)
+	}
+	logger.Info("stopped")
+	return reason
+}

@@ -1,0 +1,75 @@
+// Command themis_server runs the database. Without a configuration file it
+// listens on 127.0.0.1:8765 and keeps its data in ./data.
+//
+// boot.go is the list of what starts and what stops, in order.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/vccdb/vccdb/server/config"
+)
+
+// Exit codes: a failure, and flags that don't make sense.
+const (
+	exitOK      = 0
+	exitFailure = 1
+	exitUsage   = 2
+)
+
+func main() {
+	os.Exit(run(context.Background(), os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
+}
+
+func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
+	f, err := parseFlags(args, stdout)
+	if err != nil {
+		fmt.Fprintln(stderr, "themis_server:", err)
+		fmt.Fprintln(stderr, "See themis_server --help.")
+		return exitUsage
+	}
+	source := config.Source{File: f.config, Environ: environ, Set: f.set}
+	switch f.action {
+	case actionHelp:
+		return exitOK
+	case actionVersion:
+		fmt.Fprintln(stdout, thisBuild())
+		return exitOK
+	case actionValidate:
+		if !config.Check(stdout, source, config.ThisMachine()) {
+			return exitFailure
+		}
+		return exitOK
+	case actionRestore, actionBackup:
+		fmt.Fprintf(stderr, "themis_server: --%s is not available yet: this version has no snapshots. Stop the server and copy storage.rocksdb_path instead.\n", f.action)
+		return exitFailure
+	}
+	c, err := config.Load(source)
+	if err != nil {
+		report(stderr, err)
+		return exitFailure
+	}
+	do := serve
+	if f.action == actionVerify {
+		do = verify
+	}
+	if err := do(ctx, c, stdout, stderr); err != nil {
+		fmt.Fprintln(stderr, "themis_server:", err)
+		return exitFailure
+	}
+	return exitOK
+}
+
+// report prints what is wrong with a configuration, one line for each problem.
+func report(w io.Writer, err error) {
+	problems, ok := err.(config.Problems)
+	if !ok {
+		problems = config.Problems{err.Error()}
+	}
+	for _, problem := range problems {
+		fmt.Fprintln(w, "themis_server: config:", problem)
+	}
+}

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/vccdb/vccdb/engine"
+	"github.com/vccdb/vccdb/server"
+	"github.com/vccdb/vccdb/server/config"
+	"github.com/vccdb/vccdb/server/logging"
+	"github.com/vccdb/vccdb/storage"
+)
+
+// How the keys of the configuration reach the packages. Every field of
+// config.Config is used here or in boot.go.
+
+func loggingOptions(c *config.Logging) logging.Options {
+	return logging.Options{
+		Level: c.Level, Format: c.Format,
+		File: c.File, RotationSizeMB: c.RotationSizeMB, MaxFiles: c.MaxFiles,
+	}
+}
+
+func engineOptions(c *config.Config, logger *slog.Logger) engine.Options {
+	return engine.Options{
+		Storage: storageOptions(&c.Storage, logger.With(logging.Component, "storage")),
+		Vector: engine.VectorOptions{
+			Engine: c.VectorIndex.Engine, M: c.VectorIndex.HNSWM,
+			EfConstruction: c.VectorIndex.HNSWEfConstruction, Ef: c.VectorIndex.EfSearch,
+		},
+		Query:  engine.QueryOptions{ParallelThreshold: c.Query.ParallelThreshold, BatchSize: c.Query.BatchSize},
+		Logger: logger, // it names its components itself
+	}
+}
+
+func storageOptions(c *config.Storage, logger *slog.Logger) storage.Options {
+	return storage.Options{
+		Path: c.RocksDBPath, CreateIfMissing: true,
+		MemtableSizeMB: c.MemtableSizeMB, BlockCacheSizeMB: c.BlockCacheSizeMB, MaxOpenFiles: c.MaxOpenFiles,
+		DisableStatistics: !c.EnableStatistics,
+		Compression:       c.Compression.Default, BottommostCompression: c.Compression.Bottommost,
+		DisableBloomFilters: !c.EnableBloomFilters, BloomBitsPerKey: float64(c.BloomBitsPerKey),
+		MaxWriteBufferNumber: c.MaxWriteBufferNumber, MinWriteBufferNumberToMerge: c.MinWriteBufferNumberToMerge,
+		Level0FileNumCompactionTrigger: c.Level0FileNumCompactionTrigger,
+		Level0SlowdownWritesTrigger:    c.Level0SlowdownWritesTrigger,
+		Level0StopWritesTrigger:        c.Level0StopWritesTrigger,
+		MaxBackgroundCompactions:       c.MaxBackgroundCompactions,
+		Durability:                     storage.Durability(c.Durability),
+		Logger:                         logger,
+	}
+}
+
+// drainDelay lets load balancers see /readyz turn before connections are
+// refused.
+const drainDelay = 500 * time.Millisecond
+
+// streamRoutes take NDJSON of any length.
+var streamRoutes = []string{"POST /entities/batch"}
+
+func serverOptions(c *config.Server, observer server.Observer, logger *slog.Logger) server.Options {
+	return server.Options{
+		RequestTimeout:  c.RequestTimeout(),
+		MaxRequestBytes: c.MaxRequestBytes(),
+		StreamRoutes:    streamRoutes,
+		DrainDelay:      drainDelay,
+		Observer:        observer,
+		Logger:          logger.With(logging.Component, "server"),
+	}
+}
