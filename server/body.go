@@ -2,9 +2,7 @@ package server
 
 import (
 	"bytes"
-	"errors"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -30,16 +28,15 @@ func (s *Server) readBody(c fiber.Ctx) error {
 	}
 	connection := connOf(c)
 	if s.isStreamed(c) {
-		connection.beginBody(true)
-		defer connection.endBody()
+		defer connection.beginBody(s.lifetime, true)()
 		request.Of(c).Stream = &bodyReader{c.Request().BodyStream(), connection}
 		return c.Next()
 	}
 	held := &heldBytes{total: &s.bodyBytes, limit: s.o.MaxBufferedBytes}
 	defer held.release()
-	connection.beginBody(false)
+	end := connection.beginBody(s.lifetime, false)
 	body, err := s.bufferBody(c, held)
-	connection.endBody()
+	end()
 	if err != nil {
 		return err
 	}
@@ -91,11 +88,8 @@ func (r *bodyReader) Read(p []byte) (int, error) {
 	if err == nil || err == io.EOF {
 		return n, err
 	}
-	switch cause := r.conn.bodyErr(); {
-	case errors.Is(cause, os.ErrDeadlineExceeded):
-		return n, fiber.ErrRequestTimeout
-	case errors.Is(cause, io.ErrUnexpectedEOF):
-		return n, errs.Wrap(err, errs.Invalid, "body_truncated", "The connection ended before the body did.")
+	if cause := r.conn.bodyErr(); cause != nil {
+		return n, cause
 	}
 	return n, errs.Wrap(err, errs.Invalid, "malformed_body", "The body isn't framed as HTTP wants it.")
 }

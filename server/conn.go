@@ -1,15 +1,23 @@
 package server
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"os"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"github.com/gofiber/fiber/v3"
+
+	"github.com/vccdb/vccdb/internal/errs"
+	"github.com/vccdb/vccdb/server/problem"
 )
 
 // Each write of at most writeChunk bytes has its own deadline, so a big answer to
@@ -24,10 +32,25 @@ const (
 	lingerBytes = 64 << 20
 )
 
-// listener wraps every connection it accepts.
+// listener wraps every connection it accepts, and knows those that are open.
 type listener struct {
 	net.Listener
 	stall time.Duration
+	// most bounds the open connections. It isn't left to fasthttp, whose refusal
+	// is no problem document and carries no request id.
+	most  int
+	close func() error
+	mu    struct {
+		sync.Mutex
+		open map[*conn]struct{}
+	}
+}
+
+func newListener(l net.Listener, most int, stall time.Duration) *listener {
+	// Shutdown and fasthttp both close it.
+	own := &listener{Listener: l, stall: stall, most: most, close: sync.OnceValue(l.Close)}
+	own.mu.open = map[*conn]struct{}{}
+	return own
 }
 
 // acceptPause is how long a listener that has run out of something waits.
@@ -37,33 +60,92 @@ const acceptPause = 50 * time.Millisecond
 // the server over: it passes when connections are closed.
 func (l *listener) Accept() (net.Conn, error) {
 	for {
-		c, err := l.Listener.Accept()
-		if err == nil {
-			return &conn{Conn: c, stall: l.stall}, nil
-		}
+		accepted, err := l.Listener.Accept()
 		var number syscall.Errno
-		if !errors.As(err, &number) || !slices.Contains(passing, number) {
+		switch {
+		case err == nil:
+			if c := l.add(accepted); c != nil {
+				return c, nil
+			}
+			refuse(accepted)
+		case errors.As(err, &number) && slices.Contains(passing, number):
+			time.Sleep(acceptPause)
+		default:
 			return nil, err
 		}
-		time.Sleep(acceptPause)
 	}
 }
 
 var passing = []syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED}
 
+// add returns nil if there is no room.
+func (l *listener) add(accepted net.Conn) *conn {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.mu.open) >= l.most {
+		return nil
+	}
+	c := &conn{Conn: accepted, stall: l.stall, listener: l}
+	l.mu.open[c] = struct{}{}
+	return c
+}
+
+// Close stops accepting; open connections stay.
+func (l *listener) Close() error { return l.close() }
+
+func (l *listener) remove(c *conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.mu.open, c)
+}
+
+// refuse answers without having read a request. Nothing blocks: the answer fits
+// the empty send buffer.
+func refuse(c net.Conn) {
+	defer c.Close()
+	p := problem.Of(errs.New(errs.Unavailable, "overloaded", "The server has as many connections as it takes. Nothing was done; try again soon."))
+	p.RequestID = requestID("")
+	body, err := json.Marshal(p)
+	if err != nil {
+		return
+	}
+	c.SetWriteDeadline(time.Now().Add(time.Second))
+	fmt.Fprintf(c, "HTTP/1.1 503 Service Unavailable\r\nContent-Type: %s\r\nX-Request-ID: %s\r\nRetry-After: 1\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s",
+		problem.ContentType, p.RequestID, len(body), body)
+}
+
+// hurry ends the wait of connections that have sent nothing at all, such as those
+// a browser opens ahead; fasthttp takes them for busy and would wait for them.
+func (l *listener) hurry() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for c := range l.mu.open {
+		if !c.spoke.Load() {
+			c.SetReadDeadline(past)
+		}
+	}
+}
+
+// past is a deadline that ends a read under way.
+var past = time.Unix(1, 0)
+
 // conn adds to a connection what fasthttp doesn't have: deadlines that follow
-// progress, errors for bodies cut short, and a close that lets the client read
-// the answer. Except for Close, one goroutine at a time uses it.
+// progress, errors for bodies cut short, an end of reading when the server must
+// stop, and a close that lets the client read the answer. Except for Close and
+// the deadlines, one goroutine at a time uses it.
 type conn struct {
 	net.Conn
+	listener *listener
 	// stall bounds each write, and each read of a streamed body.
 	stall time.Duration
-	// body is set while a body is read: EOF is then an error, and readErr keeps
-	// the first error of the connection.
-	body    bool
+	// until is set while a body is read, which ends with it; EOF is an error
+	// then, and readErr keeps the first error of the connection.
+	until   context.Context
 	rolling bool
 	readErr error
-	linger  atomic.Bool
+	// spoke is set once the client has sent something, linger when Close has to
+	// wait for the client.
+	spoke, linger atomic.Bool
 }
 
 // connOf returns the request's connection, nil if a test made it.
@@ -72,17 +154,18 @@ func connOf(c fiber.Ctx) *conn {
 	return own
 }
 
-// beginBody enters the state of reading a body; rolling gives each read a
-// deadline of its own instead of one for the whole body.
-func (c *conn) beginBody(rolling bool) {
-	if c != nil {
-		c.body, c.rolling, c.readErr = true, rolling, nil
+// beginBody enters the state of reading a body until the context ends; rolling
+// gives each read a deadline of its own instead of one for the whole body. The
+// returned function leaves the state.
+func (c *conn) beginBody(until context.Context, rolling bool) (end func()) {
+	if c == nil {
+		return func() {}
 	}
-}
-
-func (c *conn) endBody() {
-	if c != nil {
-		c.body, c.rolling = false, false
+	c.until, c.rolling, c.readErr = until, rolling, nil
+	stop := context.AfterFunc(until, func() { c.SetReadDeadline(past) })
+	return func() {
+		stop()
+		c.until, c.rolling = nil, false
 	}
 }
 
@@ -106,14 +189,33 @@ func (c *conn) Read(p []byte) (int, error) {
 			return 0, err
 		}
 	}
+	// After the deadline is set, so that it doesn't undo the one of beginBody.
+	if c.until != nil && c.until.Err() != nil {
+		c.readErr = context.Cause(c.until)
+		return 0, c.readErr
+	}
 	n, err := c.Conn.Read(p)
-	if c.body && err != nil {
-		if errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF
-		}
-		c.readErr = err
+	if n > 0 {
+		c.spoke.Store(true)
+	}
+	if c.until != nil && err != nil {
+		c.readErr = c.bodyError(err)
+		err = c.readErr
 	}
 	return n, err
+}
+
+// bodyError says what a failed read means for the body.
+func (c *conn) bodyError(err error) error {
+	switch {
+	case c.until.Err() != nil:
+		return context.Cause(c.until)
+	case errors.Is(err, io.EOF):
+		return errs.New(errs.Invalid, "body_truncated", "The connection ended before the body did.")
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return fiber.ErrRequestTimeout
+	}
+	return err
 }
 
 func (c *conn) Write(p []byte) (int, error) {
@@ -132,6 +234,7 @@ func (c *conn) Write(p []byte) (int, error) {
 }
 
 func (c *conn) Close() error {
+	defer c.listener.remove(c)
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && c.linger.Load() && half.CloseWrite() == nil {
 		c.SetReadDeadline(time.Now().Add(lingerTime))
 		io.CopyN(io.Discard, c.Conn, lingerBytes)

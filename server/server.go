@@ -16,7 +16,7 @@
 //
 // Package request is what a handler gets with a request, package problem how
 // errors are answered. Goroutines: fasthttp's, one per connection; Shutdown waits
-// for them. No locks.
+// for them. Its only lock guards the listener's set of open connections.
 package server
 
 import (
@@ -105,6 +105,8 @@ func setDefault[T comparable](field *T, value T) {
 type Server struct {
 	o   Options
 	app *fiber.App
+	// listener is set by Serve.
+	listener atomic.Pointer[listener]
 
 	// slots and streams hold a token per request that works.
 	slots, streams chan struct{}
@@ -156,7 +158,7 @@ func (s *Server) newApp() *fiber.App {
 		StreamRequestBody:            true,
 		DisablePreParseMultipartForm: true,
 		BodyLimit:                    int(s.o.MaxRequestBytes),
-		Concurrency:                  s.o.MaxConnections,
+		Concurrency:                  2 * s.o.MaxConnections, // the listener has the limit
 		ReadTimeout:                  s.o.HeaderTimeout,
 		IdleTimeout:                  s.o.IdleTimeout,
 		ReadBufferSize:               headerBytes,
@@ -182,7 +184,9 @@ func (s *Server) newApp() *fiber.App {
 
 // Serve answers on the listener until Shutdown; the error is nil then.
 func (s *Server) Serve(l net.Listener) error {
-	return s.app.Listener(&listener{l, s.o.StallTimeout}, fiber.ListenConfig{DisableStartupMessage: true})
+	own := newListener(l, s.o.MaxConnections, s.o.StallTimeout)
+	s.listener.Store(own)
+	return s.app.Listener(own, fiber.ListenConfig{DisableStartupMessage: true})
 }
 
 // Draining reports whether Shutdown has begun.
@@ -199,6 +203,10 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.isDraining.Store(true)
 	close(s.draining)
 	sleep(ctx, s.o.DrainDelay)
+	if l := s.listener.Load(); l != nil {
+		l.Close()
+		l.hurry()
+	}
 	err := s.app.ShutdownWithContext(ctx)
 	s.abort(errs.New(errs.Unavailable, "shutting_down", "The server is shutting down and stopped the request."))
 	if err == nil || errors.Is(err, fiber.ErrNotRunning) {

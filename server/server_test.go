@@ -569,6 +569,67 @@ func TestDrainThatRunsOut(t *testing.T) {
 	}
 }
 
+// TestDrainWithStalledClients holds that clients that send nothing more, or never
+// did, don't hold up the shutdown.
+func TestDrainWithStalledClients(t *testing.T) {
+	l := start(t, Options{})
+	l.raw(t, "")
+	streamed := l.raw(t, "POST /stream HTTP/1.1\nHost: x\nContent-Type: application/x-ndjson\nTransfer-Encoding: chunked\n\n5\nab")
+	bodied := l.raw(t, "POST /size HTTP/1.1\nHost: x\nContent-Length: 20000\n\n"+strings.Repeat("x", 9000))
+	eventually(t, func() bool { return len(l.Server.streams) == 1 && l.active.Load() == 2 })
+	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+	defer cancel()
+	begin := time.Now()
+	if err := l.Shutdown(ctx); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(begin); took > abortGrace {
+		t.Errorf("the shutdown took %v", took)
+	}
+	for name, c := range map[string]net.Conn{"streamed": streamed, "bodied": bodied} {
+		if status, body := answer(t, c); status != 503 || !strings.Contains(body, "shutting_down") {
+			t.Errorf("%s: %d %s", name, status, body)
+		}
+	}
+}
+
+func TestSilentConnectionsEndAtOnce(t *testing.T) {
+	l := start(t, Options{HeaderTimeout: time.Minute})
+	silent := l.raw(t, "")
+	eventually(t, func() bool {
+		own := l.listener.Load()
+		own.mu.Lock()
+		defer own.mu.Unlock()
+		return len(own.mu.open) == 1
+	})
+	begin := time.Now()
+	if err := l.Shutdown(context.Background()); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(begin); took > 10*time.Second {
+		t.Errorf("the shutdown took %v", took)
+	}
+	if _, err := io.ReadAll(silent); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestConnectionsAreBounded(t *testing.T) {
+	l := start(t, Options{MaxConnections: 1})
+	first := l.raw(t, "GET /things/a HTTP/1.1\nHost: x\n\n")
+	if status, _ := answer(t, first); status != 200 {
+		t.Errorf("the first connection: %d", status)
+	}
+	if status, body := answer(t, l.raw(t, "")); status != 503 || !strings.Contains(body, "overloaded") {
+		t.Errorf("the second connection: %d %s", status, body)
+	}
+	first.Close()
+	eventually(t, func() bool {
+		status, _ := answer(t, l.raw(t, "GET /things/a HTTP/1.1\nHost: x\nConnection: close\n\n"))
+		return status == 200
+	})
+}
+
 // failingListener has errors to give before connections.
 type failingListener struct {
 	net.Listener
@@ -588,13 +649,13 @@ func (l *failingListener) Accept() (net.Conn, error) {
 
 func TestAcceptOutlastsALack(t *testing.T) {
 	lack := &net.OpError{Op: "accept", Err: syscall.EMFILE}
-	l := &listener{&failingListener{errs: []error{lack, lack}}, time.Second}
+	l := newListener(&failingListener{errs: []error{lack, lack}}, 1, time.Second)
 	c, err := l.Accept()
 	if err != nil {
 		t.Fatal(err)
 	}
 	c.Close()
-	l = &listener{&failingListener{errs: []error{net.ErrClosed}}, time.Second}
+	l = newListener(&failingListener{errs: []error{net.ErrClosed}}, 1, time.Second)
 	if _, err := l.Accept(); err == nil {
 		t.Error("a closed listener goes on")
 	}
