@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -51,7 +52,7 @@ func (f *demoFlags) run(ctx context.Context, out output) error {
 			return errors.Join(err, f.serverRunsOn(started))
 		}
 	}
-	d.farewell(started, f.server.dir)
+	d.farewell(f.server.dir)
 	return nil
 }
 
@@ -196,7 +197,7 @@ func (d *demo) recall(ctx context.Context) error {
 	return nil
 }
 
-func (d *demo) farewell(started *process, dir string) {
+func (d *demo) farewell(dir string) {
 	url := d.client.base
 	fmt.Fprintf(d.results, `
 Try next:
@@ -208,8 +209,8 @@ Try next:
   curl %[1]s/tables/words
   %[1]s/docs lists every call.
 `, url)
-	if started == nil {
-		return
+	pidFile := filepath.Join(dir, "server.pid")
+	if _, err := os.Stat(pidFile); err == nil { // this demo or an earlier one started it
+		fmt.Fprintf(d.results, "\nThe server runs on. Its data and log are in %s. Stop it with\n  kill $(cat %s)\n", dir, pidFile)
 	}
-	fmt.Fprintf(d.results, "\nThe server runs on. Its data and log are in %s. Stop it with\n  kill $(cat %s)\n", dir, filepath.Join(dir, "server.pid"))
 }

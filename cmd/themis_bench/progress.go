@@ -17,6 +17,7 @@ type progress struct {
 	done     int
 	begin    time.Time
 	drawn    time.Time
+	shown    int // done when last drawn
 	terminal bool
 }
 
@@ -47,15 +48,18 @@ func (p *progress) at(done int) {
 	}
 }
 
-// end draws the last state.
+// end draws the last state, unless it stands there.
 func (p *progress) end() {
-	p.draw()
+	if p.terminal || p.shown != p.done {
+		p.draw()
+	}
 	if p.terminal {
 		fmt.Fprintln(p.out)
 	}
 }
 
 func (p *progress) draw() {
+	p.shown = p.done
 	if p.terminal {
 		fmt.Fprint(p.out, "\r"+p.line()+"\x1b[K")
 	} else {
