@@ -295,6 +295,18 @@ type bound struct {
 	points bool
 }
 
+// compare prefers single values, which let the next column of a composite index
+// be used too, and few of them.
+func (x bound) compare(y bound) int {
+	switch {
+	case x.points && !y.points:
+		return -1
+	case y.points && !x.points:
+		return 1
+	}
+	return cmp.Compare(len(x.ranges), len(y.ranges))
+}
+
 // bounds are the alternatives for one column: one for each condition, or, if no
 // document has two values, all of them as one.
 func (b *builder) bounds(def *schema.IndexDef, column string, conditions []*Expr) []bound {
@@ -330,21 +342,14 @@ func (b *builder) valueScans(def *schema.IndexDef, conditions []*Expr) []*scan {
 		if len(alternatives) == 0 {
 			break
 		}
-		// Single values let the next column be used too.
-		slices.SortStableFunc(alternatives, func(x, y bound) int {
-			if x.points != y.points {
-				return map[bool]int{true: -1, false: 1}[x.points]
-			}
-			return cmp.Compare(len(x.ranges), len(y.ranges))
-		})
-		at := alternatives[0]
-		if len(prefixes)*len(at.ranges) > maxPrefixes {
+		at := slices.MinFunc(alternatives, bound.compare)
+		if len(whole.covers) > 0 && len(prefixes)*len(at.ranges) > maxPrefixes {
 			break
 		}
 		whole.covers = append(whole.covers, at.covers...)
 		whole.ranges = underPrefixes(prefixes, at.ranges)
-		if !at.points {
-			whole.ranged = true
+		whole.ranged = !at.points
+		if whole.ranged || len(whole.ranges) > maxPrefixes {
 			break
 		}
 		prefixes = prefixes[:0]

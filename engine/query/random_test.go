@@ -215,7 +215,7 @@ func TestPlansAgainstNaive(t *testing.T) {
 	t.Logf("seed %d", seed)
 	g := generator{rand.New(rand.NewPCG(seed, 0))}
 	seen := map[string]int{}
-	const tables, filters = 150, 60
+	const tables, filters = 80, 60
 	for range tables {
 		testRandomTable(t, g, filters, seen)
 		if t.Failed() {

@@ -73,7 +73,7 @@ func TestEqualNumbers(t *testing.T) {
 func TestNumbersAgainstBig(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	random := func() (Value, *big.Float) {
-		exact := func() *big.Float { return new(big.Float).SetPrec(2000) }
+		exact := func() *big.Float { return new(big.Float).SetPrec(64) }
 		i := int64(rng.Uint64()) >> rng.IntN(64)
 		if rng.IntN(3) == 0 {
 			i = int64(1)<<rng.IntN(63) + int64(rng.IntN(5)) - 2
@@ -93,7 +93,7 @@ func TestNumbersAgainstBig(t *testing.T) {
 		}
 		return FloatOf(f), exact().SetFloat64(f)
 	}
-	for range 200_000 {
+	for range 50_000 {
 		a, exactA := random()
 		b, exactB := random()
 		checkOrder(t, a, b, exactA.Cmp(exactB))
