@@ -126,7 +126,7 @@ func (s *vectorSearch) validate() error {
 	for i, v := range req.Vectors {
 		dimension := len(v)
 		if s.index != nil {
-			dimension = s.index.Stats().Dimension
+			dimension = s.ix.vector.dimension()
 		}
 		if err := checkVector(v, dimension, s.ix.vector.metric); err != nil {
 			pointer := "/vector"

@@ -36,7 +36,9 @@ type vectorIndex struct {
 	dimensionMu sync.Mutex
 	// index is nil until the dimension is known.
 	index atomic.Pointer[vecindex.Index]
-	ef    atomic.Int64
+	// fixedDimension is set before index.
+	fixedDimension atomic.Int64
+	ef             atomic.Int64
 
 	write struct {
 		sync.Mutex
@@ -91,6 +93,7 @@ func (v *vectorIndex) open(dimension int) error {
 	if err != nil {
 		return err
 	}
+	v.fixedDimension.Store(int64(dimension))
 	v.index.Store(&ix)
 	return nil
 }
@@ -103,12 +106,8 @@ func (v *vectorIndex) current() vecindex.Index {
 	return nil
 }
 
-func (v *vectorIndex) dimension() int {
-	if ix := v.current(); ix != nil {
-		return ix.Stats().Dimension
-	}
-	return 0
-}
+// dimension is 0 until it is known.
+func (v *vectorIndex) dimension() int { return int(v.fixedDimension.Load()) }
 
 // admit waits while the index has more unlinked vectors than it wants.
 func (v *vectorIndex) admit(ctx context.Context) error {

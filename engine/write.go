@@ -81,7 +81,7 @@ type write struct {
 	// expiredOwners remove entities whose time is up and whose unique values are
 	// wanted.
 	expiredOwners []Op
-	unlocks    []func()
+	unlocks       []func()
 }
 
 type entityState struct {
