@@ -3,6 +3,7 @@ package query
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -208,6 +209,8 @@ func (g generator) order() ([]Order, int) {
 	return orders, g.IntN(8)
 }
 
+var tables = flag.Int("tables", 80, "how many random tables TestPlansAgainstNaive makes, with 60 filters each")
+
 // TestPlansAgainstNaive is the package's promise: on random tables, indexes and
 // filters, Match is the naive evaluation, and a plan's answer is Match's.
 func TestPlansAgainstNaive(t *testing.T) {
@@ -215,8 +218,8 @@ func TestPlansAgainstNaive(t *testing.T) {
 	t.Logf("seed %d", seed)
 	g := generator{rand.New(rand.NewPCG(seed, 0))}
 	seen := map[string]int{}
-	const tables, filters = 80, 60
-	for range tables {
+	const filters = 60
+	for range *tables {
 		testRandomTable(t, g, filters, seen)
 		if t.Failed() {
 			return
