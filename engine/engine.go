@@ -169,9 +169,13 @@ func (e *Engine) loadVectors(loading []*vectorIndex) {
 // Readiness says whether everything is loaded.
 func (e *Engine) Readiness() Readiness {
 	r := Readiness{Done: e.load.done.Load(), Total: e.load.total.Load()}
+	if err := e.store.Err(); err != nil {
+		r.Failed, r.Reason = true, err.Error()
+		return r
+	}
 	switch failure := e.load.failure.Load(); {
 	case failure != nil:
-		r.Reason = failure.Detail
+		r.Failed, r.Reason = true, failure.Detail
 	case e.ctx.Err() != nil:
 		r.Reason = "the database is closing"
 	case !e.load.finished.Load():
@@ -200,6 +204,10 @@ func (e *Engine) Close() error {
 	}
 	return err
 }
+
+// VerifyChecksums reads all that is stored and fails with Corrupt if a checksum
+// is wrong.
+func (e *Engine) VerifyChecksums() error { return e.store.VerifyChecksums() }
 
 // Flush writes memtables to disk.
 func (e *Engine) Flush() error { return e.store.Flush() }

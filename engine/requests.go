@@ -12,6 +12,9 @@ import (
 // Readiness says whether the engine answers at full quality.
 type Readiness struct {
 	Ready bool `json:"ready"`
+	// Failed says that waiting won't help: the disk failed or is full, or the
+	// stored vectors couldn't be loaded.
+	Failed bool `json:"failed"`
 	// Reason is a sentence; empty when ready.
 	Reason string `json:"reason,omitempty"`
 	// Done of Total vectors are loaded from storage.

@@ -262,6 +262,7 @@ func (v *vectorIndex) load(ctx context.Context, store *storage.Store, loaded *at
 		}
 		return true, ix.Put(id, stamp, vector)
 	})
+	ix.AllowBacklog()
 	v.write.Lock()
 	v.write.touched = nil
 	v.write.Unlock()

@@ -159,6 +159,9 @@ type Index interface {
 	// Admit blocks while the backlog of unlinked vectors is over the index's
 	// bound, so that writers slow down instead of memory growing.
 	Admit(ctx context.Context) error
+	// AllowBacklog makes Admit bear the backlog there is, and a little more,
+	// until it has been worked off. For the end of a bulk load.
+	AllowBacklog()
 	// Search appends the hits to dst, nearest first, ties by id. It returns
 	// min(K, allowed and live) hits, never fewer.
 	Search(ctx context.Context, q Query, dst []Hit) ([]Hit, SearchStats, error)

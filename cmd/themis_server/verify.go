@@ -31,6 +31,9 @@ func verify(ctx context.Context, c *config.Config, stdout, stderr io.Writer) (er
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
+	if err := db.VerifyChecksums(); err != nil {
+		return err
+	}
 	if err := untilReady(ctx, db); err != nil {
 		return err
 	}
@@ -41,24 +44,16 @@ func verify(ctx context.Context, c *config.Config, stdout, stderr io.Writer) (er
 	return printReport(stdout, report)
 }
 
-// loadPatience is how long loading may go without a step before it counts as
-// failed.
-const loadPatience = time.Minute
-
 // untilReady waits until the vector indexes are loaded, so that they are checked
 // too.
 func untilReady(ctx context.Context, db *engine.Engine) error {
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
-	last, since := db.Readiness(), time.Now()
 	for {
-		r := db.Readiness()
-		switch {
+		switch r := db.Readiness(); {
 		case r.Ready:
 			return nil
-		case r != last:
-			last, since = r, time.Now()
-		case time.Since(since) > loadPatience:
+		case r.Failed:
 			return errors.New(r.Reason)
 		}
 		select {

@@ -128,6 +128,9 @@ func (x *Index) row(r uint32) []float32 {
 // Admit never blocks: there is no backlog.
 func (x *Index) Admit(ctx context.Context) error { return ctx.Err() }
 
+// AllowBacklog does nothing: there is no backlog.
+func (x *Index) AllowBacklog() {}
+
 // Drain never blocks: nothing is ever pending.
 func (x *Index) Drain(ctx context.Context) error { return ctx.Err() }
 

@@ -160,6 +160,7 @@ type Index struct {
 		rng        *rand.Rand
 		queue      queue         // pending slots, in the order they came
 		backlog    int           // slots in the queue or with a linker
+		allowed    int           // backlog up to which Admit lets pass although it is over MaxPending
 		pending    int           // pending slots that are alive
 		linkedDead int           // dead slots in the graph
 		limbo      []uint32      // died before they were linked; their slots wait for searches to end
@@ -252,8 +253,21 @@ func errClosed() error {
 func (x *Index) Admit(ctx context.Context) error {
 	return x.waitUntil(ctx, func() bool {
 		tombstones := x.mu.linkedDead + len(x.mu.limbo)
-		return x.mu.backlog <= x.opts.MaxPending && tombstones <= int(x.live.Load())+16*sweepMinimum+x.opts.MaxPending
+		if x.mu.backlog <= x.opts.MaxPending {
+			x.mu.allowed = 0
+		}
+		return x.mu.backlog <= max(x.opts.MaxPending, x.mu.allowed) && tombstones <= int(x.live.Load())+16*sweepMinimum+x.opts.MaxPending
 	})
+}
+
+// AllowBacklog is called once the stored vectors have been put at a start. Their
+// backlog takes minutes to link; until it is down to MaxPending, Admit lets writers
+// keep it where it is now.
+func (x *Index) AllowBacklog() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.mu.allowed = x.mu.backlog + x.opts.MaxPending
+	x.announceLocked()
 }
 
 // Drain blocks until every slot is linked.
