@@ -55,11 +55,11 @@ func (o Options) ensureDefaults() Options {
 
 // API serves a Database.
 type API struct {
-	db    Database
-	opts  Options
-	once  *onceStore
-	spec  func() ([]byte, error)
-	pages func() ([]byte, error)
+	db   Database
+	opts Options
+	once *onceStore
+	spec func() ([]byte, error)
+	page func() ([]byte, error)
 }
 
 // New returns an API over db. It must be registered to answer anything.
@@ -68,7 +68,7 @@ func New(db Database, opts Options) *API {
 	a.once = newOnceStore(a.opts.Now)
 	document := sync.OnceValue(a.document)
 	a.spec = sync.OnceValues(func() ([]byte, error) { return document().JSON() })
-	a.pages = sync.OnceValues(func() ([]byte, error) { return document().HTML() })
+	a.page = sync.OnceValues(func() ([]byte, error) { return document().HTML() })
 	return a
 }
 

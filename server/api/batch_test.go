@@ -145,7 +145,7 @@ func TestBrokenImport(t *testing.T) {
 	}
 	answer, _ := io.ReadAll(conn)
 	conn.Close()
-	for _, part := range []string{" 400 ", `"code":"body_truncated"`, "1000 were applied", "line 1001"} {
+	for _, part := range []string{" 400 ", `"code":"body_truncated"`, "1000 operations were applied", "line 1001"} {
 		if !strings.Contains(string(answer), part) {
 			t.Errorf("the answer lacks %q: %s", part, answer)
 		}

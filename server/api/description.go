@@ -39,7 +39,7 @@ func (a *API) sendSpec(c fiber.Ctx) error {
 }
 
 func (a *API) sendPage(c fiber.Ctx) error {
-	body, err := a.pages()
+	body, err := a.page()
 	if err != nil {
 		return err
 	}

@@ -145,14 +145,16 @@ func TestHostileBodies(t *testing.T) {
 						send(name, method, path, mediaType, body)
 					}
 				}
-				for _, body := range mutations(t, example) {
-					send(body, method, path, mediaType, body)
+				for i, body := range mutations(t, example) {
+					if i%10 == 0 || !testing.Short() {
+						send(body, method, path, mediaType, body)
+					}
 				}
 			}
 		}
 	}
 	t.Logf("%d requests, %d refused", requests, failures)
-	if requests < 5000 || failures < requests/2 {
+	if requests < 5000 && !testing.Short() || failures < requests/2 {
 		t.Errorf("%d requests with %d failures: the test has lost its teeth", requests, failures)
 	}
 	c.must(200, "GET", "/tables", "")

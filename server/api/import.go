@@ -232,8 +232,8 @@ func (r *importRun) brokenOff(err error) error {
 	if len(r.opLines) > 0 {
 		first = r.opLines[0]
 	}
-	return errs.Wrap(err, kind, p.Code, "%s The import broke off: of the lines before line %d, %d were applied and %d refused; "+
-		"nothing from line %d on was applied.", sentence(p.Detail), first, r.summary.Accepted, r.summary.Failed, first)
+	return errs.Wrap(err, kind, p.Code, "%s The import broke off: %d operations were applied and %d lines refused; nothing from line %d on was applied.",
+		sentence(p.Detail), r.summary.Accepted, r.summary.Failed, first)
 }
 
 func sentence(s string) string {

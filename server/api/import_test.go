@@ -108,6 +108,9 @@ func (a *applied) Apply(_ context.Context, ops []engine.Op, _ bool) ([]engine.Op
 // An import needs the memory of a few chunks, not of what it imports: here ten
 // times the allowed growth, in small lines and in big ones.
 func TestImportMemory(t *testing.T) {
+	if testing.Short() {
+		t.Skip("much data, one goroutine")
+	}
 	const allowed = 2 * chunkBytes
 	for _, size := range []int{200, 300_000} {
 		n := 10 * allowed / size

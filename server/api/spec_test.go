@@ -18,6 +18,9 @@ type spec struct {
 	Components struct {
 		Schemas map[string]*specSchema `json:"schemas"`
 	} `json:"components"`
+
+	// patterns are the expressions of the paths.
+	patterns map[string]*regexp.Regexp
 }
 
 type specOperation struct {
@@ -59,11 +62,15 @@ type specSchema struct {
 func loadSpec(t *testing.T, c *client) *spec {
 	t.Helper()
 	r := c.send("GET", "/openapi.json", nil)
-	var s spec
-	if err := json.Unmarshal(r.body, &s); err != nil {
+	s := &spec{patterns: map[string]*regexp.Regexp{}}
+	if err := json.Unmarshal(r.body, s); err != nil {
 		t.Fatalf("GET /openapi.json: %d: %v", r.status, err)
 	}
-	return &s
+	for path := range s.Paths {
+		expr := regexp.MustCompile(`\\\{[a-z]+\\\}`).ReplaceAllString(regexp.QuoteMeta(path), `[^/]+`)
+		s.patterns[path] = regexp.MustCompile("^" + expr + "$")
+	}
+	return s
 }
 
 // operation finds what the document says about a request; nil if nothing.
@@ -71,11 +78,9 @@ func (s *spec) operation(method, path string) *specOperation {
 	path, _, _ = strings.Cut(path, "?")
 	var found *specOperation
 	for pattern, item := range s.Paths {
-		expr := "^" + regexp.MustCompile(`\{[a-z]+\}`).ReplaceAllString(regexp.QuoteMeta(pattern), `[^/]+`) + "$"
-		expr = regexp.MustCompile(`\\\{[a-z]+\\\}`).ReplaceAllString(expr, `[^/]+`)
 		op := item[strings.ToLower(method)]
 		// A literal path wins over a pattern.
-		if op != nil && regexp.MustCompile(expr).MatchString(path) && (found == nil || pattern == path) {
+		if op != nil && s.patterns[pattern].MatchString(path) && (found == nil || pattern == path) {
 			found = op
 		}
 	}

@@ -33,7 +33,6 @@ type outer struct {
 	Special []float32        `json:"special,omitzero" schema:"Special"`
 	Next    *outer           `json:"next,omitzero"`
 	Skipped string           `json:"-"`
-	private string
 }
 
 type failure struct {

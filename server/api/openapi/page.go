@@ -135,8 +135,10 @@ func (d *Document) rows(prefix string, s *Schema, depth int) []row {
 		return nil
 	}
 	var rows []row
-	for _, form := range s.OneOf {
-		rows = append(rows, d.rows(prefix, form, depth+1)...)
+	if depth == 0 { // a body with two forms; a member with several is in its type
+		for _, form := range s.OneOf {
+			rows = append(rows, d.rows(prefix, form, depth+1)...)
+		}
 	}
 	for _, name := range s.names() {
 		field := s.Properties[name]
