@@ -31,7 +31,12 @@ type tableRecord struct {
 
 func tableCounter(id uint32) string { return fmt.Sprintf("entities/%d", id) }
 func indexCounter(id uint32) string { return fmt.Sprintf("entries/%d", id) }
-func indexKey(id uint32) string     { return fmt.Sprintf("%s%d", metaIndex, id) }
+
+// multiCounter is above zero once an entity has had more than one term in the
+// index.
+func multiCounter(id uint32) string { return fmt.Sprintf("multi/%d", id) }
+
+func indexKey(id uint32) string { return fmt.Sprintf("%s%d", metaIndex, id) }
 
 func putIndexDef(b *storage.Batch, def *schema.IndexDef) {
 	raw, err := json.Marshal(def)
@@ -87,7 +92,8 @@ func (e *Engine) loadIndexes() error {
 		if e.catalog.tables[def.Table] == nil {
 			return corruptCatalog(key, nil)
 		}
-		ix := &index{def: def}
+		ix := newIndex(def)
+		ix.multi.Store(e.store.Counter(multiCounter(def.ID)) > 0)
 		if def.State != schema.StateReady {
 			ix.build = newBuild(nil)
 		}
@@ -258,4 +264,5 @@ func dropIndexRows(b *storage.Batch, def *schema.IndexDef) {
 	b.DropIndex(def.ID)
 	b.DeleteMeta(indexKey(def.ID))
 	b.ResetCounter(indexCounter(def.ID))
+	b.ResetCounter(multiCounter(def.ID))
 }

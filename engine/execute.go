@@ -42,7 +42,7 @@ type match struct {
 func (e *Engine) newExecution(ctx context.Context, snapshot *storage.Snapshot, t *table, filter *query.Expr, order []query.Order, limit int) (*execution, error) {
 	x := &execution{e: e, t: t, schema: t.schema.Load(), snapshot: snapshot, nowMs: e.opts.Now().UnixMilli()}
 	est := estimator{x: x}
-	plan, err := query.Build(ctx, filter, order, limit, x.schema.readyDefs(), est, query.Options{})
+	plan, err := query.Build(ctx, filter, order, limit, x.schema.readyDefs(), est, query.Options{SingleValued: x.schema.singleValued})
 	if err != nil {
 		return nil, err
 	}

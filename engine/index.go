@@ -117,7 +117,8 @@ func (e *Engine) startBuild(_ context.Context, t *table, def schema.IndexDef, re
 	e.catalog.Lock()
 	def.ID = e.nextIDLocked(&batch)
 	e.catalog.Unlock()
-	ix := &index{def: &def, build: newBuild(replaces)}
+	ix := newIndex(&def)
+	ix.build = newBuild(replaces)
 	if def.Type == schema.Vector {
 		v, err := e.newVectorIndex(&def)
 		if err != nil {
@@ -289,6 +290,7 @@ func (c *chunk) addTerms(id uint32, r record) error {
 		c.batch.PutTerm(c.ix.def.ID, term, id)
 	}
 	c.batch.AddCounter(indexCounter(c.ix.def.ID), int64(len(terms)))
+	c.ix.noteTerms(&c.batch, len(terms))
 	return nil
 }
 
@@ -368,7 +370,7 @@ func (e *Engine) makeReady(t *table, ix *index) error {
 	if _, err := e.store.Commit(&b, storage.CommitOptions{}); err != nil {
 		return err
 	}
-	ready := &index{def: def, vector: ix.vector}
+	ready := &index{def: def, vector: ix.vector, multi: ix.multi}
 	list := t.schema.Load().list()
 	list = slices.DeleteFunc(list, func(x *index) bool { return x == old })
 	list[slices.Index(list, ix)] = ready
@@ -586,6 +588,7 @@ func (e *Engine) restartBuild(t *table, ix *index) error {
 	e.log.Info("building an index again from the beginning", "component", "index", "index", ix.subject())
 	var b storage.Batch
 	dropIndexRows(&b, ix.def)
+	ix.multi.Store(false)
 	putIndexDef(&b, ix.def)
 	if _, err := e.store.Commit(&b, storage.CommitOptions{}); err != nil {
 		return err

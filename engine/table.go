@@ -7,6 +7,7 @@ import (
 
 	"github.com/vccdb/vccdb/engine/jobs"
 	"github.com/vccdb/vccdb/engine/schema"
+	"github.com/vccdb/vccdb/storage"
 )
 
 // table is one table in memory: its id, its indexes and its id allocator.
@@ -33,6 +34,22 @@ type index struct {
 	vector *vectorIndex
 	// build is set while the index is being built.
 	build *build
+	// multi is set, for good and before the write is visible, by the first
+	// entity with more than one term. Without such, the planner may take two
+	// bounds on the column for one range. See multiCounter.
+	multi *atomic.Bool
+}
+
+func newIndex(def *schema.IndexDef) *index {
+	return &index{def: def, multi: &atomic.Bool{}}
+}
+
+// noteTerms records how many terms an entity has.
+func (ix *index) noteTerms(b *storage.Batch, n int) {
+	if n > 1 && !ix.multi.Load() {
+		ix.multi.Store(true)
+		b.AddCounter(multiCounter(ix.def.ID), 1)
+	}
 }
 
 // build is the backfill of one index.
@@ -132,6 +149,17 @@ func (s *tableSchema) readyDefs() []*schema.IndexDef {
 		}
 	}
 	return defs
+}
+
+// singleValued says that no entity has more than one term in the index. It is
+// asked after the snapshot was pinned.
+func (s *tableSchema) singleValued(id uint32) bool {
+	for _, b := range s.indexes {
+		if b.def.ID == id {
+			return !b.multi.Load()
+		}
+	}
+	return false
 }
 
 // expired says whether a document's time is up at now (unix milliseconds).

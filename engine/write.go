@@ -449,10 +449,7 @@ func (w *write) after(op *Op, seen *version) (*version, error) {
 		if err != nil {
 			return nil, err
 		}
-		// A patch can push a document over the depth limit.
-		if v.doc, err = schema.ValidateDocument(doc); err != nil {
-			return nil, err
-		}
+		v.doc = doc
 	}
 	return v, nil
 }
@@ -626,6 +623,7 @@ func (c *change) addTerms(b *storage.Batch, i int) {
 	if c.after != nil {
 		after = c.after.terms[i]
 	}
+	ix.noteTerms(b, len(after))
 	added := 0
 	diffSorted(before, after,
 		func(t []byte) { b.DeleteTerm(ix.def.ID, t, c.id); added-- },

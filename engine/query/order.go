@@ -23,7 +23,7 @@ const MaxOrderColumns = 4
 // column come last either way.
 type Order struct {
 	Column string `json:"column"`
-	Desc   bool   `json:"desc,omitempty"`
+	Desc   bool   `json:"desc,omitzero"`
 }
 
 // ParseOrder reads order_by: "column", "-column" (descending), {"column",

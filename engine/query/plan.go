@@ -94,9 +94,9 @@ type Step struct {
 	// Index is the index that is read: "column (type)".
 	Index string `json:"index,omitempty"`
 	// Ranges is the number of term ranges that are read.
-	Ranges int `json:"ranges,omitempty"`
+	Ranges int `json:"ranges,omitzero"`
 	// EstimatedCount of index entries that are read.
-	EstimatedCount int `json:"estimated_count,omitempty"`
+	EstimatedCount int `json:"estimated_count,omitzero"`
 	// Answers is the part of the filter that the step answers or checks.
 	Answers *Expr `json:"answers,omitempty"`
 	// Detail is what else there is to say.

@@ -46,22 +46,22 @@ type IndexDef struct {
 	Columns []string  `json:"columns"`
 	Type    IndexType `json:"type"`
 	// Unique refuses a second entity with a term that Collides.
-	Unique bool `json:"unique,omitempty"`
+	Unique bool `json:"unique,omitzero"`
 	// Vector is set for vector indexes only.
 	Vector *VectorConfig `json:"vector,omitempty"`
 	// TTLSeconds is added to the column's time to give the expiry.
-	TTLSeconds int64 `json:"ttl_seconds,omitempty"`
+	TTLSeconds int64 `json:"ttl_seconds,omitzero"`
 	State      State `json:"state"`
 }
 
 // VectorConfig shapes a vector index. Zero fields take the server's defaults;
 // a zero Dimension is that of the first vector.
 type VectorConfig struct {
-	Dimension      int    `json:"dimension,omitempty"`
+	Dimension      int    `json:"dimension,omitzero"`
 	Metric         string `json:"metric,omitempty"`
-	M              int    `json:"m,omitempty"`
-	EfConstruction int    `json:"ef_construction,omitempty"`
-	Ef             int    `json:"ef,omitempty"`
+	M              int    `json:"m,omitzero"`
+	EfConstruction int    `json:"ef_construction,omitzero"`
+	Ef             int    `json:"ef,omitzero"`
 	// Quantization is "none"; "int8" isn't available yet.
 	Quantization string `json:"quantization,omitempty"`
 	// Engine is "auto" or "cpu"; "gpu" isn't available yet.
