@@ -106,7 +106,11 @@ func crashIndexes() []schema.IndexDef {
 func TestKill9(t *testing.T) {
 	dir := t.TempDir()
 	acked := map[string]int{}
-	for round := range *crashRounds {
+	rounds := *crashRounds
+	if testing.Short() {
+		rounds = min(rounds, 3)
+	}
+	for round := range rounds {
 		passed := t.Run(fmt.Sprint("round", round), func(t *testing.T) {
 			killOnce(t, dir, acked, time.Duration(50+rand.IntN(150))*time.Millisecond)
 			db := testkit.OpenWith(t, testkit.Options(dir))

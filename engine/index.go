@@ -3,16 +3,13 @@ package engine
 import (
 	"context"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/vccdb/vccdb/engine/jobs"
 	"github.com/vccdb/vccdb/engine/schema"
 	"github.com/vccdb/vccdb/internal/errs"
 	"github.com/vccdb/vccdb/storage"
-	"github.com/vccdb/vccdb/storage/keys"
 )
 
 // Index changes run beside writes. A new index is entered into the schema in
@@ -25,10 +22,6 @@ import (
 // Locking only a chunk's keys was rejected: a freed id that is taken again
 // while its chunk is read would be left out by both sides. Building from a
 // snapshot and replaying what changed meanwhile needs a second write path.
-
-// backfillChunk is how many entities one backfill step covers: with a hundred
-// or so microseconds each at worst it bounds how long a writer waits.
-const backfillChunk = 256
 
 // maxIndexColumns bounds a composite index.
 const maxIndexColumns = 16
@@ -151,209 +144,6 @@ func (e *Engine) startBackfill(t *table, ix *index) (*jobs.Job, error) {
 	})
 	ix.build.job.Store(job)
 	return job, err
-}
-
-// backfill covers every entity of t and makes ix ready.
-func (e *Engine) backfill(ctx context.Context, t *table, ix *index, p jobs.Progress) error {
-	started := time.Now()
-	total := uint64(e.store.Counter(tableCounter(t.id)))
-	p.Set(0, total)
-	done := uint64(0)
-	for {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if ix.vector != nil {
-			if err := ix.vector.admit(ctx); err != nil {
-				return err
-			}
-		}
-		n, err := e.backfillStep(ctx, t, ix)
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			break
-		}
-		done += uint64(n)
-		p.Set(done, max(total, done))
-	}
-	e.counters.indexRebuilds.Add(1)
-	e.counters.indexRebuildMs.Add(uint64(time.Since(started).Milliseconds()))
-	e.counters.indexRebuildEntities.Add(done)
-	return nil
-}
-
-// backfillStep indexes the next chunk of entities and returns how many they
-// were; when there are none it makes the index ready.
-func (e *Engine) backfillStep(ctx context.Context, t *table, ix *index) (int, error) {
-	t.ddl.Lock()
-	defer t.ddl.Unlock()
-	if !slices.Contains(t.schema.Load().list(), ix) {
-		return 0, errs.New(errs.Conflict, "index_dropped", "the index %s was dropped while it was being built", ix.subject())
-	}
-	c := &chunk{e: e, ix: ix, bound: newTableSchema([]*index{ix}), dimensions: map[*index]int{}, owners: map[string]uint32{}}
-	n := 0
-	last := ix.build.through.Load()
-	if last < math.MaxUint32 {
-		err := e.store.Latest().ScanEntities(ctx, t.id, uint32(last+1), func(id uint32, raw []byte) (bool, error) {
-			n++
-			last = int64(id)
-			return n < backfillChunk, c.add(id, raw)
-		})
-		if err != nil {
-			return 0, err
-		}
-	}
-	if n == 0 {
-		return 0, e.makeReady(t, ix)
-	}
-	for _, dimension := range c.dimensions {
-		if err := e.fixDimension(ix, dimension); err != nil {
-			return 0, err
-		}
-	}
-	// The commit that makes the index ready is a durable one and comes later in
-	// the log, so these needn't be.
-	_, err := e.store.Commit(&c.batch, storage.CommitOptions{Durability: storage.DurabilityNone, OnCommit: func(storage.Seq) {
-		for _, ev := range c.events {
-			ev.apply(e.log)
-		}
-	}})
-	if err != nil {
-		return 0, err
-	}
-	ix.build.through.Store(last)
-	return n, nil
-}
-
-// chunk collects the entries of one backfill step.
-type chunk struct {
-	e          *Engine
-	ix         *index
-	bound      *tableSchema
-	batch      storage.Batch
-	events     []vectorEvent
-	dimensions map[*index]int
-	// owners are the unique terms of this chunk.
-	owners    map[string]uint32
-	extracted schema.Extracted
-}
-
-// add indexes one stored entity.
-func (c *chunk) add(id uint32, raw []byte) error {
-	r, err := decodeRecord(raw)
-	if err != nil {
-		return err
-	}
-	if err := c.bound.extractor.Extract(r.doc, &c.extracted); err != nil {
-		return err
-	}
-	if c.ix.vector != nil {
-		err = c.addVector(id, r)
-	} else {
-		err = c.addTerms(id, r)
-	}
-	if err != nil {
-		return errs.Wrap(err, errs.Conflict, errs.CodeOf(err), "the entity %s:%s doesn't fit the index %s: %v; no index was made",
-			c.ix.def.Table, r.pk, c.ix.subject(), err)
-	}
-	return nil
-}
-
-func (c *chunk) addVector(id uint32, r record) error {
-	text := c.bound.indexes[0].vectorText(&c.extracted)
-	if text == nil {
-		return nil
-	}
-	vector, err := c.ix.parse(text, c.dimensions)
-	if err != nil {
-		return err
-	}
-	c.batch.PutVector(c.ix.def.ID, id, r.stamp, vector)
-	c.batch.AddCounter(indexCounter(c.ix.def.ID), 1)
-	c.events = append(c.events, vectorEvent{index: c.ix.vector, id: id, stamp: r.stamp, vector: vector})
-	return nil
-}
-
-func (c *chunk) addTerms(id uint32, r record) error {
-	terms, err := c.ix.def.Terms(&c.extracted, c.bound.indexes[0].columns)
-	if err != nil {
-		return err
-	}
-	for _, term := range terms {
-		if c.ix.def.Unique && c.ix.def.Collides(term) {
-			if err := c.claim(id, string(r.pk), term); err != nil {
-				return err
-			}
-		}
-		c.batch.PutTerm(c.ix.def.ID, term, id)
-	}
-	c.batch.AddCounter(indexCounter(c.ix.def.ID), int64(len(terms)))
-	c.ix.noteTerms(&c.batch, len(terms))
-	return nil
-}
-
-// claim takes a unique term for id.
-func (c *chunk) claim(id uint32, pk string, term []byte) error {
-	if owner, taken := c.owners[string(term)]; taken && owner != id {
-		return errs.New(errs.Conflict, "duplicate_value", "another entity has the same value")
-	}
-	c.owners[string(term)] = id
-	owner, taken, err := c.e.termOwner(c.ix.def.ID, term, id)
-	if err == nil && taken {
-		err = errs.New(errs.Conflict, "duplicate_value", "the entity with the internal id %d has the same value", owner)
-	}
-	return err
-}
-
-// termOwner returns an entity other than self that has that term.
-func (e *Engine) termOwner(index uint32, term []byte, self uint32) (owner uint32, taken bool, err error) {
-	r := storage.TermRange{Lo: term, Hi: keys.PrefixEnd(term)}
-	err = e.store.Latest().ScanTerms(context.Background(), index, r, func(_ []byte, id uint32) (bool, error) {
-		if id != self {
-			owner, taken = id, true
-		}
-		return !taken, nil
-	})
-	return owner, taken, err
-}
-
-// checkTermFree refuses change c if another entity has its unique term. An
-// expired one is noted for removal instead.
-func (w *write) checkTermFree(b boundIndex, term []byte, c change) error {
-	owner, taken, err := w.e.termOwner(b.def.ID, term, c.id)
-	if err != nil || !taken {
-		return err
-	}
-	key := Key{Table: c.table.name}
-	expired := false
-	err = w.e.store.Latest().Entities(c.table.id, []uint32{owner}, func(_ int, raw []byte) error {
-		if raw == nil {
-			return nil
-		}
-		r, err := decodeRecord(raw)
-		if err != nil {
-			return err
-		}
-		key.PK = string(r.pk)
-		expired, err = c.schema.docExpired(r.doc, w.nowMs)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	if expired {
-		w.expiredOwners = append(w.expiredOwners, Op{Kind: opSweep, Key: key})
-		return nil
-	}
-	return duplicate(b.def, c.key, key)
-}
-
-func duplicate(def *schema.IndexDef, key, owner Key) error {
-	return errs.New(errs.Conflict, "duplicate_value",
-		"%s has the same value of %s as %s, and the index on it is unique; nothing was kept",
-		key, strings.Join(def.Columns, ","), owner)
 }
 
 // makeReady puts ix into service, in place of the one it replaces. The

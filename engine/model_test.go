@@ -60,7 +60,11 @@ func TestModel(t *testing.T) {
 	for _, def := range modelIndexes() {
 		m.toggleIndex(def)
 	}
-	for i := range *modelOps {
+	ops := *modelOps
+	if testing.Short() {
+		ops /= 10
+	}
+	for i := range ops {
 		m.step()
 		if t.Failed() {
 			t.Fatalf("failed at operation %d of seed %d", i, seed)

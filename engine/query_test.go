@@ -45,7 +45,11 @@ func TestRandomFilters(t *testing.T) {
 		db.Do(testkit.Put("indexed:"+pk, docs[pk]), testkit.Put("bare:"+pk, docs[pk]))
 	}
 	modes := map[query.Mode]int{}
-	for range *filterCount {
+	count := *filterCount
+	if testing.Short() {
+		count /= 5
+	}
+	for range count {
 		f := testkit.RandomFilter(r, 3)
 		var want []string
 		for pk, doc := range docs {
