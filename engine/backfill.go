@@ -169,4 +169,3 @@ func (c *chunk) claim(id uint32, pk string, term []byte) error {
 	}
 	return err
 }
-

@@ -127,4 +127,3 @@ func duplicate(def *schema.IndexDef, key, owner Key) error {
 		"%s has the same value of %s as %s, and the index on it is unique; nothing was kept",
 		key, strings.Join(def.Columns, ","), owner)
 }
-
