@@ -29,7 +29,7 @@ func TestCountTermsEstimates(t *testing.T) {
 	o := testOptions(t)
 	o.MemtableSizeMB = 64
 	s := open(t, o)
-	var all [][][]byte = make([][][]byte, len(indexes))
+	all := make([][][]byte, len(indexes))
 	write := func(from, to uint32) {
 		var b Batch
 		for index, term := range indexes {
@@ -75,13 +75,4 @@ func TestCountTermsEstimates(t *testing.T) {
 	check("files")
 	write(rows/2, rows)
 	check("both")
-}
-
-func commit(t testing.TB, s *Store, b *Batch) Seq {
-	t.Helper()
-	seq, err := s.Commit(b, CommitOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return seq
 }

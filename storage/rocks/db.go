@@ -85,9 +85,9 @@ func Open(o Options) (*DB, error) {
 		return nil, err
 	}
 	for i, f := range families {
-		if f.ID() != uint32(i) {
+		if id := f.ID(); id != uint32(i) {
 			db.Close()
-			return nil, fmt.Errorf("rocks: column family %q has id %d, want %d", names[i], f.ID(), i)
+			return nil, fmt.Errorf("rocks: column family %q has id %d, want %d", names[i], id, i)
 		}
 	}
 	return db, nil

@@ -136,7 +136,11 @@ func (n *native) databaseOptions(o *Options) *grocksdb.Options {
 	opts.SetMaxBackgroundCompactions(compactions)
 	opts.SetMaxBackgroundFlushes(max(compactions/2, 1))
 	opts.SetBytesPerSync(1 << 20)
-	opts.SetMaxLogFileSize(16 << 20)
+	// Debian builds RocksDB with assertions, and one of them ends the process when
+	// a line is written to RocksDB's own LOG file after an earlier one failed. On
+	// a full disk that would happen within seconds. At this level LOG gets the
+	// options at open and nothing after; failures reach us as errors anyway.
+	opts.SetInfoLogLevel(grocksdb.FatalInfoLogLevel)
 	opts.SetKeepLogFileNum(4)
 	return opts
 }
