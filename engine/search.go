@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/binary"
 	"fmt"
+	"math"
 	"slices"
 
 	"golang.org/x/sync/errgroup"
@@ -152,7 +154,7 @@ func (s *vectorSearch) readCursor() error {
 	if req.Key != nil {
 		parts = append(parts, req.Key.String())
 	} else {
-		parts = append(parts, fmt.Sprint(req.Vectors[0]))
+		parts = append(parts, string(vectorBits(req.Vectors[0])))
 	}
 	s.fingerprint = fingerprintOf(parts...)
 	if req.Cursor == "" {
@@ -161,6 +163,14 @@ func (s *vectorSearch) readCursor() error {
 	after, err := parseCursor(req.Cursor, s.fingerprint)
 	s.after = after
 	return err
+}
+
+func vectorBits(v []float32) []byte {
+	bits := make([]byte, 0, 4*len(v))
+	for _, x := range v {
+		bits = binary.LittleEndian.AppendUint32(bits, math.Float32bits(x))
+	}
+	return bits
 }
 
 // vectorIndexOf finds a vector index. Table and column may be left out while
