@@ -4,11 +4,20 @@
 set -euo pipefail
 
 time=${1:-30s}
-# GOFLAGS may hold tags; the tests of a fuzzed package are built as in the test task.
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+# Until Go 1.27 a run that ends at its time may call that a failure
+# (go.dev/issue/75804). It has found nothing then: no input was written.
+fuzz() {
+	go test -tags invariants -run '^$' -fuzz "^$2\$" -fuzztime "$time" "$1" </dev/null 2>&1 | tee "$log" && return
+	grep -q 'context deadline exceeded' "$log" && ! grep -q 'Failing input written' "$log"
+}
+
 go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./... | while read -r package; do
 	targets=$(go test -tags invariants -list '^Fuzz' "$package" | grep '^Fuzz' || true)
 	for target in $targets; do
 		printf '== %s %s\n' "$package" "$target"
-		go test -tags invariants -run '^$' -fuzz "^$target\$" -fuzztime "$time" "$package" </dev/null
+		fuzz "$package" "$target"
 	done
 done

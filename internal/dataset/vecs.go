@@ -85,7 +85,7 @@ func WriteIvecs(w io.Writer, rows [][]int32) error {
 // readRows calls fn with the four-byte elements of each row. The bytes are only
 // valid during the call.
 func readRows(r io.Reader, limit int, fn func(row int, elements []byte) error) error {
-	br := bufio.NewReaderSize(r, 1<<20)
+	br := bufio.NewReaderSize(r, 64<<10)
 	var head [4]byte
 	var buf []byte
 	for row := 0; limit <= 0 || row < limit; row++ {
