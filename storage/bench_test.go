@@ -154,3 +154,33 @@ func BenchmarkCommit(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkIngest commits batches of a thousand entities of 200 bytes, each with
+// three entries and a 100-d vector, on the default options.
+func BenchmarkIngest(b *testing.B) {
+	s := open(b, Options{Path: b.TempDir(), CreateIfMissing: true})
+	const rows = 1000
+	record, vec := make([]byte, 200), make([]float32, 100)
+	rng := rand.New(rand.NewPCG(1, 1))
+	var batch Batch
+	var term []byte
+	id := uint32(0)
+	for b.Loop() {
+		batch.Reset()
+		for range rows {
+			id++
+			for i := range vec {
+				vec[i] = rng.Float32()
+			}
+			batch.PutEntity(1, id, "pk-"+strconv.Itoa(int(id)), 1, record)
+			batch.PutVector(1, id, 1, vec)
+			for index := range uint32(3) {
+				term = keys.AppendInt(term[:0], rng.Int64N(1000))
+				batch.PutTerm(2+index, term, id)
+			}
+			batch.AddCounter("n", 1)
+		}
+		commit(b, s, &batch)
+	}
+	b.ReportMetric(float64(b.N*rows)/b.Elapsed().Seconds(), "rows/s")
+}

@@ -73,6 +73,7 @@ func (s *Store) Commit(b *Batch, o CommitOptions) (Seq, error) {
 		return 0, errs.New(errs.Invalid, "invalid_durability",
 			"The durability %q is none of sync, interval and none; nothing was changed.", durability)
 	}
+	b.writeTerms()
 	c := &pendingCommit{
 		batch:    b,
 		durable:  durability == DurabilitySync,
@@ -162,6 +163,22 @@ func (q *commitQueue) ready(n int) (waiting int, enough bool) {
 	return waiting, waiting >= n || q.mu.closed
 }
 
+// durable returns how many durable commits wait.
+func (q *commitQueue) durable() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return durable(q.mu.waiting)
+}
+
+func durable(commits []*pendingCommit) (n int) {
+	for _, c := range commits {
+		if c.durable {
+			n++
+		}
+	}
+	return n
+}
+
 // take moves the first commits, up to maxGroupBytes, into group.
 func (q *commitQueue) take(group []*pendingCommit) []*pendingCommit {
 	q.mu.Lock()
@@ -184,8 +201,8 @@ type groupState struct {
 	rows    rocks.Batch
 	key     []byte
 	changed map[string]int64 // counter values of the group
-	// round is how many committers the last group saw: its members and those that
-	// were waiting when it was done.
+	// round is how many durable commits the last group saw: its members and those
+	// that were waiting when it was done.
 	round int
 	// writeTime is the smoothed time of a synced write.
 	writeTime time.Duration
@@ -225,8 +242,8 @@ func (s *Store) commitGroup() error {
 		return err
 	}
 	g := &s.group
-	last, durable := s.assemble()
-	if err := s.writeGroup(durable); err != nil {
+	last := s.assemble()
+	if err := s.writeGroup(durable(g.members) > 0); err != nil {
 		return err
 	}
 	s.counters.set(g.changed)
@@ -239,13 +256,12 @@ func (s *Store) commitGroup() error {
 
 // assemble concatenates the members' rows, gives the oplog records their
 // sequences and settles the counters.
-func (s *Store) assemble() (last Seq, durable bool) {
+func (s *Store) assemble() (last Seq) {
 	g := &s.group
 	g.rows.Reset()
 	clear(g.changed)
 	last = s.LastSeq()
 	for _, c := range g.members {
-		durable = durable || c.durable
 		c.first = last + 1
 		shift := g.rows.Append(&c.batch.rows)
 		for _, at := range c.batch.seqs {
@@ -262,23 +278,23 @@ func (s *Store) assemble() (last Seq, durable bool) {
 	if last != s.LastSeq() {
 		g.rows.Put(familyDefault, []byte(metaLastSeq), binary.LittleEndian.AppendUint64(nil, uint64(last)))
 	}
-	return last, durable
+	return last
 }
 
-func (s *Store) writeGroup(durable bool) error {
+func (s *Store) writeGroup(sync bool) error {
 	g := &s.group
 	if g.rows.Len() == 0 {
-		if durable {
+		if sync {
 			return s.syncWAL()
 		}
 		return nil
 	}
 	started := time.Now()
-	if err := s.db.Write(&g.rows, durable); err != nil {
+	if err := s.db.Write(&g.rows, sync); err != nil {
 		return s.fail(err)
 	}
-	s.unsynced.Store(!durable)
-	if durable {
+	s.unsynced.Store(!sync)
+	if sync {
 		g.writeTime += (time.Since(started) - g.writeTime) / 8
 	}
 	return nil
@@ -292,8 +308,7 @@ func (s *Store) finishGroup(err error) {
 			c.onCommit(c.first)
 		}
 	}
-	waiting, _ := s.queue.ready(1)
-	g.round = len(g.members) + waiting
+	g.round = s.queue.durable() + durable(g.members)
 	for _, c := range g.members {
 		if err != nil {
 			c.last, c.err = 0, err

@@ -7,8 +7,8 @@
 // that are running. It knows nothing of tables, terms or vectors.
 //
 // The package keeps no goroutines (Compact may have one for the length of its
-// call); RocksDB has its own background threads, which Close ends. The one lock
-// makes compactions take turns. All methods are safe for concurrent use.
+// call) and holds no locks; RocksDB has its own background threads, which Close
+// ends. All methods are safe for concurrent use.
 package rocks
 
 import (
@@ -33,7 +33,7 @@ type DB struct {
 	write     *grocksdb.WriteOptions
 	writeSync *grocksdb.WriteOptions
 
-	compact sync.Mutex // one Compact at a time
+	compacting chan struct{} // holds a token while a Compact runs
 
 	gate                gate
 	lookups, rowBuffers sync.Pool // *lookup, *rowBuffer
@@ -74,6 +74,7 @@ func Open(o Options) (*DB, error) {
 		write:      grocksdb.NewDefaultWriteOptions(),
 		writeSync:  grocksdb.NewDefaultWriteOptions(),
 		idle:       make(chan struct{}),
+		compacting: make(chan struct{}, 1),
 		lookups:    sync.Pool{New: func() any { return new(lookup) }},
 		rowBuffers: sync.Pool{New: func() any { return &rowBuffer{bytes: make([]byte, rowBufferBytes)} }},
 	}
@@ -162,8 +163,12 @@ func (db *DB) Compact(ctx context.Context) error {
 		return ErrClosed
 	}
 	defer db.gate.leave()
-	db.compact.Lock() // stopping one compaction would stop the others too
-	defer db.compact.Unlock()
+	select { // one at a time: stopping one would stop the others too
+	case db.compacting <- struct{}{}:
+		defer func() { <-db.compacting }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	stopped := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		db.db.DisableManualCompaction()

@@ -13,7 +13,7 @@ struct scan {
 scan* scan_open(rocksdb_t* db, rocksdb_column_family_handle_t* family,
                 const rocksdb_snapshot_t* snapshot, const char* lower,
                 size_t lower_len, const char* upper, size_t upper_len,
-                int flags, size_t readahead) {
+                int flags) {
   scan* s = malloc(sizeof(scan) + lower_len + upper_len);
   if (s == NULL) abort();  // as RocksDB does
   rocksdb_readoptions_t* options = rocksdb_readoptions_create();
@@ -30,7 +30,6 @@ scan* scan_open(rocksdb_t* db, rocksdb_column_family_handle_t* family,
   if (flags & scan_no_fill_cache) {
     rocksdb_readoptions_set_fill_cache(options, 0);
   }
-  rocksdb_readoptions_set_readahead_size(options, readahead);
   s->options = options;
   s->reverse = flags & scan_reverse;
   s->it = rocksdb_create_iterator_cf(db, options, family);

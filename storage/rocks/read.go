@@ -67,14 +67,10 @@ const (
 	maxRows   = 1 << 16
 )
 
-// bulkReadahead is what a bulk scan asks the file system for at once. RocksDB
-// starts other scans at 8 KiB and doubles up to 256 KiB.
-const bulkReadahead = 2 << 20
-
 func (v *View) openScan(family int, r *Range) *C.scan {
 	return C.scan_open(v.db.handles.db, v.db.handles.families[family], v.snap,
 		bytesPointer(r.Lower), C.size_t(len(r.Lower)), bytesPointer(r.Upper), C.size_t(len(r.Upper)),
-		r.flags(), r.readahead())
+		r.flags())
 }
 
 func (v *View) scan(family int, r *Range, fn func(key, value []byte) (bool, error)) error {
@@ -144,13 +140,6 @@ func (r *Range) flags() C.int {
 		flags |= C.scan_no_fill_cache
 	}
 	return C.int(flags)
-}
-
-func (r *Range) readahead() C.size_t {
-	if r.Bulk {
-		return bulkReadahead
-	}
-	return 0
 }
 
 func bytesPointer(b []byte) *C.char { return (*C.char)(unsafe.Pointer(unsafe.SliceData(b))) }

@@ -24,7 +24,7 @@ enum {
 scan* scan_open(rocksdb_t* db, rocksdb_column_family_handle_t* family,
                 const rocksdb_snapshot_t* snapshot, const char* lower,
                 size_t lower_len, const char* upper, size_t upper_len,
-                int flags, size_t readahead);
+                int flags);
 
 // scan_fill copies the next rows into buf, at most max_rows, each as
 // key_len:u32 value_len:u32 key value in the machine's byte order. It returns

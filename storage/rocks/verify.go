@@ -10,6 +10,9 @@ import (
 // twice.
 const verifyCacheBytes = 8 << 20
 
+// verifyReadahead is what a verification asks the file system for at once.
+const verifyReadahead = 2 << 20
+
 // VerifyChecksums reads every live row from the files and the write-ahead log
 // and fails with an Error whose Corruption is true if a checksum is wrong. It
 // opens the files a second time, because blocks in the cache of the running
@@ -66,7 +69,7 @@ func readAll(db *grocksdb.DB, family *grocksdb.ColumnFamilyHandle) error {
 	read := grocksdb.NewDefaultReadOptions()
 	defer read.Destroy()
 	read.SetFillCache(false)
-	read.SetReadaheadSize(bulkReadahead)
+	read.SetReadaheadSize(verifyReadahead)
 	it := db.NewIteratorCF(read, family)
 	defer it.Close()
 	for it.SeekToFirst(); it.Valid(); it.Next() {

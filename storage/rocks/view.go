@@ -117,8 +117,8 @@ type Range struct {
 	Lower, Upper []byte
 	// Reverse walks from Upper down.
 	Reverse bool
-	// Bulk is for scans over a large part of a family: they read ahead and leave
-	// the block cache to others.
+	// Bulk is for scans over a large part of a family: they leave the block cache
+	// to others. (RocksDB reads ahead by itself, more the longer a scan goes on.)
 	Bulk bool
 }
 
