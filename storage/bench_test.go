@@ -50,24 +50,33 @@ func BenchmarkRead(b *testing.B) {
 	perRow := func(b *testing.B, rows int) {
 		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*rows), "ns/row")
 	}
-	b.Run("ScanTerms", func(b *testing.B) {
-		b.ReportAllocs()
+	for name, terms := range map[string]TermRange{"ScanTerms": {}, "ScanTermsReverse": {Reverse: true}} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				n := 0
+				must(b, r.ScanTerms(b.Context(), 2, terms, func([]byte, uint32) (bool, error) { n++; return true, nil }))
+				if n != benchRows {
+					b.Fatal(n)
+				}
+			}
+			perRow(b, benchRows)
+		})
+	}
+	b.Run("CountTerms", func(b *testing.B) {
 		for b.Loop() {
-			n := 0
-			if err := r.ScanTerms(b.Context(), 2, TermRange{}, func([]byte, uint32) (bool, error) { n++; return true, nil }); err != nil || n != benchRows {
+			if n, _, err := r.CountTerms(b.Context(), 2, TermRange{}, benchRows); err != nil || n != benchRows {
 				b.Fatal(n, err)
 			}
 		}
 		perRow(b, benchRows)
 	})
-	b.Run("ScanTermsReverse", func(b *testing.B) {
+	b.Run("EstimateTerms", func(b *testing.B) {
 		for b.Loop() {
-			n := 0
-			if err := r.ScanTerms(b.Context(), 2, TermRange{Reverse: true}, func([]byte, uint32) (bool, error) { n++; return true, nil }); err != nil || n != benchRows {
-				b.Fatal(n, err)
+			if _, exact, err := r.CountTerms(b.Context(), 2, TermRange{}, 100); err != nil || exact {
+				b.Fatal(exact, err)
 			}
 		}
-		perRow(b, benchRows)
 	})
 	b.Run("ScanTermsShort", func(b *testing.B) {
 		for i := 0; b.Loop(); i++ {
@@ -82,8 +91,9 @@ func BenchmarkRead(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			n := 0
-			if err := r.ScanVectors(b.Context(), 3, 0, func(uint32, uint64, []byte) (bool, error) { n++; return true, nil }); err != nil || n != benchRows {
-				b.Fatal(n, err)
+			must(b, r.ScanVectors(b.Context(), 3, 0, func(uint32, uint64, []byte) (bool, error) { n++; return true, nil }))
+			if n != benchRows {
+				b.Fatal(n)
 			}
 		}
 		perRow(b, benchRows)

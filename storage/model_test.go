@@ -339,6 +339,16 @@ func (m *model) checkScope(t *testing.T, r *Reader, scope uint32) {
 	if id, ok, err := r.LastID(scope); err != nil || ok != (last >= 0) || ok && int64(id) != last {
 		t.Fatalf("the last id of table %d is %d (%v), %v; want %d", scope, id, ok, err, last)
 	}
+	pks := map[pkKey]uint32{}
+	must(t, r.ScanPKs(ctx, scope, "pk1", func(pk string, id uint32) (bool, error) {
+		pks[pkKey{scope, pk}] = id
+		return true, nil
+	}))
+	wantPKs := maps.Clone(m.pks)
+	maps.DeleteFunc(wantPKs, func(k pkKey, _ uint32) bool { return k.table != scope || !strings.HasPrefix(k.pk, "pk1") })
+	if !maps.Equal(pks, wantPKs) {
+		t.Fatalf("table %d holds %d primary keys with the prefix, want %d", scope, len(pks), len(wantPKs))
+	}
 	vectors := map[scoped]vector{}
 	must(t, r.ScanVectors(ctx, scope, from, func(id uint32, stamp uint64, vec []byte) (bool, error) {
 		vectors[scoped{scope, id}] = vector{stamp, string(vec)}

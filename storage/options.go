@@ -162,7 +162,9 @@ func (o *Options) Validate() error {
 // validateTriggers holds the orders that RocksDB relies on. A zero stands for
 // RocksDB's own default.
 func (o *Options) validateTriggers() error {
-	compact, slow, stop := cmp.Or(o.Level0FileNumCompactionTrigger, 4), cmp.Or(o.Level0SlowdownWritesTrigger, 20), cmp.Or(o.Level0StopWritesTrigger, 36)
+	compact := cmp.Or(o.Level0FileNumCompactionTrigger, 4)
+	slow := cmp.Or(o.Level0SlowdownWritesTrigger, 20)
+	stop := cmp.Or(o.Level0StopWritesTrigger, 36)
 	if compact > slow || slow > stop {
 		return invalidOption("the level0 triggers must rise from compaction over slowdown to stop; they are %d, %d, %d", compact, slow, stop)
 	}

@@ -24,8 +24,9 @@ type Snapshot struct {
 	Reader
 }
 
-// Latest returns the Reader of the newest committed state. Two calls on it may
-// see different states; one call sees one.
+// Latest returns the Reader of the newest committed state. A scan on it sees the
+// state at its start. Two calls, and the keys of one lookup, may see different
+// states; take a Snapshot where rows have to fit together.
 func (s *Store) Latest() *Reader { return s.latest }
 
 // NewSnapshot pins the present state. It must be released: until then RocksDB

@@ -1,8 +1,6 @@
 package storage
 
-import (
-	"sync"
-)
+import "sync"
 
 // SizeOf names what ApproximateBytes measures.
 type SizeOf uint8

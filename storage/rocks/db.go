@@ -1,6 +1,7 @@
 // Package rocks is the thin layer over RocksDB and the only importer of
 // grocksdb. C memory ends here: bytes that RocksDB owns are seen only inside
-// callbacks, and everything else that is returned is copied.
+// callbacks, and everything else that is returned is copied. Opening, options,
+// writes and figures go through grocksdb; reads go through read.c, for speed.
 //
 // It promises that no call reaches freed C memory: every operation on a closed
 // DB or a released View fails with ErrClosed, and Close waits for operations

@@ -84,7 +84,8 @@ func (k *Keys) Len() int { return len(k.ends) }
 
 // MultiGet calls fn with each key's place in keys and its value, nil if the key
 // is absent and never nil otherwise. The value is RocksDB's memory: it is gone
-// when fn returns. An error from fn ends the call and is returned.
+// when fn returns. An error from fn ends the call and is returned. On the latest
+// view the keys may see different states.
 func (v *View) MultiGet(family int, keys *Keys, fn func(i int, value []byte) error) error {
 	if !v.enter() {
 		return ErrClosed

@@ -14,9 +14,9 @@ import (
 
 // The read path goes around grocksdb, which crosses into C four times and
 // allocates twice for each row of a scan, and copies every key of a lookup into
-// C. read.c does many rows or keys per crossing: scans become three to four
-// times as fast, lookups of a hundred keys twice. It calls the same library on
-// the same handles, so the two agree on everything.
+// C. read.c does many rows or keys per crossing, which makes scans of an index
+// 2.5 times as fast and lookups of a hundred keys too (BenchmarkRead). It calls
+// the same library on the same handles, so the two agree on everything.
 
 // handles are the C objects that grocksdb opened.
 type handles struct {
