@@ -42,6 +42,12 @@ func (s *Snapshot) Release() { s.view.Release() }
 // Seq returns the sequence of the newest oplog record in this state.
 func (r *Reader) Seq() (Seq, error) { return readSeq(r.view, metaLastSeq) }
 
+// Lengths of keys, to make room for: exact for ids, a guess for pks.
+const (
+	idKeyBytes = 8
+	pkKeyBytes = 32
+)
+
 // LookupIDs sets ids[i] and found[i] for each pks[i] of the table. All three
 // have the same length.
 func (r *Reader) LookupIDs(table uint32, pks []string, ids []uint32, found []bool) error {
@@ -49,6 +55,7 @@ func (r *Reader) LookupIDs(table uint32, pks []string, ids []uint32, found []boo
 		return fmt.Errorf("storage: LookupIDs with %d pks, %d ids, %d found", len(pks), len(ids), len(found))
 	}
 	var list rocks.Keys
+	list.Grow(len(pks), len(pks)*pkKeyBytes)
 	for _, pk := range pks {
 		list.Buf = keys.AppendPK(list.Buf, table, pk)
 		list.Next()
@@ -70,6 +77,7 @@ func (r *Reader) LookupIDs(table uint32, pks []string, ids []uint32, found []boo
 // record, nil if there is none.
 func (r *Reader) Entities(table uint32, ids []uint32, fn func(i int, record []byte) error) error {
 	var list rocks.Keys
+	list.Grow(len(ids), len(ids)*idKeyBytes)
 	for _, id := range ids {
 		list.Buf = keys.AppendEntity(list.Buf, table, id)
 		list.Next()
@@ -81,6 +89,7 @@ func (r *Reader) Entities(table uint32, ids []uint32, fn func(i int, record []by
 // stamp and vector as little-endian float32 bytes, nil if there is none.
 func (r *Reader) Vectors(index uint32, ids []uint32, fn func(i int, stamp uint64, vec []byte) error) error {
 	var list rocks.Keys
+	list.Grow(len(ids), len(ids)*idKeyBytes)
 	for _, id := range ids {
 		list.Buf = keys.AppendVector(list.Buf, index, id)
 		list.Next()

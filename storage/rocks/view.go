@@ -3,7 +3,10 @@ package rocks
 // #include "read.h"
 import "C"
 
-import "context"
+import (
+	"context"
+	"slices"
+)
 
 // View reads the database: its newest state, or one pinned state of all column
 // families. It is safe for concurrent use.
@@ -74,6 +77,12 @@ type Keys struct {
 	// Buf takes the bytes of the next key: append to it, then call Next.
 	Buf  []byte
 	ends []C.size_t
+}
+
+// Grow makes room for more keys of together so many bytes.
+func (k *Keys) Grow(keys, bytes int) {
+	k.Buf = slices.Grow(k.Buf, bytes)
+	k.ends = slices.Grow(k.ends, keys)
 }
 
 // Next ends the key that was appended to Buf.
