@@ -14,6 +14,7 @@ import (
 	"github.com/vccdb/vccdb/engine/schema"
 	"github.com/vccdb/vccdb/internal/bitmap"
 	"github.com/vccdb/vccdb/internal/errs"
+	"github.com/vccdb/vccdb/internal/invariants"
 	"github.com/vccdb/vccdb/storage"
 	"github.com/vccdb/vccdb/vecindex"
 )
@@ -394,6 +395,11 @@ func (s *vectorSearch) present(hits []vecindex.Hit, records [][]byte, plan *Sear
 	slices.SortStableFunc(found, func(a, b foundHit) int {
 		return cmp.Or(cmp.Compare(a.Distance, b.Distance), cmp.Compare(a.id, b.id))
 	})
+	if invariants.Enabled {
+		for i := 1; i < len(found); i++ {
+			invariants.Check(found[i].id != found[i-1].id, "the id %d is twice among the hits of %s", found[i].id, s.ix.subject())
+		}
+	}
 	return found, nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/vccdb/vccdb/engine/schema"
 	"github.com/vccdb/vccdb/internal/bitmap"
 	"github.com/vccdb/vccdb/internal/errs"
+	"github.com/vccdb/vccdb/internal/invariants"
 	"github.com/vccdb/vccdb/storage"
 	"github.com/vccdb/vccdb/vecindex"
 	"github.com/vccdb/vccdb/vecindex/flat"
@@ -227,6 +228,10 @@ func (ev vectorEvent) apply(log *slog.Logger) {
 	if ev.vector == nil {
 		ix.Delete(ev.id)
 		return
+	}
+	if invariants.Enabled {
+		old, _ := ix.Stamp(ev.id)
+		invariants.Check(ev.stamp > old, "the vector of id %d in %s goes from write %d back to %d", ev.id, v.subject, old, ev.stamp)
 	}
 	if err := ix.Put(ev.id, ev.stamp, ev.vector); err != nil {
 		// The vector is safe in storage; the memory for it isn't to be had.

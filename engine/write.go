@@ -8,6 +8,7 @@ import (
 
 	"github.com/vccdb/vccdb/engine/schema"
 	"github.com/vccdb/vccdb/internal/errs"
+	"github.com/vccdb/vccdb/internal/invariants"
 	"github.com/vccdb/vccdb/storage"
 )
 
@@ -553,6 +554,12 @@ func (c *change) addTerms(b *storage.Batch, i int) {
 	}
 	if c.after != nil {
 		after = c.after.terms[i]
+	}
+	if invariants.Enabled {
+		strictly := func(terms [][]byte) bool {
+			return slices.IsSortedFunc(terms, bytes.Compare) && len(slices.CompactFunc(slices.Clone(terms), bytes.Equal)) == len(terms)
+		}
+		invariants.Check(strictly(before) && strictly(after), "the terms of %s in %s aren't strictly ascending", c.key, ix.subject())
 	}
 	ix.noteTerms(b, len(after))
 	added := 0

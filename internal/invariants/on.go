@@ -1,0 +1,6 @@
+//go:build invariants
+
+package invariants
+
+// Enabled says whether invariants are checked while the program runs.
+const Enabled = true
