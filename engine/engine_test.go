@@ -464,3 +464,45 @@ func TestCheckFindsDamage(t *testing.T) {
 		t.Fatalf("%+v %v", report, err)
 	}
 }
+
+// TestWritesWhileVectorsLoad changes vectors while a start is still loading the
+// stored ones; the loader must not bring back what it found in its snapshot.
+func TestWritesWhileVectorsLoad(t *testing.T) {
+	opts := testkit.Options(t.TempDir())
+	db := testkit.OpenWith(t, opts)
+	db.Index(schema.IndexDef{Table: "t", Columns: []string{"v"}, Type: schema.Vector, Vector: &schema.VectorConfig{Metric: "l2", Dimension: 2}})
+	const n = 5000
+	var ops []engine.Op
+	for i := range n {
+		ops = append(ops, testkit.Put(fmt.Sprintf("t:%d", i), map[string]any{"v": []any{i, 0}}))
+	}
+	db.Do(ops...)
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	e, err := engine.Open(t.Context(), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db.Engine = e
+	whileLoading := 0
+	for i := n - 1; i >= 0; i -= 10 {
+		if !e.Readiness().Ready {
+			whileLoading++
+			_, err := e.Search(t.Context(), engine.SearchRequest{Table: "t", Vectors: [][]float32{{0, 0}}})
+			if err != nil && errs.CodeOf(err) != "recovering" {
+				t.Fatal(err)
+			}
+		}
+		db.Put(fmt.Sprintf("t:%d", i), map[string]any{"v": []any{i, 1}})
+		db.Delete(fmt.Sprintf("t:%d", i-1))
+	}
+	if whileLoading == 0 {
+		t.Error("everything was loaded before the first write; the test proved nothing")
+	}
+	db.WaitReady()
+	results, err := db.Search(t.Context(), engine.SearchRequest{Table: "t", Vectors: [][]float32{{n - 1, 1}}, K: 1})
+	if err != nil || len(results[0].Hits) != 1 || results[0].Hits[0].Distance != 0 {
+		t.Errorf("%+v %v", results, err)
+	}
+}
