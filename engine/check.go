@@ -58,7 +58,9 @@ type tableCheck struct {
 }
 
 func (e *Engine) checkTable(ctx context.Context, t *table, r *CheckReport) error {
-	// Drain first: it can take long, and needs no lock.
+	t.ddl.Lock()
+	defer t.ddl.Unlock()
+	// With writers held out the backlog can only shrink.
 	for _, b := range t.schema.Load().indexes {
 		if b.vector != nil && b.vector.current() != nil {
 			if err := b.vector.current().Drain(ctx); err != nil {
@@ -66,8 +68,6 @@ func (e *Engine) checkTable(ctx context.Context, t *table, r *CheckReport) error
 			}
 		}
 	}
-	t.ddl.Lock()
-	defer t.ddl.Unlock()
 	snapshot := e.store.NewSnapshot()
 	defer snapshot.Release()
 	s := t.schema.Load()
