@@ -1,7 +1,6 @@
 package testkit
 
 import (
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"strings"
@@ -335,4 +334,4 @@ func randomLeaf(r *rand.Rand) Filter {
 }
 
 // String is the filter as JSON, for messages and requests.
-func (f Filter) String() string { return fmt.Sprintf("%s", JSON(map[string]any(f))) }
+func (f Filter) String() string { return string(JSON(map[string]any(f))) }

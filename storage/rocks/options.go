@@ -133,7 +133,9 @@ func (n *native) databaseOptions(o *Options) *grocksdb.Options {
 		compactions = min(max(runtime.GOMAXPROCS(0)/2, 1), 8)
 	}
 	// RocksDB 7 runs flushes in a pool of their own, sized apart from compactions.
+	//lint:ignore SA1019 max_background_jobs can't express storage.max_background_compactions
 	opts.SetMaxBackgroundCompactions(compactions)
+	//lint:ignore SA1019 set together with the compactions
 	opts.SetMaxBackgroundFlushes(max(compactions/2, 1))
 	opts.SetBytesPerSync(1 << 20)
 	// Debian builds RocksDB with assertions, and one of them ends the process when
