@@ -112,8 +112,8 @@ func (x *Index) publish(id, slot uint32) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	now := x.clock.Load() + 1
+	x.slots.pending.setLocked(slot) // before the birth, see isLinked
 	atomic.StoreUint64(x.slots.births.At(slot), now)
-	x.slots.pending.setLocked(slot)
 	x.mu.pending++
 	old, replaced := x.slots.placeOf(id)
 	atomic.StoreUint32(x.slots.places.At(id), slot+1)

@@ -27,6 +27,7 @@ func (x *Index) Stats() vecindex.Stats {
 	st.Live, st.Pending, st.Tombstones = x.Len(), x.mu.pending, x.mu.linkedDead+len(x.mu.limbo)
 	x.mu.Unlock()
 	st.DegreeHistogram = make([]int, x.graph.m0+1)
+	var links []uint32
 	for slot := range x.slots.high.Load() {
 		if !x.isLinked(slot) {
 			continue
@@ -36,7 +37,8 @@ func (x *Index) Stats() vecindex.Stats {
 			st.Levels = append(st.Levels, 0)
 		}
 		st.Levels[level]++
-		st.DegreeHistogram[len(appendLinks(nil, x.graph.row(slot, 0)))]++
+		links = appendLinks(links[:0], x.graph.row(slot, 0))
+		st.DegreeHistogram[len(links)]++
 	}
 	st.Bytes["vectors"] = x.slots.vectors.Bytes()
 	st.Bytes["links"] = x.graph.bytes()

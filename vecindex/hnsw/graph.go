@@ -5,7 +5,10 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"unsafe"
+
 	"github.com/vccdb/vccdb/vecindex/internal/offheap"
+	"github.com/vccdb/vccdb/vecindex/simd"
 )
 
 const (
@@ -135,4 +138,11 @@ func (g *graph) setEntry(slot uint32, level int) {
 
 func (g *graph) clearEntry() { g.entry.Store(0) }
 
-func (g *graph) bytes() int64 { return g.level0.Bytes() + g.upper.Bytes() + g.upperAt.Bytes() }
+func (g *graph) bytes() int64 {
+	return g.level0.Bytes() + g.upper.Bytes() + g.upperAt.Bytes()
+}
+
+// prefetch asks for a level 0 row that may be needed soon.
+func (g *graph) prefetch(slot uint32) {
+	simd.Prefetch(unsafe.Pointer(unsafe.SliceData(g.row(slot, 0))))
+}

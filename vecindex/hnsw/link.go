@@ -38,7 +38,7 @@ func (x *Index) connect(s *scratch, slot, entry uint32, entryLevel, level int) {
 		if len(s.found.keys) == 0 {
 			continue // all there is on this level is condemned
 		}
-		at = s.found.keys[0]
+		at = s.found.keys[0] &^ expanded
 		s.chosen = x.selectDiverse(s, s.chosen[:0], s.found.keys, x.graph.m)
 		x.join(s, slot, l, s.chosen)
 		for _, k := range s.chosen {
@@ -76,10 +76,9 @@ func (x *Index) join(s *scratch, node uint32, level int, add []key) {
 func (x *Index) rank(s *scratch, node uint32, slots []uint32) {
 	query := x.slots.vector(node)
 	for part := range slices.Chunk(slots, block) {
-		s.batch = append(s.batch[:0], part...)
-		for i, d := range x.score(s, query) {
-			if !x.condemned.has(s.batch[i]) {
-				s.candidates = append(s.candidates, makeKey(d, s.batch[i]))
+		for i, d := range x.score(s, query, part) {
+			if !x.condemned.has(part[i]) {
+				s.candidates = append(s.candidates, makeKey(d, part[i]))
 			}
 		}
 	}
@@ -99,18 +98,34 @@ func (x *Index) keepDiverse(s *scratch, limit int) {
 // first: each that is nearer to the node they are ranked by than to any candidate
 // taken before it (Malkov and Yashunin's SELECT-NEIGHBORS-HEURISTIC, the pruned
 // ones dropped). Links in many directions are what makes the graph navigable.
+//
+// Equal vectors get no more than half of the row. The heuristic would link the
+// copies of a vector with nothing but each other, and no walk that comes to one of
+// them would leave again.
 func (x *Index) selectDiverse(s *scratch, dst, candidates []key, limit int) []key {
 	s.batch = s.batch[:0]
+	copies := 0
 	for _, c := range candidates {
 		if len(s.batch) == limit {
 			break
 		}
-		if x.isDiverse(s, c) {
-			dst = append(dst, c)
-			s.batch = append(s.batch, c.slot())
+		if !x.isDiverse(s, c) {
+			continue
 		}
+		if len(dst) > 0 && x.isCopy(c, dst[len(dst)-1]) {
+			if copies++; copies >= limit/2 {
+				continue
+			}
+		}
+		dst = append(dst, c)
+		s.batch = append(s.batch, c.slot())
 	}
 	return dst
+}
+
+// isCopy says whether two candidates are equal vectors. It seldom has to look.
+func (x *Index) isCopy(a, b key) bool {
+	return a.distance() == b.distance() && slices.Equal(x.slots.vector(a.slot()), x.slots.vector(b.slot()))
 }
 
 // isDiverse says whether candidate is at least as near to its node as to every slot

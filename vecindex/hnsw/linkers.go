@@ -36,9 +36,8 @@ func (x *Index) nextPending() (slot uint32, ok bool) {
 		if slot = x.mu.queue.pop(); !x.slots.dead.has(slot) {
 			return slot, true
 		}
-		x.mu.backlog--
 		x.mu.limbo = append(x.mu.limbo, slot)
-		x.announceLocked()
+		x.shrinkBacklogLocked()
 		x.wakeSweeperLocked()
 	}
 }
@@ -49,14 +48,22 @@ func (x *Index) settle(slot uint32) {
 	defer x.mu.Unlock()
 	x.slots.pending.clearLocked(slot)
 	x.linked.Add(1)
-	x.mu.backlog--
 	if x.slots.dead.has(slot) {
 		x.mu.linkedDead++
 		x.wakeSweeperLocked()
 	} else {
 		x.mu.pending--
 	}
-	x.announceLocked()
+	x.shrinkBacklogLocked()
+}
+
+// shrinkBacklogLocked counts a slot out of the backlog. It wakes those who wait only
+// now and then: a writer that was held up is let go for a good part of MaxPending.
+func (x *Index) shrinkBacklogLocked() {
+	x.mu.backlog--
+	if x.mu.backlog == 0 || x.mu.backlog == x.opts.MaxPending*3/4 {
+		x.announceLocked()
+	}
 }
 
 // queue is a first-in, first-out list of slots.

@@ -3,6 +3,7 @@ package hnsw
 import (
 	"math"
 	"slices"
+	"sync/atomic"
 
 	"github.com/vccdb/vccdb/vecindex"
 	"github.com/vccdb/vccdb/vecindex/internal/nearest"
@@ -13,14 +14,13 @@ const block = 256
 
 // scratch is what one search, or one linker, needs; nothing of it is shared.
 type scratch struct {
-	query    []float32
-	visited  visited
-	frontier frontier
-	found    pool
-	nearest  nearest.Heap
-	hits     []vecindex.Hit
-	// batch and distances belong to whoever scores at the moment.
-	batch     []uint32
+	query     []float32
+	visited   visited
+	found     pool
+	detours   heap
+	nearest   nearest.Heap
+	hits      []vecindex.Hit
+	batch     []uint32 // slots to score
 	distances []float32
 	stats     vecindex.SearchStats
 	// What follows is for changing rows.
@@ -35,21 +35,26 @@ func (x *Index) newScratch() *scratch {
 		query:     make([]float32, x.space.Stride),
 		batch:     make([]uint32, 0, block),
 		distances: make([]float32, block),
-		visited:   newVisited(),
 	}
 }
 
-// key is a distance and a slot in one word that sorts by distance, then slot.
+// key is a distance, a slot of 31 bits and a flag in one word that sorts by distance,
+// then slot. The flag says that a walk has expanded the node.
 type key uint64
+
+const (
+	expanded key = 1
+	farthest key = math.MaxUint64
+)
 
 func makeKey(distance float32, slot uint32) key {
 	b := math.Float32bits(distance)
 	// Negative numbers sort in reverse by their bits, and below the positive ones.
 	b ^= uint32(int32(b)>>31) | 1<<31
-	return key(b)<<32 | key(slot)
+	return key(b)<<32 | key(slot)<<1
 }
 
-func (k key) slot() uint32 { return uint32(k) }
+func (k key) slot() uint32 { return uint32(k) >> 1 }
 
 func (k key) distance() float32 {
 	b := uint32(k >> 32)
@@ -57,139 +62,161 @@ func (k key) distance() float32 {
 	return math.Float32frombits(b)
 }
 
-// pool holds the nearest limit keys, nearest first.
+// pool holds the nearest limit nodes that a walk has found, nearest first, and
+// knows which of them it has still to expand.
 type pool struct {
 	keys  []key
 	limit int
+	next  int // no node before this one is left to expand
 }
 
 func (p *pool) reset(limit int) {
-	p.keys, p.limit = slices.Grow(p.keys[:0], limit+1), limit
+	p.keys, p.limit, p.next = slices.Grow(p.keys[:0], limit), limit, 0
 }
 
 // bound is the key that a newcomer must be below to be kept.
 func (p *pool) bound() key {
 	if len(p.keys) < p.limit {
-		return math.MaxUint64
+		return farthest
 	}
 	return p.keys[len(p.keys)-1]
 }
 
 // add puts in a key below the bound, in place of the farthest if the pool is full.
 func (p *pool) add(k key) {
-	at, _ := slices.BinarySearch(p.keys, k)
+	at := p.search(k)
 	if len(p.keys) < p.limit {
 		p.keys = append(p.keys, 0)
 	}
 	copy(p.keys[at+1:], p.keys[at:])
 	p.keys[at] = k
+	p.next = min(p.next, at)
 }
 
-// frontier is a min-heap of the nodes to expand.
-type frontier struct{ keys []key }
+// search is the number of keys below k. Its branch is on the length only, which
+// the processor foresees; where k belongs it can't foresee.
+func (p *pool) search(k key) int {
+	keys, at := p.keys, 0
+	for n := len(keys); n > 0; {
+		half := (n + 1) / 2
+		if keys[at+half-1] < k {
+			at += half
+		}
+		n -= half
+	}
+	return at
+}
 
-func (f *frontier) reset() { f.keys = f.keys[:0] }
+// nearestLeft is the nearest node not yet expanded, farthest if there is none.
+func (p *pool) nearestLeft() key {
+	for ; p.next < len(p.keys); p.next++ {
+		if k := p.keys[p.next]; k&expanded == 0 {
+			return k
+		}
+	}
+	return farthest
+}
 
-func (f *frontier) push(k key) {
-	f.keys = append(f.keys, k)
-	h, i := f.keys, len(f.keys)-1
+// expand marks the node that nearestLeft returned.
+func (p *pool) expand() {
+	p.keys[p.next] |= expanded
+	p.next++
+}
+
+// heap is a min-heap of keys.
+type heap []key
+
+func (h *heap) push(k key) {
+	*h = append(*h, k)
+	keys, i := *h, len(*h)-1
 	for i > 0 {
 		parent := (i - 1) / 2
-		if h[parent] <= k {
+		if keys[parent] <= k {
 			break
 		}
-		h[i] = h[parent]
+		keys[i] = keys[parent]
 		i = parent
 	}
-	h[i] = k
+	keys[i] = k
 }
 
-// pop takes the nearest out of a frontier that isn't empty.
-func (f *frontier) pop() key {
-	h := f.keys
-	nearest, last := h[0], h[len(h)-1]
-	h = h[:len(h)-1]
-	f.keys = h
-	i := 0
+// top is the nearest key, farthest if there is none.
+func (h heap) top() key {
+	if len(h) == 0 {
+		return farthest
+	}
+	return h[0]
+}
+
+// pop takes the nearest out of a heap that isn't empty.
+func (h *heap) pop() {
+	last := (*h)[len(*h)-1]
+	*h = (*h)[:len(*h)-1]
+	keys, i := *h, 0
 	for {
 		child := 2*i + 1
-		if child >= len(h) {
+		if child >= len(keys) {
 			break
 		}
-		if child+1 < len(h) && h[child+1] < h[child] {
+		if child+1 < len(keys) && keys[child+1] < keys[child] {
 			child++
 		}
-		if last <= h[child] {
+		if last <= keys[child] {
 			break
 		}
-		h[i] = h[child]
+		keys[i] = keys[child]
 		i = child
 	}
-	if len(h) > 0 {
-		h[i] = last
+	if len(keys) > 0 {
+		keys[i] = last
 	}
-	return nearest
 }
 
-// visited is the set of slots a walk has met: open addressing, each entry stamped
-// with the walk's epoch so that emptying it costs nothing. Its size goes with the
-// length of the walk, not with the size of the index.
+// visited is the set of slots a walk has met: a bit per slot of the index, small
+// enough to stay in the cache, and the trail of those met, by which it is emptied.
 type visited struct {
-	table []uint64 // epoch<<32 | slot
-	shift uint8    // 32 - log2(len(table))
-	epoch uint32
-	n     int
+	bits  []uint64
+	trail []uint32
 }
 
-const visitedMinimum = 12 // log2 of the first table's length
-
-func newVisited() visited {
-	return visited{table: make([]uint64, 1<<visitedMinimum), shift: 32 - visitedMinimum}
-}
-
-func (v *visited) reset() {
-	v.n = 0
-	v.epoch++
-	if v.epoch == 0 {
-		clear(v.table)
-		v.epoch = 1
+// reset empties the set and makes it hold slots below n; others count as met.
+func (v *visited) reset(n uint32) {
+	if len(v.trail) > len(v.bits) {
+		clear(v.bits)
+	} else {
+		for _, slot := range v.trail {
+			v.bits[slot>>6] = 0
+		}
+	}
+	v.trail = v.trail[:0]
+	if words := int(n+63) / 64; words > len(v.bits) {
+		v.bits = append(v.bits, make([]uint64, words-len(v.bits))...)
 	}
 }
 
-// add says whether slot is new.
-func (v *visited) add(slot uint32) bool {
-	entry := uint64(v.epoch)<<32 | uint64(slot)
-	mask := uint32(len(v.table) - 1)
-	// Fibonacci hashing: the top bits of the product are well mixed.
-	for i := slot * 0x9E3779B1 >> v.shift; ; i++ {
-		e := v.table[i&mask]
-		if e == entry {
-			return false
+// meet adds the links of a row and returns those that are new, valid until the
+// next call. It has no branch on whether a link is new, as that is a coin toss.
+func (v *visited) meet(row []uint32) []uint32 {
+	from := len(v.trail)
+	v.trail = slices.Grow(v.trail, len(row))
+	fresh, n := v.trail[from:from+len(row)], 0
+	for i := range row {
+		link := atomic.LoadUint32(&row[i])
+		if link == 0 {
+			break
 		}
-		if uint32(e>>32) != v.epoch {
-			v.table[i&mask] = entry
-			v.n++
-			if v.n > len(v.table)/2 {
-				v.enlarge()
-			}
-			return true
-		}
-	}
-}
-
-func (v *visited) enlarge() {
-	old := v.table
-	v.table = make([]uint64, 2*len(old))
-	v.shift--
-	mask := uint32(len(v.table) - 1)
-	for _, e := range old {
-		if uint32(e>>32) != v.epoch {
+		slot := link - 1
+		w := int(slot >> 6)
+		if w >= len(v.bits) {
 			continue
 		}
-		i := uint32(e) * 0x9E3779B1 >> v.shift
-		for v.table[i&mask] != 0 {
-			i++
+		word, bit := v.bits[w], uint64(1)<<(slot&63)
+		v.bits[w] = word | bit
+		fresh[n] = slot
+		if word&bit == 0 {
+			n++
 		}
-		v.table[i&mask] = e
 	}
+	v.trail = v.trail[:from+n]
+	return fresh[:n]
 }

@@ -176,7 +176,7 @@ func (x *Index) scanSlots(ctx context.Context, s *scratch, k int, slots func(fun
 
 // keepNearest scores and empties s.batch.
 func (x *Index) keepNearest(s *scratch) {
-	for i, d := range x.score(s, s.query) {
+	for i, d := range x.score(s, s.query, s.batch) {
 		slot := s.batch[i]
 		if s.nearest.Wants(d, *x.slots.ids.At(slot)) {
 			s.nearest.Add(x.hit(slot, d))

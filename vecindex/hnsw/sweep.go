@@ -79,7 +79,7 @@ func (x *Index) freeLocked(slot uint32) {
 func (x *Index) sweep() {
 	began := time.Now()
 	condemned := x.condemn()
-	if !x.repairAll() {
+	if !x.eachNode(x.repair) || !x.rejoinStranded() {
 		return // closing
 	}
 	// Links to the condemned are gone; linkers and searches that began before may
@@ -87,7 +87,10 @@ func (x *Index) sweep() {
 	x.linking.Lock()
 	x.linking.Unlock() //nolint:staticcheck // a barrier
 	x.gate.wait()
-	for part := range slices.Chunk(condemned, 1024) {
+	for part := range slices.Chunk(condemned, 256) { // linkers stand still for each
+		x.clearRows(part)
+	}
+	for part := range slices.Chunk(condemned, 256) {
 		x.freeCondemned(part)
 	}
 	x.opts.Logger.Info("vector index swept", "freed", len(condemned), "linked", x.linked.Load(), "took", time.Since(began))
@@ -119,14 +122,18 @@ func (x *Index) condemn() []uint32 {
 	return condemned
 }
 
-// isLinked says whether a slot is in the graph. It is exact while links stand still.
+// isLinked says whether a slot is in the graph, to a caller that shares linking. A
+// slot that died unlinked may be freed between two looks at it, but its birth never
+// comes back.
 func (x *Index) isLinked(slot uint32) bool {
-	return x.slots.birth(slot) != 0 && !x.slots.pending.has(slot)
+	birth := x.slots.birth(slot)
+	return birth != 0 && !x.slots.pending.has(slot) && x.slots.birth(slot) == birth
 }
 
-// repairAll repairs every node with all workers; false if the index closes.
-func (x *Index) repairAll() bool {
-	const share = 256 // nodes between two looks at stop and linking
+// eachNode calls work for every slot there is, with all workers and sharing linking;
+// false if the index closes meanwhile.
+func (x *Index) eachNode(work func(s *scratch, slot uint32)) bool {
+	const share = 256 // slots between two looks at stop and linking
 	high := x.slots.high.Load()
 	var next atomic.Uint32
 	var helpers sync.WaitGroup
@@ -136,7 +143,7 @@ func (x *Index) repairAll() bool {
 			for from := next.Add(share) - share; from < high && !x.stopping(); from = next.Add(share) - share {
 				x.linking.RLock()
 				for slot := from; slot < min(high, from+share); slot++ {
-					x.repair(s, slot)
+					work(s, slot)
 				}
 				x.linking.RUnlock()
 			}
@@ -155,16 +162,28 @@ func (x *Index) stopping() bool {
 	}
 }
 
-// repair removes the links of a node that point at condemned ones.
+// repair removes the links of a node that point at condemned ones. A node that has
+// lost most of its surroundings is linked again as if it were new.
 func (x *Index) repair(s *scratch, slot uint32) {
 	if x.slots.birth(slot) == 0 || x.condemned.has(slot) {
 		return
 	}
 	for level := range int(*x.slots.levels.At(slot)) + 1 {
-		if x.pointsAtCondemned(x.graph.row(slot, level)) {
-			x.repairRow(s, slot, level)
-			runtime.Gosched()
+		if !x.pointsAtCondemned(x.graph.row(slot, level)) {
+			continue
 		}
+		before, after := x.repairRow(s, slot, level)
+		if level == 0 && after < before/2 {
+			x.rejoin(s, slot)
+		}
+		runtime.Gosched()
+	}
+}
+
+// rejoin searches new neighbours for a linked node. The condemned still lead the way.
+func (x *Index) rejoin(s *scratch, slot uint32) {
+	if entry, level, ok := x.graph.entryPoint(); ok && entry != slot {
+		x.connect(s, slot, entry, level, int(*x.slots.levels.At(slot)))
 	}
 }
 
@@ -182,13 +201,14 @@ func (x *Index) pointsAtCondemned(row []uint32) bool {
 }
 
 // repairRow makes a row the diverse ones among its links that stay and the links of
-// those that go.
-func (x *Index) repairRow(s *scratch, node uint32, level int) {
+// those that go, and as many as it had if there are enough.
+func (x *Index) repairRow(s *scratch, node uint32, level int) (before, after int) {
 	stripe := x.graph.stripe(node)
 	stripe.Lock()
 	defer stripe.Unlock()
 	row := x.graph.row(node, level)
 	s.links = appendLinks(s.links[:0], row)
+	before = len(s.links)
 	for _, link := range slices.Clone(s.links) {
 		if x.condemned.has(link) {
 			s.links = appendLinks(s.links, x.graph.row(link, level))
@@ -202,19 +222,77 @@ func (x *Index) repairRow(s *scratch, node uint32, level int) {
 	s.candidates = s.candidates[:0]
 	x.rank(s, node, s.links)
 	x.keepDiverse(s, len(row))
+	s.refill(before)
 	writeLinks(row, s.links)
+	return before, len(s.links)
 }
 
-// freeCondemned frees nodes that nothing points at.
-func (x *Index) freeCondemned(nodes []uint32) {
-	x.linking.RLock()
-	defer x.linking.RUnlock()
-	x.mu.Lock()
-	defer x.mu.Unlock()
+// refill adds the nearest of s.candidates to s.links until there are n. A repair
+// would otherwise thin the graph out, sweep after sweep.
+func (s *scratch) refill(n int) {
+	for _, c := range s.candidates {
+		if len(s.links) >= n {
+			return
+		}
+		if !slices.Contains(s.links, c.slot()) {
+			s.links = append(s.links, c.slot())
+		}
+	}
+}
+
+// rejoinStranded rejoins the nodes that can't be reached any more because everything
+// that pointed at them went.
+func (x *Index) rejoinStranded() bool {
+	reached := x.reachable()
+	return x.eachNode(func(s *scratch, slot uint32) {
+		if int(slot) < len(reached) && !reached[slot] && !x.condemned.has(slot) && x.isLinked(slot) {
+			x.rejoin(s, slot)
+		}
+	})
+}
+
+// reachable says of every slot whether level 0 has a path to it from the entry.
+func (x *Index) reachable() []bool {
+	entry, _, ok := x.graph.entryPoint()
+	reached := make([]bool, x.slots.high.Load())
+	if !ok || int(entry) >= len(reached) {
+		return nil
+	}
+	reached[entry] = true
+	var links []uint32
+	for todo := []uint32{entry}; len(todo) > 0; {
+		node := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		links = appendLinks(links[:0], x.graph.row(node, 0))
+		for _, to := range links {
+			if int(to) < len(reached) && !reached[to] {
+				reached[to] = true
+				todo = append(todo, to)
+			}
+		}
+	}
+	return reached
+}
+
+// clearRows removes the links of nodes that nothing points at but each other. It is
+// done with all of them before the first is free to become another node.
+func (x *Index) clearRows(nodes []uint32) {
+	x.linking.Lock()
+	defer x.linking.Unlock()
 	for _, slot := range nodes {
 		for level := range int(*x.slots.levels.At(slot)) + 1 {
 			writeLinks(x.graph.row(slot, level), nil)
 		}
+	}
+}
+
+// freeCondemned frees nodes that have no links and that nothing points at.
+func (x *Index) freeCondemned(nodes []uint32) {
+	x.linking.Lock()
+	defer x.linking.Unlock()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, slot := range nodes {
 		x.condemned.clear(slot)
 		x.freeLocked(slot)
 	}

@@ -2,7 +2,6 @@ package hnsw
 
 import (
 	"context"
-	"sync/atomic"
 
 	"github.com/vccdb/vccdb/internal/bitmap"
 )
@@ -29,13 +28,13 @@ func (x *Index) admits(a *admission, slot uint32) bool {
 // returns the nearest node it came to.
 func (x *Index) descend(s *scratch, query []float32, entry uint32, from, to int) key {
 	s.batch = append(s.batch[:0], entry)
-	best := makeKey(x.score(s, query)[0], entry)
+	best := makeKey(x.score(s, query, s.batch)[0], entry)
 	for level := from; level >= to; level-- {
 		for improved := true; improved; {
 			improved = false
 			s.stats.Hops++
 			s.batch = appendLinks(s.batch[:0], x.graph.row(best.slot(), level))
-			for i, d := range x.score(s, query) {
+			for i, d := range x.score(s, query, s.batch) {
 				if k := makeKey(d, s.batch[i]); k < best {
 					best, improved = k, true
 				}
@@ -45,31 +44,28 @@ func (x *Index) descend(s *scratch, query []float32, entry uint32, from, to int)
 	return best
 }
 
-// score computes the distances from query to the slots in s.batch.
-func (x *Index) score(s *scratch, query []float32) []float32 {
-	n := len(s.batch)
-	x.space.Distances(query, x.slots.matrix, s.batch, s.distances)
-	s.stats.Distances += n
-	return s.distances[:n]
+// score computes the distances from query to at most block slots.
+func (x *Index) score(s *scratch, query []float32, slots []uint32) []float32 {
+	out := s.distances[:len(slots)]
+	x.space.Distances(query, x.slots.matrix, slots, out)
+	s.stats.Distances += len(slots)
+	return out
 }
 
 // walk searches one level for the ef admitted nodes nearest to query, beginning at
 // start, and leaves them in s.found (Malkov and Yashunin's SEARCH-LAYER). It gives
 // up, and says so, when s.stats.Distances reaches budget.
 func (x *Index) walk(ctx context.Context, s *scratch, query []float32, start key, level, ef, budget int, adm *admission) (complete bool, err error) {
-	s.visited.reset()
-	s.visited.add(start.slot())
-	s.frontier.reset()
-	s.frontier.push(start)
+	s.visited.reset(x.slots.high.Load())
+	s.visited.meet([]uint32{start.slot() + 1})
 	s.found.reset(ef)
-	if x.admits(adm, start.slot()) {
-		s.found.add(start)
-	}
+	s.detours = s.detours[:0]
+	x.note(s, adm, start)
 	look := s.stats.Distances + contextEvery
-	for len(s.frontier.keys) > 0 {
-		next := s.frontier.pop()
-		if next > s.found.bound() {
-			break
+	for {
+		node, ok := s.nextNode()
+		if !ok {
+			return true, nil
 		}
 		if s.stats.Distances >= budget {
 			return false, nil
@@ -81,31 +77,40 @@ func (x *Index) walk(ctx context.Context, s *scratch, query []float32, start key
 			look += contextEvery
 		}
 		s.stats.Hops++
-		x.gatherUnvisited(s, x.graph.row(next.slot(), level))
-		for i, d := range x.score(s, query) {
-			k := makeKey(d, s.batch[i])
-			if k >= s.found.bound() {
-				continue
-			}
-			s.frontier.push(k)
-			if x.admits(adm, k.slot()) {
-				s.found.add(k)
+		if runnerUp := s.found.nearestLeft(); runnerUp != farthest && level == 0 {
+			x.graph.prefetch(runnerUp.slot())
+		}
+		fresh := s.visited.meet(x.graph.row(node, level))
+		for i, d := range x.score(s, query, fresh) {
+			if k := makeKey(d, fresh[i]); k < s.found.bound() {
+				x.note(s, adm, k)
 			}
 		}
 	}
-	return true, nil
 }
 
-// gatherUnvisited makes s.batch the links of a row that the walk hasn't met.
-func (x *Index) gatherUnvisited(s *scratch, row []uint32) {
-	s.batch = s.batch[:0]
-	for i := range row {
-		link := atomic.LoadUint32(&row[i])
-		if link == 0 {
-			return
-		}
-		if s.visited.add(link - 1) {
-			s.batch = append(s.batch, link-1)
-		}
+// note remembers a node near enough to be expanded: as found if it is admitted, and
+// else as a detour.
+func (x *Index) note(s *scratch, adm *admission, k key) {
+	if x.admits(adm, k.slot()) {
+		s.found.add(k)
+	} else {
+		s.detours.push(k)
+	}
+}
+
+// nextNode takes the nearest node that is left to expand, unless it is farther than
+// everything found.
+func (s *scratch) nextNode() (slot uint32, ok bool) {
+	found, detour := s.found.nearestLeft(), s.detours.top()
+	switch {
+	case found < detour:
+		s.found.expand()
+		return found.slot(), true
+	case detour < s.found.bound():
+		s.detours.pop()
+		return detour.slot(), true
+	default:
+		return 0, false
 	}
 }

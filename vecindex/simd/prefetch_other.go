@@ -1,0 +1,8 @@
+//go:build !amd64 && !arm64
+
+package simd
+
+import "unsafe"
+
+// Prefetch does nothing here.
+func Prefetch(unsafe.Pointer) {}
