@@ -501,7 +501,9 @@ func TestWritesWhileVectorsLoad(t *testing.T) {
 		t.Error("everything was loaded before the first write; the test proved nothing")
 	}
 	db.WaitReady()
-	results, err := db.Search(t.Context(), engine.SearchRequest{Table: "t", Vectors: [][]float32{{n - 1, 1}}, K: 1})
+	// Exact, because vectors that come in the order of a line make a graph that
+	// can miss the end of it.
+	results, err := db.Search(t.Context(), engine.SearchRequest{Table: "t", Vectors: [][]float32{{n - 1, 1}}, K: 1, Exact: true})
 	if err != nil || len(results[0].Hits) != 1 || results[0].Hits[0].Distance != 0 {
 		t.Errorf("%+v %v", results, err)
 	}
