@@ -85,7 +85,8 @@ func (x *Index) sweep() {
 	// Links to the condemned are gone; linkers and searches that began before may
 	// still hold some.
 	x.linking.Lock()
-	x.linking.Unlock() //nolint:staticcheck // a barrier
+	//lint:ignore SA2001 a barrier: whoever was linking has finished once the lock was had
+	x.linking.Unlock()
 	x.gate.wait()
 	for part := range slices.Chunk(condemned, 256) { // linkers stand still for each
 		x.clearRows(part)
