@@ -13,7 +13,7 @@ const heapReservation = 16 << 20
 type mapping struct{ words []uint64 }
 
 func reserve(size int) (mapping, error) {
-	return mapping{make([]uint64, max(1, min(size, heapReservation)/8))}, nil
+	return mapping{make([]uint64, (max(1, min(size, heapReservation))+7)/8)}, nil
 }
 
 func (m mapping) base() unsafe.Pointer      { return unsafe.Pointer(unsafe.SliceData(m.words)) }
