@@ -460,6 +460,49 @@ func TestAdmit(t *testing.T) {
 	}
 }
 
+// TestAllowBacklog: after a bulk load, writers may keep the backlog where it is, and
+// are let go when it is back there, not only when it is worked off.
+func TestAllowBacklog(t *testing.T) {
+	const loaded, maxPending = 1000, 8
+	c := newClusters(13, 4, 1)
+	x := open(t, Options{Dimension: 4, MaxPending: maxPending, Workers: 1})
+	release := holdLinkers(x)
+	var id uint32
+	putMore := func(n int) {
+		for range n {
+			put(t, x, id, c.vector())
+			id++
+		}
+	}
+	putMore(loaded)
+	x.AllowBacklog()
+	putMore(maxPending)
+	if err := x.Admit(context.Background()); err != nil {
+		t.Errorf("the backlog was allowed: %v", err)
+	}
+	putMore(1)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+	defer cancel()
+	if err := x.Admit(ctx); err != context.DeadlineExceeded {
+		t.Errorf("more than was allowed: %v", err)
+	}
+	admitted := make(chan error, 1)
+	go func() { admitted <- x.Admit(context.Background()) }()
+	// As if the linkers had done a few.
+	x.mu.Lock()
+	for range maxPending {
+		x.shrinkBacklogLocked()
+	}
+	x.mu.Unlock()
+	if err := <-admitted; err != nil {
+		t.Error(err)
+	}
+	x.mu.Lock()
+	x.mu.backlog += maxPending
+	x.mu.Unlock()
+	release()
+}
+
 // TestCapacity: a full index refuses and goes on, and takes more once a sweep has
 // made room.
 func TestCapacity(t *testing.T) {
@@ -518,6 +561,23 @@ func TestOptions(t *testing.T) {
 	}
 	if err := x.SetEf(100); err != nil || x.Ef() != 100 {
 		t.Errorf("ef 100: %v, ef is %d", err, x.Ef())
+	}
+}
+
+// TestWidestQuery: no k and ef are too large to ask for.
+func TestWidestQuery(t *testing.T) {
+	const n, dim = 1000, 4
+	c := newClusters(14, dim, 3)
+	x := open(t, Options{Dimension: dim, M: 4, EfConstruction: 16})
+	for id := range uint32(n) {
+		put(t, x, id, c.vector())
+	}
+	drain(t, x)
+	for _, q := range []vecindex.Query{{K: math.MaxInt}, {K: 1, Ef: math.MaxInt}, {K: math.MaxInt, Ef: math.MaxInt}, {K: 1 << 32, Ef: 1 << 32}} {
+		q.Vector = c.vector()
+		if hits, _ := search(t, x, q); len(hits) != min(q.K, n) {
+			t.Errorf("k %d, ef %d: %d hits", q.K, q.Ef, len(hits))
+		}
 	}
 }
 

@@ -61,7 +61,9 @@ func (x *Index) settle(slot uint32) {
 // now and then: a writer that was held up is let go for a good part of MaxPending.
 func (x *Index) shrinkBacklogLocked() {
 	x.mu.backlog--
-	if x.mu.backlog == 0 || x.mu.backlog == x.opts.MaxPending*3/4 {
+	part := x.opts.MaxPending / 4
+	switch x.mu.backlog {
+	case 0, x.opts.MaxPending - part, x.mu.allowed - part:
 		x.announceLocked()
 	}
 }

@@ -40,7 +40,7 @@ func (x *Index) search(ctx context.Context, s *scratch, q vecindex.Query, dst []
 	if q.Allow != nil {
 		candidates = min(candidates, q.Allow.Len())
 	}
-	if q.Exact || candidates <= q.K*q.Ef || q.Allow != nil && q.Allow.Len() <= exactUpTo {
+	if q.Exact || candidates/q.K <= q.Ef || q.Allow != nil && q.Allow.Len() <= exactUpTo {
 		return x.scan(ctx, s, q, clock, dst)
 	}
 	if err := x.scanPending(ctx, s, q, clock); err != nil {

@@ -1,7 +1,6 @@
 package offheap_test
 
 import (
-	"math"
 	"sync"
 	"testing"
 
@@ -61,21 +60,6 @@ func TestFull(t *testing.T) {
 		t.Errorf("beyond capacity: %v", err)
 	}
 	*a.At(uint32(a.Cap() - 1)) = 7
-}
-
-// TestTooMuch: address space that can't be had is had in part, or refused by name.
-func TestTooMuch(t *testing.T) {
-	a, err := offheap.Reserve[byte](math.MaxInt / 4)
-	if err != nil {
-		if errs.CodeOf(err) != "out_of_address_space" {
-			t.Error(err)
-		}
-		return
-	}
-	defer a.Free()
-	if err := a.Grow(100_000); err != nil {
-		t.Error(err)
-	}
 }
 
 // TestHuge grows past the size from which huge pages are asked for.

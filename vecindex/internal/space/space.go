@@ -47,11 +47,6 @@ func New(metric vecindex.Metric, dim int, level simd.Level) (Space, error) {
 // Kernel names the instruction set in use.
 func (s *Space) Kernel() simd.Level { return s.kernels.Level }
 
-// maxNorm2 is the largest squared length taken under l2 and dot. By
-// Cauchy-Schwarz no sum over two such vectors overflows a float32, so distances
-// are always finite.
-const maxNorm2 = math.MaxFloat32 / 8
-
 // Prepare writes the comparable form of vec to dst, which has Stride elements:
 // a copy (normalised under cosine), padded with zeros. It refuses what has no
 // distance: a wrong dimension, NaN and infinities, a zero vector under cosine,
@@ -70,7 +65,7 @@ func (s *Space) Prepare(dst, vec []float32) error {
 	}
 	clear(dst[copy(dst, vec):])
 	if s.Metric != vecindex.Cosine {
-		if norm2 > maxNorm2 {
+		if norm2 > vecindex.MaxSquaredLength {
 			return errs.New(errs.Invalid, "vector_too_large", "the vector is too long for float32 distances (squared length %g)", norm2)
 		}
 		return nil
