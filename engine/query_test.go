@@ -33,7 +33,9 @@ func TestRandomFilters(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
-	db := testkit.Open(t)
+	opts := testkit.Options(t.TempDir())
+	opts.Query = engine.QueryOptions{ParallelThreshold: 8, BatchSize: 4, Workers: 2}
+	db := testkit.OpenWith(t, opts)
 	for _, def := range modelIndexes()[3:] {
 		def.Table = "indexed"
 		db.Index(def)
