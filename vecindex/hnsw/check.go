@@ -24,7 +24,8 @@ func (x *Index) Stats() vecindex.Stats {
 	x.linking.RLock()
 	defer x.linking.RUnlock()
 	x.mu.Lock()
-	st.Live, st.Pending, st.Tombstones = x.Len(), x.mu.pending, x.mu.linkedDead+len(x.mu.limbo)
+	st.Live, st.Pending = x.Len(), x.mu.pending
+	st.Tombstones = int(x.slots.high.Load()) - len(x.slots.free) - st.Live
 	x.mu.Unlock()
 	st.DegreeHistogram = make([]int, x.graph.m0+1)
 	var links []uint32

@@ -23,8 +23,8 @@
 //  4. A link names a slot that is linked, or that a linker holds right now, with at
 //     least the level of the link. Links are read without locks, one atomic uint32
 //     each: a reader may see a mix of an old and a new row, never a bad slot.
-//  5. The graph holds no condemned slot's link twice: from the moment slots are
-//     condemned, no linker makes a new link to them.
+//  5. From the moment slots are condemned no linker makes a new link to them, so one
+//     pass over all rows removes the last one.
 //
 // Rebuilding the whole graph in the background when too many slots are dead was
 // rejected: it needs the memory twice and the build time again. The sweep instead
@@ -139,12 +139,10 @@ type Index struct {
 	ef    atomic.Int64
 	slots *slots
 	graph *graph
-	// condemned are the nodes that the running sweep takes out.
-	condemned bitset
-	linked    atomic.Int64 // slots in the graph, dead or alive
 
-	clock atomic.Uint64 // of the last change
-	live  atomic.Int64  // ids that can be found
+	clock  atomic.Uint64 // of the last change
+	live   atomic.Int64  // ids that can be found
+	linked atomic.Int64  // slots in the graph, dead or alive
 
 	gate      gate         // every call is inside it; Close and the sweep wait on it
 	linking   sync.RWMutex // shared by whoever changes links; alone: the links stand still
@@ -185,11 +183,7 @@ func New(o Options) (*Index, error) {
 	if x.slots, err = newSlots(o.Capacity, sp.Stride); err != nil {
 		return nil, err
 	}
-	x.condemned = newBitset(&x.slots.arrays, o.Capacity)
-	if x.graph, err = newGraph(o.Capacity, o.M); err == nil {
-		err = x.slots.arrays.Err()
-	}
-	if err != nil {
+	if x.graph, err = newGraph(o.Capacity, o.M); err != nil {
 		return nil, errors.Join(err, x.slots.arrays.Free())
 	}
 	x.ef.Store(int64(o.Ef))

@@ -2,7 +2,6 @@ package hnsw
 
 import (
 	"context"
-	"math"
 	"slices"
 )
 
@@ -29,12 +28,9 @@ func (x *Index) link(s *scratch, slot uint32) {
 // connect links slot with its neighbours on every level up to the given one that
 // the graph has.
 func (x *Index) connect(s *scratch, slot, entry uint32, entryLevel, level int) {
-	query := x.slots.vector(slot)
-	at := x.descend(s, query, entry, entryLevel, level+1)
-	adm := admission{linking: true, self: slot}
+	at := x.descend(s, x.slots.vector(slot), entry, entryLevel, level+1)
 	for l := min(level, entryLevel); l >= 0; l-- {
-		// A walk without a deadline and a budget is always complete.
-		_, _ = x.walk(context.Background(), s, query, at, l, x.opts.EfConstruction, math.MaxInt, &adm)
+		x.findNeighbours(s, slot, at, l)
 		if len(s.found.keys) == 0 {
 			continue // all there is on this level is condemned
 		}
@@ -48,6 +44,27 @@ func (x *Index) connect(s *scratch, slot, entry uint32, entryLevel, level int) {
 	}
 }
 
+// linkBudget bounds the walk for a new node's neighbours, in distances per
+// EfConstruction. An ordinary walk takes a fifth of it; one through a field of
+// tombstones would have to visit it all.
+const linkBudget = 100
+
+// findNeighbours leaves the living nodes around a slot in s.found, or the dead ones
+// if there are no others: a slot that is put again and again with like vectors is
+// surrounded by its own ghosts, and would be linked with nothing else.
+func (x *Index) findNeighbours(s *scratch, slot uint32, start key, level int) {
+	for _, ghosts := range []bool{false, true} {
+		adm := admission{linking: true, ghosts: ghosts, self: slot}
+		budget := s.stats.Distances + linkBudget*x.opts.EfConstruction
+		// What an incomplete walk has found will do, and without a deadline there is no
+		// error.
+		_, _ = x.walk(context.Background(), s, x.slots.vector(slot), start, level, x.opts.EfConstruction, budget, &adm)
+		if len(s.found.keys) > 0 {
+			return
+		}
+	}
+}
+
 // join adds links to a node's row. If they don't fit, the row becomes the diverse
 // ones among the old and the new.
 func (x *Index) join(s *scratch, node uint32, level int, add []key) {
@@ -57,7 +74,7 @@ func (x *Index) join(s *scratch, node uint32, level int, add []key) {
 	row := x.graph.row(node, level)
 	s.links = appendLinks(s.links[:0], row)
 	old := len(s.links)
-	s.candidates = s.candidates[:0]
+	s.candidates, s.ghosts = s.candidates[:0], s.ghosts[:0]
 	for _, k := range add {
 		if !slices.Contains(s.links[:old], k.slot()) {
 			s.links = append(s.links, k.slot())
@@ -71,22 +88,28 @@ func (x *Index) join(s *scratch, node uint32, level int, add []key) {
 	writeLinks(row, s.links)
 }
 
-// rank adds those of the slots that aren't condemned to s.candidates, with their
-// distances to node.
+// rank adds the living among the slots to s.candidates and the dead, the condemned
+// excepted, to s.ghosts, with their distances to node.
 func (x *Index) rank(s *scratch, node uint32, slots []uint32) {
 	query := x.slots.vector(node)
 	for part := range slices.Chunk(slots, block) {
 		for i, d := range x.score(s, query, part) {
-			if !x.condemned.has(part[i]) {
-				s.candidates = append(s.candidates, makeKey(d, part[i]))
+			switch k := makeKey(d, part[i]); {
+			case !x.slots.dead.has(part[i]):
+				s.candidates = append(s.candidates, k)
+			case !x.slots.condemned.has(part[i]):
+				s.ghosts = append(s.ghosts, k)
 			}
 		}
 	}
 }
 
-// keepDiverse makes s.links the diverse ones, at most limit, of s.candidates.
+// keepDiverse makes s.links the diverse ones, at most limit, of s.candidates and then
+// of s.ghosts, which it adds to them.
 func (x *Index) keepDiverse(s *scratch, limit int) {
 	slices.Sort(s.candidates)
+	slices.Sort(s.ghosts)
+	s.candidates = append(s.candidates, s.ghosts...)
 	s.kept = x.selectDiverse(s, s.kept[:0], s.candidates, limit)
 	s.links = s.links[:0]
 	for _, k := range s.kept {

@@ -25,6 +25,7 @@ type scratch struct {
 	stats     vecindex.SearchStats
 	// What follows is for changing rows.
 	candidates []key    // ranked by distance to the node whose row it is
+	ghosts     []key    // the dead candidates
 	kept       []key    // the diverse ones of candidates
 	chosen     []key    // the neighbours of a new node
 	links      []uint32 // a row

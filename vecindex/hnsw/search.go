@@ -51,7 +51,7 @@ func (x *Index) search(ctx context.Context, s *scratch, q vecindex.Query, dst []
 		return dst, err
 	}
 	if complete {
-		if x.mergeFound(s, clock, q.K); len(s.hits) >= min(q.K, candidates) {
+		if x.mergeFound(s, clock); len(s.hits) >= min(q.K, candidates) {
 			return append(dst, s.hits[:min(q.K, len(s.hits))]...), nil
 		}
 	}
@@ -63,14 +63,15 @@ func (x *Index) search(ctx context.Context, s *scratch, q vecindex.Query, dst []
 // it finds but must not return.
 const bornMeanwhile = 16
 
-// walkGraph leaves what it finds in s.found. It is not complete if it has scored as
-// many vectors as budget.
+// walkGraph leaves what it finds in s.found. It is not complete if it has scored
+// budget vectors.
 func (x *Index) walkGraph(ctx context.Context, s *scratch, q vecindex.Query, clock uint64, budget int) (complete bool, err error) {
 	s.found.reset(0)
 	entry, level, ok := x.graph.entryPoint()
 	if !ok {
 		return true, nil
 	}
+	budget += s.stats.Distances // the pending ones don't count
 	start := x.descend(s, s.query, entry, level, 1)
 	adm := admission{clock: clock, allow: q.Allow}
 	return x.walk(ctx, s, s.query, start, 0, max(q.Ef, q.K+bornMeanwhile), budget, &adm)
@@ -78,7 +79,7 @@ func (x *Index) walkGraph(ctx context.Context, s *scratch, q vecindex.Query, clo
 
 // mergeFound makes s.hits what the pending scan and the walk have found, nearest
 // first.
-func (x *Index) mergeFound(s *scratch, clock uint64, k int) {
+func (x *Index) mergeFound(s *scratch, clock uint64) {
 	s.hits = s.nearest.AppendSorted(s.hits[:0])
 	for _, f := range s.found.keys {
 		if slot := f.slot(); x.slots.birth(slot) <= clock {

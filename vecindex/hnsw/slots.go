@@ -22,7 +22,9 @@ type slots struct {
 	deaths  *offheap.Array[uint64] // clock of Delete or replacement; 0: alive
 	dead    bitset                 // deaths != 0, in a form that stays in the cache
 	pending sparseSet
-	places  *offheap.Array[uint32] // by id: its slot + 1; 0: none
+	// condemned are the nodes that the running sweep takes out.
+	condemned bitset
+	places    *offheap.Array[uint32] // by id: its slot + 1; 0: none
 
 	high atomic.Uint32 // slots from here on were never used
 	free []uint32      // guarded by the index's mu
@@ -39,6 +41,7 @@ func newSlots(capacity, stride int) (*slots, error) {
 	s.deaths = offheap.ReserveIn[uint64](g, capacity)
 	s.dead = newBitset(g, capacity)
 	s.pending = newSparseSet(g, capacity)
+	s.condemned = newBitset(g, capacity)
 	s.places = offheap.ReserveIn[uint32](g, 1<<32)
 	if err := g.Err(); err != nil {
 		return nil, errors.Join(err, g.Free())
@@ -58,6 +61,7 @@ func (s *slots) growLocked(n int) error {
 		s.deaths.Grow(n),
 		s.dead.grow(n),
 		s.pending.grow(n),
+		s.condemned.grow(n),
 	)
 }
 
@@ -87,5 +91,5 @@ func (s *slots) placeOf(id uint32) (slot uint32, ok bool) {
 func (s *slots) bytes() int64 {
 	return s.vectors.Bytes() + s.ids.Bytes() + s.stamps.Bytes() + s.levels.Bytes() + s.births.Bytes() +
 		s.deaths.Bytes() + s.dead.words.Bytes() + s.pending.members.words.Bytes() + s.pending.summary.words.Bytes() +
-		s.places.Bytes()
+		s.condemned.words.Bytes() + s.places.Bytes()
 }

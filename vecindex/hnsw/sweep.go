@@ -109,7 +109,7 @@ func (x *Index) condemn() []uint32 {
 			continue
 		}
 		if x.slots.dead.has(slot) {
-			x.condemned.set(slot)
+			x.slots.condemned.set(slot)
 			condemned = append(condemned, slot)
 		} else if level := int(*x.slots.levels.At(slot)); level > entryLevel {
 			entry, entryLevel = slot, level
@@ -117,7 +117,7 @@ func (x *Index) condemn() []uint32 {
 	}
 	if entry == noSlot {
 		x.graph.clearEntry()
-	} else if at, _, _ := x.graph.entryPoint(); x.condemned.has(at) {
+	} else if at, _, _ := x.graph.entryPoint(); x.slots.condemned.has(at) {
 		x.graph.setEntry(entry, entryLevel)
 	}
 	return condemned
@@ -166,7 +166,7 @@ func (x *Index) stopping() bool {
 // repair removes the links of a node that point at condemned ones. A node that has
 // lost most of its surroundings is linked again as if it were new.
 func (x *Index) repair(s *scratch, slot uint32) {
-	if x.slots.birth(slot) == 0 || x.condemned.has(slot) {
+	if x.slots.birth(slot) == 0 || x.slots.condemned.has(slot) {
 		return
 	}
 	for level := range int(*x.slots.levels.At(slot)) + 1 {
@@ -194,7 +194,7 @@ func (x *Index) pointsAtCondemned(row []uint32) bool {
 		if link == 0 {
 			return false
 		}
-		if x.condemned.has(link - 1) {
+		if x.slots.condemned.has(link - 1) {
 			return true
 		}
 	}
@@ -211,7 +211,7 @@ func (x *Index) repairRow(s *scratch, node uint32, level int) (before, after int
 	s.links = appendLinks(s.links[:0], row)
 	before = len(s.links)
 	for _, link := range slices.Clone(s.links) {
-		if x.condemned.has(link) {
+		if x.slots.condemned.has(link) {
 			s.links = appendLinks(s.links, x.graph.row(link, level))
 		}
 	}
@@ -220,7 +220,7 @@ func (x *Index) repairRow(s *scratch, node uint32, level int) (before, after int
 	if i, ok := slices.BinarySearch(s.links, node); ok {
 		s.links = slices.Delete(s.links, i, i+1)
 	}
-	s.candidates = s.candidates[:0]
+	s.candidates, s.ghosts = s.candidates[:0], s.ghosts[:0]
 	x.rank(s, node, s.links)
 	x.keepDiverse(s, len(row))
 	s.refill(before)
@@ -246,7 +246,7 @@ func (s *scratch) refill(n int) {
 func (x *Index) rejoinStranded() bool {
 	reached := x.reachable()
 	return x.eachNode(func(s *scratch, slot uint32) {
-		if int(slot) < len(reached) && !reached[slot] && !x.condemned.has(slot) && x.isLinked(slot) {
+		if int(slot) < len(reached) && !reached[slot] && !x.slots.condemned.has(slot) && x.isLinked(slot) {
 			x.rejoin(s, slot)
 		}
 	})
@@ -294,7 +294,7 @@ func (x *Index) freeCondemned(nodes []uint32) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for _, slot := range nodes {
-		x.condemned.clear(slot)
+		x.slots.condemned.clear(slot)
 		x.freeLocked(slot)
 	}
 	x.linked.Add(-int64(len(nodes)))

@@ -12,16 +12,21 @@ type admission struct {
 	// For searches: what is alive at the clock and allowed (nil allows all).
 	clock uint64
 	allow *bitmap.Set
-	// For linkers: every node but self and the condemned.
-	linking bool
-	self    uint32
+	// For linkers: what is alive, but for self; with ghosts also what is dead, but
+	// for the condemned.
+	linking, ghosts bool
+	self            uint32
 }
 
 func (x *Index) admits(a *admission, slot uint32) bool {
-	if a.linking {
-		return slot != a.self && !x.condemned.has(slot)
+	switch {
+	case !a.linking:
+		return x.slots.aliveAt(slot, a.clock) && (a.allow == nil || a.allow.Contains(*x.slots.ids.At(slot)))
+	case a.ghosts:
+		return slot != a.self && !x.slots.condemned.has(slot)
+	default:
+		return slot != a.self && !x.slots.dead.has(slot)
 	}
-	return x.slots.aliveAt(slot, a.clock) && (a.allow == nil || a.allow.Contains(*x.slots.ids.At(slot)))
 }
 
 // descend walks greedily from the entry down to (and on) the given level and

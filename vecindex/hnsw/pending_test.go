@@ -1,0 +1,148 @@
+package hnsw
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/vccdb/vccdb/vecindex"
+)
+
+// TestPending: what isn't linked yet is found exactly.
+func TestPending(t *testing.T) {
+	const n, dim = 3000 / raceFactor, 16
+	c := newClusters(8, dim, 10)
+	x, oracle := open(t, Options{Dimension: dim, Workers: 1}), newFlat(t, vecindex.Cosine, dim)
+	release := holdLinkers(x)
+	for id := range uint32(n) {
+		v := c.vector()
+		put(t, x, id, v)
+		put(t, oracle, id, v)
+	}
+	if st := x.Stats(); st.Pending != n {
+		t.Errorf("%d pending, want %d", st.Pending, n)
+	}
+	for _, q := range queries(c, 20, 10, 20) {
+		got, stats := search(t, x, q)
+		want, _ := search(t, oracle, q)
+		if !slices.Equal(got, want) {
+			t.Fatalf("got %v, want %v", got, want)
+		}
+		if stats.Pending != n {
+			t.Errorf("%+v, want %d pending", stats, n)
+		}
+	}
+	release()
+	drain(t, x)
+	if st := x.Stats(); st.Pending != 0 || sum(st.Levels) != n || sum(st.DegreeHistogram) != n {
+		t.Errorf("after draining: %+v", st)
+	}
+}
+
+func sum(counts []int) (total int) {
+	for _, n := range counts {
+		total += n
+	}
+	return total
+}
+
+// holdLinkers keeps linkers from linking until release is called. (Stats and Put
+// only need to share linking.)
+func holdLinkers(x *Index) (release func()) {
+	x.graph.top.Lock() // a linker of the first nodes waits for it
+	return x.graph.top.Unlock
+}
+
+// TestAdmit: a writer is held up while the backlog is over its bound.
+func TestAdmit(t *testing.T) {
+	c := newClusters(9, 4, 1)
+	x := open(t, Options{Dimension: 4, MaxPending: 10, Workers: 1})
+	release := holdLinkers(x)
+	for id := range uint32(10) {
+		put(t, x, id, c.vector())
+	}
+	if err := x.Admit(context.Background()); err != nil {
+		t.Errorf("10 pending of 10: %v", err)
+	}
+	put(t, x, 10, c.vector())
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+	defer cancel()
+	if err := x.Admit(ctx); err != context.DeadlineExceeded {
+		t.Errorf("11 pending of 10: %v", err)
+	}
+	if err := x.Drain(ctx); err != context.DeadlineExceeded {
+		t.Errorf("drain: %v", err)
+	}
+	admitted := make(chan error, 1)
+	go func() { admitted <- x.Admit(context.Background()) }()
+	release()
+	if err := <-admitted; err != nil {
+		t.Errorf("after the linkers went on: %v", err)
+	}
+}
+
+// TestAllowBacklog: after a bulk load, writers may keep the backlog where it is, and
+// are let go when it is back there, not only when it is worked off.
+func TestAllowBacklog(t *testing.T) {
+	const loaded, maxPending = 1000, 8
+	c := newClusters(13, 4, 1)
+	x := open(t, Options{Dimension: 4, MaxPending: maxPending, Workers: 1})
+	release := holdLinkers(x)
+	var id uint32
+	putMore := func(n int) {
+		for range n {
+			put(t, x, id, c.vector())
+			id++
+		}
+	}
+	putMore(loaded)
+	x.AllowBacklog()
+	putMore(maxPending)
+	if err := x.Admit(context.Background()); err != nil {
+		t.Errorf("the backlog was allowed: %v", err)
+	}
+	putMore(1)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+	defer cancel()
+	if err := x.Admit(ctx); err != context.DeadlineExceeded {
+		t.Errorf("more than was allowed: %v", err)
+	}
+	admitted := make(chan error, 1)
+	go func() { admitted <- x.Admit(context.Background()) }()
+	time.Sleep(10 * time.Millisecond) // so that it waits
+	// As if the linkers had done a few.
+	x.mu.Lock()
+	for range maxPending {
+		x.shrinkBacklogLocked()
+	}
+	x.mu.Unlock()
+	if err := <-admitted; err != nil {
+		t.Error(err)
+	}
+	x.mu.Lock()
+	x.mu.backlog += maxPending
+	x.mu.Unlock()
+	release()
+}
+
+// TestPendingIsNotBudgeted: a long backlog makes a search longer by its exact scan,
+// and doesn't make it give the walk up.
+func TestPendingIsNotBudgeted(t *testing.T) {
+	const linked, pending, dim = 2000, 4000, 8
+	c := newClusters(15, dim, 5)
+	x := open(t, Options{Dimension: dim, M: 6, EfConstruction: 30})
+	for id := range uint32(linked) {
+		put(t, x, id, c.vector())
+	}
+	drain(t, x)
+	x.linking.Lock() // linkers stand still
+	for id := range uint32(pending) {
+		put(t, x, linked+id, c.vector())
+	}
+	_, stats := search(t, x, vecindex.Query{Vector: c.vector(), K: 1, Ef: 10})
+	x.linking.Unlock()
+	if stats.Pending != pending || stats.Hops == 0 || stats.ExactFallback {
+		t.Errorf("%+v, want %d pending and a walk", stats, pending)
+	}
+}

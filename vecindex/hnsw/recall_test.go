@@ -1,0 +1,278 @@
+package hnsw
+
+import (
+	"context"
+	"slices"
+	"testing"
+
+	"github.com/vccdb/vccdb/internal/bitmap"
+	"github.com/vccdb/vccdb/vecindex"
+	"github.com/vccdb/vccdb/vecindex/flat"
+	"github.com/vccdb/vccdb/vecindex/internal/indextest"
+)
+
+// recall is the share of the k nearest by the oracle that the index returns.
+func recall(t testing.TB, x, oracle vecindex.Index, queries []vecindex.Query) float64 {
+	t.Helper()
+	found, total := 0, 0
+	for _, q := range queries {
+		want, _ := search(t, oracle, q)
+		got, _ := search(t, x, q)
+		if len(got) != len(want) {
+			t.Fatalf("%d hits, want %d", len(got), len(want))
+		}
+		for _, h := range want {
+			total++
+			if slices.ContainsFunc(got, func(g vecindex.Hit) bool { return g.ID == h.ID }) {
+				found++
+			}
+		}
+	}
+	return float64(found) / float64(total)
+}
+
+func queries(c *clusters, n, k, ef int) []vecindex.Query {
+	qs := make([]vecindex.Query, n)
+	for i := range qs {
+		qs[i] = vecindex.Query{Vector: c.vector(), K: k, Ef: ef}
+	}
+	return qs
+}
+
+// TestRecall is the gate: recall@10 at the default widths, against the exact scan.
+func TestRecall(t *testing.T) {
+	const n, dim, gate = 4000 / raceFactor, 48, 0.95
+	for _, metric := range indextest.Metrics {
+		t.Run(metric.String(), func(t *testing.T) {
+			c := newClusters(1, dim, 50)
+			x, oracle := open(t, Options{Dimension: dim, Metric: metric}), newFlat(t, metric, dim)
+			for id := range uint32(n) {
+				v := c.vector()
+				put(t, x, id, v)
+				put(t, oracle, id, v)
+			}
+			drain(t, x)
+			if got := recall(t, x, oracle, queries(c, 200, 10, 0)); got < gate {
+				t.Errorf("recall@10 is %.3f, want at least %v", got, gate)
+			} else {
+				t.Logf("recall@10 %.4f", got)
+			}
+		})
+	}
+}
+
+func newFlat(t testing.TB, metric vecindex.Metric, dim int) vecindex.Index {
+	t.Helper()
+	x, err := flat.New(metric, dim, flat.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return x
+}
+
+// TestRecallAfterUpdates replaces and deletes most of an index several times over.
+// The graph stays as good as a new one, near enough, and takes no more slots.
+func TestRecallAfterUpdates(t *testing.T) {
+	const n, rounds, dim, gate = 3000 / raceFactor, 6, 32, 0.93
+	c := newClusters(2, dim, 50)
+	x, oracle := open(t, Options{Dimension: dim, Workers: 2, MaxPending: 500}), newFlat(t, vecindex.Cosine, dim)
+	for range rounds {
+		for id := range uint32(n) {
+			v := c.vector()
+			if err := x.Admit(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			put(t, x, id, v)
+			put(t, oracle, id, v)
+			if gone := c.rng.Uint32N(n); c.rng.IntN(3) == 0 {
+				x.Delete(gone)
+				oracle.Delete(gone)
+			}
+		}
+	}
+	drain(t, x)
+	if got := recall(t, x, oracle, queries(c, 200, 10, 64)); got < gate {
+		t.Errorf("recall@10 is %.3f, want at least %v", got, gate)
+	} else {
+		t.Logf("recall@10 %.4f", got)
+	}
+	// Live, as many dead as Admit lets be, and what was under way.
+	if used, most := int(x.slots.high.Load()), 2*n+16*sweepMinimum+3*500+n/2; used > most {
+		t.Errorf("%d updates of %d ids took %d slots, want at most %d", rounds*n, n, used, most)
+	}
+}
+
+// TestStranded deletes all but a few of every cluster: what is left has lost its
+// neighbours and their neighbours, and must be found all the same.
+func TestStranded(t *testing.T) {
+	const numClusters, perCluster, dim = 100, 60 / raceFactor, 16
+	c := newClusters(4, dim, numClusters)
+	x := open(t, Options{Dimension: dim, M: 6, EfConstruction: 40})
+	vectors := map[uint32][]float32{}
+	for id := range uint32(numClusters * perCluster) {
+		v := c.in(int(id) % numClusters)
+		put(t, x, id, v)
+		if id < numClusters {
+			vectors[id] = v
+		}
+	}
+	drain(t, x)
+	for id := uint32(numClusters); id < numClusters*perCluster; id++ {
+		x.Delete(id)
+	}
+	await(t, "the sweep", func() bool { return x.linked.Load() < numClusters+sweepMinimum })
+	missed := 0
+	for id, v := range vectors {
+		hits, stats := search(t, x, vecindex.Query{Vector: v, K: 1, Ef: 20})
+		if stats.Hops == 0 {
+			t.Fatal("this was to search the graph")
+		}
+		if hits[0].ID != id {
+			missed++
+		}
+	}
+	if missed > numClusters/50 {
+		t.Errorf("%d of %d left alone were not found", missed, numClusters)
+	}
+}
+
+// TestDuplicates: many equal vectors keep neither each other nor the rest from being
+// found.
+func TestDuplicates(t *testing.T) {
+	const copies, numOthers, dim = 300, 2000 / raceFactor, 12
+	c := newClusters(5, dim, 20)
+	x := open(t, Options{Dimension: dim, Metric: vecindex.L2})
+	same := c.vector()
+	for id := range uint32(copies) {
+		put(t, x, id, same)
+	}
+	others := map[uint32][]float32{}
+	for id := range uint32(numOthers) {
+		v := c.vector()
+		others[copies+id] = v
+		put(t, x, copies+id, v)
+	}
+	drain(t, x)
+	hits, _ := search(t, x, vecindex.Query{Vector: same, K: 20, Ef: 64})
+	for _, h := range hits {
+		if h.Distance != 0 {
+			t.Errorf("looking for %d equal vectors found %v", copies, h)
+		}
+	}
+	missed := 0
+	for id, v := range others {
+		if hits, _ := search(t, x, vecindex.Query{Vector: v, K: 1, Ef: 64}); hits[0].ID != id {
+			missed++
+		}
+	}
+	if missed > len(others)/200 {
+		t.Errorf("%d of %d others were not found", missed, len(others))
+	}
+}
+
+// TestFilters: whatever share of the ids is allowed, an answer has only those, as
+// many as there are, and nearly the nearest.
+func TestFilters(t *testing.T) {
+	const n, dim, k, gate = 30_000 / raceFactor, 16, 10, 0.9 // the graph is a thin one
+	c := newClusters(6, dim, 40)
+	x, oracle := open(t, Options{Dimension: dim, M: 8, EfConstruction: 60}), newFlat(t, vecindex.Cosine, dim)
+	for id := range uint32(n) {
+		v := c.vector()
+		put(t, x, id, v)
+		put(t, oracle, id, v)
+	}
+	drain(t, x)
+	for _, share := range []float64{0.0001, 0.01, 0.3, 0.7, 0.95, 1} {
+		allow := &bitmap.Set{}
+		for id := range uint32(n) {
+			if c.rng.Float64() < share {
+				allow.Add(id)
+			}
+		}
+		qs := queries(c, 50, k, 64)
+		for i := range qs {
+			qs[i].Allow = allow
+		}
+		if got := recall(t, x, oracle, qs); got < gate {
+			t.Errorf("%d of %d allowed: recall@%d is %.3f", allow.Len(), n, k, got)
+		}
+		hits, stats := search(t, x, qs[0])
+		if allow.Len() > exactUpTo && (stats.Hops == 0 || stats.Distances > allow.Len()/2) {
+			t.Errorf("%d of %d allowed: %+v, want a short walk", allow.Len(), n, stats)
+		}
+		if stats.Distances > 2*allow.Len()+1000 {
+			t.Errorf("%d of %d allowed: %+v, want at most about twice an exact scan", allow.Len(), n, stats)
+		}
+		for _, h := range hits {
+			if !allow.Contains(h.ID) {
+				t.Errorf("%d isn't allowed", h.ID)
+			}
+		}
+	}
+}
+
+// TestFilterFarAway allows only what is far from the query: the walk gives up where
+// a scan is no dearer, and the answer is exact.
+func TestFilterFarAway(t *testing.T) {
+	const n, dim = 2*exactUpTo + 10_000, 8
+	if raceFactor > 1 {
+		t.Skip("too many vectors for the race detector")
+	}
+	x := open(t, Options{Dimension: dim, Metric: vecindex.L2, M: 4, EfConstruction: 16})
+	oracle := newFlat(t, vecindex.L2, dim)
+	c := newClusters(7, dim, 1)
+	allow := &bitmap.Set{}
+	for id := range uint32(n) {
+		v := c.vector()
+		if id%2 == 0 {
+			v[0] += 100
+			allow.Add(id)
+		}
+		put(t, x, id, v)
+		put(t, oracle, id, v)
+	}
+	drain(t, x)
+	q := vecindex.Query{Vector: c.vector(), K: 10, Ef: 32, Allow: allow}
+	got, stats := search(t, x, q)
+	want, _ := search(t, oracle, q)
+	if !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if !stats.ExactFallback {
+		t.Errorf("no exact fallback: %+v", stats)
+	}
+	if stats.Distances > 2*allow.Len()+1000 {
+		t.Errorf("%d distances for %d allowed", stats.Distances, allow.Len())
+	}
+}
+
+// TestGhosts puts one vector again and again, hardly changed: the dead ones around it
+// don't hide the living one.
+func TestGhosts(t *testing.T) {
+	const n, dim, times = 1500, 8, 600
+	c := newClusters(16, dim, 5)
+	x := open(t, Options{Dimension: dim, Metric: vecindex.L2, M: 4, EfConstruction: 16, Workers: 1})
+	for id := range uint32(n) {
+		put(t, x, id, c.vector())
+	}
+	v := c.vector()
+	missed := 0
+	for stamp := range uint64(times) {
+		near := slices.Clone(v)
+		near[stamp%dim] += 0.01
+		if err := x.Put(n, stamp, near); err != nil {
+			t.Fatal(err)
+		}
+		drain(t, x)
+		hits, stats := search(t, x, vecindex.Query{Vector: v, K: 1, Ef: 16})
+		if stats.Hops == 0 || stats.ExactFallback {
+			t.Fatalf("%+v, want a walk", stats)
+		}
+		if hits[0].ID != n || hits[0].Stamp != stamp {
+			missed++
+		}
+	}
+	if missed > 0 {
+		t.Errorf("missed %d of %d times", missed, times)
+	}
+}
