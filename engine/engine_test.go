@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -16,6 +17,7 @@ import (
 	"github.com/vccdb/vccdb/engine/schema"
 	"github.com/vccdb/vccdb/internal/errs"
 	"github.com/vccdb/vccdb/internal/testkit"
+	"github.com/vccdb/vccdb/vecindex"
 )
 
 func TestNumbersKeepTheirText(t *testing.T) {
@@ -176,6 +178,14 @@ func TestVectorErrorsNameTheFieldAndKeepNothing(t *testing.T) {
 		if db.GetDoc("t:1") != "" {
 			t.Errorf("%s was kept", doc)
 		}
+	}
+	db.Index(schema.IndexDef{Table: "l2", Columns: []string{"v"}, Type: schema.Vector, Vector: &schema.VectorConfig{Metric: "l2", Dimension: 2}})
+	long := math.Sqrt(vecindex.MaxSquaredLength)
+	results, err := db.Apply(t.Context(), []engine.Op{
+		testkit.Put("l2:1", map[string]any{"v": []any{long * 1.01, 0}}), testkit.Put("l2:2", map[string]any{"v": []any{long * 0.99, 0}}),
+	}, false)
+	if err != nil || code(results[0].Err) != "vector_out_of_range" || results[1].Err != nil {
+		t.Errorf("vectors about as long as they may be: %+v %v", results, err)
 	}
 	db.Put("t:1", `{"e":{"v":{"b64":"AACAPwAAgD8="}}}`)
 	db.Put("t:2", `{"e":{"v":null}}`)

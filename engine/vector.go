@@ -166,7 +166,7 @@ func checkVector(vector []float32, dimension int, metric vecindex.Metric) *errs.
 		norm += float64(x) * float64(x)
 	}
 	switch {
-	case math.IsInf(norm, 0) || norm > math.MaxFloat32:
+	case metric != vecindex.Cosine && norm > vecindex.MaxSquaredLength || norm > math.MaxFloat32:
 		return errs.New(errs.Invalid, "vector_out_of_range", "the vector is too long for 32-bit distances")
 	case metric == vecindex.Cosine && norm == 0:
 		return errs.New(errs.Invalid, "zero_vector", "a zero vector has no direction, so cosine can't compare it")
