@@ -481,7 +481,8 @@ func TestWritesWhileVectorsLoad(t *testing.T) {
 	opts := testkit.Options(t.TempDir())
 	db := testkit.OpenWith(t, opts)
 	db.Index(schema.IndexDef{Table: "t", Columns: []string{"v"}, Type: schema.Vector, Vector: &schema.VectorConfig{Metric: "l2", Dimension: 2}})
-	const n = 5000
+	// Enough that loading them takes many times as long as the first write.
+	const n = 30_000
 	var ops []engine.Op
 	for i := range n {
 		ops = append(ops, testkit.Put(fmt.Sprintf("t:%d", i), map[string]any{"v": []any{i, 0}}))
@@ -496,7 +497,7 @@ func TestWritesWhileVectorsLoad(t *testing.T) {
 	}
 	db.Engine = e
 	whileLoading := 0
-	for i := n - 1; i >= 0; i -= 10 {
+	for i := n - 1; i >= 0; i -= 60 {
 		if !e.Readiness().Ready {
 			whileLoading++
 			_, err := e.Search(t.Context(), engine.SearchRequest{Table: "t", Vectors: [][]float32{{0, 0}}})

@@ -85,7 +85,7 @@ const (
 type Op struct {
 	Kind OpKind
 	Key  Key
-	// Doc is the entity for OpPut, the patch for OpPatch. It isn't kept.
+	// Doc is the entity for OpPut, the patch for OpPatch. Its memory isn't kept.
 	Doc []byte
 	// IfVersion makes the op fail with Precondition unless the entity has this
 	// version. Absent entities have none.

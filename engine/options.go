@@ -28,7 +28,8 @@ type VectorOptions struct {
 	// M is the number of links per node, 16; EfConstruction the width of the
 	// search that finds them, 200; Ef the width of a query's search, 64.
 	M, EfConstruction, Ef int
-	// Workers link vectors into the graph, all indexes together; 0 is one per core.
+	// Workers is how many goroutines link vectors into the graph of each index; 0
+	// is one per core.
 	Workers int
 }
 

@@ -65,8 +65,9 @@ type entityState struct {
 // Apply carries out ops as one atomic storage write. With atomic set, one
 // failing op fails them all and nothing is kept; without, the failing ones say
 // so in their results and the others are kept. Ops on the same key take effect
-// in order. An error is returned only when nothing was written; if single ops
-// are to blame, the results say which.
+// in order. An error is returned only when nothing was acknowledged; if single
+// ops are to blame, the results say which. Each op's Doc is replaced by its
+// compact form.
 func (e *Engine) Apply(ctx context.Context, ops []Op, atomic bool) ([]OpResult, error) {
 	for {
 		results, expired, err := e.tryApply(ctx, ops, atomic)
@@ -100,18 +101,22 @@ func (e *Engine) tryApply(ctx context.Context, ops []Op, atomic bool) ([]OpResul
 	err := w.run(ctx)
 	if err != nil {
 		w.changes = nil
-		w.abort()
+		w.abort(err)
 	}
 	w.settleIDs()
 	return w.results, w.expiredOwners, err
 }
 
-// abort marks the ops that were fine in themselves.
-func (w *write) abort() {
+// abort marks the ops that were fine in themselves. Where one of them is to
+// blame, nothing was written; else it is the storage's error, which says what
+// became of the batch.
+func (w *write) abort(err error) {
+	if w.atomic && slices.ContainsFunc(w.results, func(r OpResult) bool { return r.Err != nil }) {
+		err = errs.New(errs.Conflict, "not_applied", "the batch was refused as a whole; nothing of it was kept")
+	}
 	for i := range w.results {
 		if w.results[i].Err == nil {
-			w.results[i] = OpResult{Key: w.ops[i].Key, Err: errs.New(errs.Conflict, "not_applied",
-				"the batch was refused as a whole; nothing of it was kept")}
+			w.results[i] = OpResult{Key: w.ops[i].Key, Err: err}
 		}
 	}
 }
