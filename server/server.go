@@ -125,7 +125,7 @@ type Server struct {
 
 // New returns a server that answers operations under any load and work within
 // the limits.
-func New(o Options, operations, work Routes) *Server {
+func New(o Options, operations Routes, work ...Routes) *Server {
 	o = o.ensureDefaults()
 	s := &Server{
 		o:        o,
@@ -140,7 +140,9 @@ func New(o Options, operations, work Routes) *Server {
 	s.app.Use(s.observe)
 	operations.Register(s.app)
 	s.app.Use(s.readBody, s.admit)
-	work.Register(s.app)
+	for _, routes := range work {
+		routes.Register(s.app)
+	}
 	return s
 }
 

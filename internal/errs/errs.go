@@ -39,6 +39,14 @@ const (
 	StorageFull
 	// Corrupt is data that fails its own checks.
 	Corrupt
+	// Unauthenticated is a caller who didn't say who they are, or not credibly.
+	Unauthenticated
+	// Forbidden is a caller who may not do this.
+	Forbidden
+	// RateLimited is a caller who asks too often.
+	RateLimited
+	// Gone is something that was there and isn't kept any more.
+	Gone
 )
 
 // FieldError points at one bad field of a request body.

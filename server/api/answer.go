@@ -15,23 +15,6 @@ import (
 	"github.com/vccdb/vccdb/internal/errs"
 )
 
-const jsonType = "application/json"
-
-// answer sends v as JSON.
-func answer(c fiber.Ctx, status int, v any) error {
-	body, err := json.Marshal(v)
-	if err != nil {
-		return errs.Wrap(err, errs.Internal, "internal", "the answer could not be written as JSON")
-	}
-	return send(c, status, body)
-}
-
-// send answers with JSON that is already written; body isn't used afterwards.
-func send(c fiber.Ctx, status int, body []byte) error {
-	c.Set(fiber.HeaderContentType, jsonType)
-	return c.Status(status).Send(body)
-}
-
 // sendEmpty answers with a status alone.
 func sendEmpty(c fiber.Ctx, status int) error {
 	c.Status(status).Response().ResetBody()

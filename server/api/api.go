@@ -13,16 +13,13 @@
 package api
 
 import (
-	"net/http"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/gofiber/fiber/v3"
 
-	"github.com/vccdb/vccdb/internal/errs"
 	"github.com/vccdb/vccdb/server/api/openapi"
-	"github.com/vccdb/vccdb/server/problem"
+	"github.com/vccdb/vccdb/server/rest"
 )
 
 // Options configure an API. The zero value of each field means its default.
@@ -72,15 +69,9 @@ func New(db Database, opts Options) *API {
 	return a
 }
 
-// route is an operation with its handler.
-type route struct {
-	openapi.Operation
-	handle fiber.Handler
-}
-
-func (a *API) routes() []route {
-	var all []route
-	for _, resource := range [][]route{
+func (a *API) routes() []rest.Route {
+	var all []rest.Route
+	for _, resource := range [][]rest.Route{
 		a.entityRoutes(), a.batchRoutes(), a.tableRoutes(), a.indexRoutes(), a.queryRoutes(),
 		a.searchRoutes(), a.vectorWriteRoutes(), a.vectorIndexRoutes(), a.jobRoutes(), a.descriptionRoutes(),
 	} {
@@ -90,72 +81,4 @@ func (a *API) routes() []route {
 }
 
 // Register adds every route to r.
-func (a *API) Register(r fiber.Router) {
-	for _, route := range a.routes() {
-		r.Add([]string{route.Method}, fiberPath(route.Path), a.serve(route))
-	}
-}
-
-// fiberPath turns /entities/{key} into /entities/:key.
-func fiberPath(path string) string {
-	return strings.NewReplacer("{", ":", "}", "").Replace(path)
-}
-
-// serve wraps a handler with what all routes share.
-func (a *API) serve(r route) fiber.Handler {
-	known := map[string]bool{}
-	for _, p := range r.Params {
-		known[p.Name] = known[p.Name] || p.In == "query"
-	}
-	return func(c fiber.Ctx) error {
-		if err := checkRequest(c, known, len(r.Body) > 0); err != nil {
-			return problem.Write(c, err)
-		}
-		if err := r.handle(c); err != nil {
-			return problem.Write(c, err)
-		}
-		return nil
-	}
-}
-
-// checkRequest refuses query parameters that the operation doesn't have (a typo
-// would otherwise be a silent default) and bodies that a foreign web page could
-// send without asking: a browser adds Origin to those, and a JSON content type
-// makes it ask first.
-func checkRequest(c fiber.Ctx, known map[string]bool, hasBody bool) error {
-	for name := range c.Request().URI().QueryArgs().All() {
-		if !known[string(name)] {
-			return errs.New(errs.Invalid, "unknown_parameter", "the query parameter %q is not known here", name)
-		}
-	}
-	if encoding := c.Get(fiber.HeaderContentEncoding); hasBody && encoding != "" && encoding != "identity" {
-		return errs.New(errs.NotSupported, "content_encoding_not_supported",
-			"bodies are read as they are; Content-Encoding %q is not supported", encoding)
-	}
-	if hasBody && c.Get(fiber.HeaderOrigin) != "" && !isJSON(c.Get(fiber.HeaderContentType)) {
-		return fiber.NewError(http.StatusUnsupportedMediaType,
-			"A request from a web page must say Content-Type: application/json.")
-	}
-	return nil
-}
-
-// isJSON reports whether a content type is JSON or made of it.
-func isJSON(contentType string) bool {
-	mediaType := mediaTypeOf(contentType)
-	return mediaType == jsonType || strings.HasSuffix(mediaType, "+json") || isNDJSON(contentType)
-}
-
-// isNDJSON reports whether a content type is one of those in use for lines of
-// JSON, which has no registered one.
-func isNDJSON(contentType string) bool {
-	switch mediaTypeOf(contentType) {
-	case ndjsonType, "application/ndjson", "application/jsonl", "application/x-jsonlines":
-		return true
-	}
-	return false
-}
-
-func mediaTypeOf(contentType string) string {
-	mediaType, _, _ := strings.Cut(contentType, ";")
-	return strings.ToLower(strings.TrimSpace(mediaType))
-}
+func (a *API) Register(r fiber.Router) { rest.Register(r, a.routes()) }

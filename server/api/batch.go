@@ -14,6 +14,7 @@ import (
 	"github.com/vccdb/vccdb/internal/errs"
 	"github.com/vccdb/vccdb/server/api/openapi"
 	"github.com/vccdb/vccdb/server/problem"
+	"github.com/vccdb/vccdb/server/rest"
 )
 
 // Wire types of batches.
@@ -64,9 +65,9 @@ func either[T any](m openapi.Media) openapi.Media {
 // maxKeys bounds one POST /entities/get, whose answer is in memory at once.
 const maxKeys = 10_000
 
-func (a *API) batchRoutes() []route {
-	return []route{
-		{openapi.Operation{
+func (a *API) batchRoutes() []rest.Route {
+	return []rest.Route{
+		{Operation: openapi.Operation{
 			Method: "POST", Path: "/entities/batch", ID: "batchEntities", Tag: tagEntities,
 			Summary: "Write many entities",
 			Description: "As application/json: a list of operations, with one result each. With atomic all are applied or none; " +
@@ -78,27 +79,27 @@ func (a *API) batchRoutes() []route {
 			Params: []openapi.Param{idempotencyParam},
 			Body: []openapi.Media{
 				openapi.JSON[batchRequest](`{"operations":[{"op":"put","key":"users:ada","entity":{"age":36}},{"op":"patch","key":"users:bob","entity":{"age":41},"if_version":3},{"op":"delete","key":"users:eve"}],"atomic":false}`),
-				{Type: ndjsonType, Of: openapi.JSON[batchOperation]("").Of, Example: `{"key":"users:ada","entity":{"age":36}}` + "\n" + `{"op":"delete","key":"users:eve"}` + "\n"},
+				{Type: rest.NDJSONType, Of: openapi.JSON[batchOperation]("").Of, Example: `{"key":"users:ada","entity":{"age":36}}` + "\n" + `{"op":"delete","key":"users:eve"}` + "\n"},
 			},
 			Answers: []openapi.Answer{{Status: 200, Description: "The results; for NDJSON the summary.", Media: []openapi.Media{either[importSummary](openapi.JSON[batchAnswer](`{"results":[{"key":"users:ada","status":201,"version":1,"created":true},{"key":"users:bob","status":412,"error":{"code":"version_mismatch","detail":"users:bob has version 4, not 3; nothing was changed"}},{"key":"users:eve","status":200,"version":2,"deleted":true}],"succeeded":2,"failed":1,"took_ms":2.1}`))}}},
-		}, a.batch},
-		{openapi.Operation{
+		}, Handle: a.batch},
+		{Operation: openapi.Operation{
 			Method: "POST", Path: "/entities/get", ID: "getEntities", Tag: tagEntities,
 			Summary: "Read many entities by key",
 			Params:  []openapi.Param{vectorsParam},
 			Body:    []openapi.Media{openapi.JSON[getRequest](`{"keys":["users:ada","users:nobody"]}`)},
 			Answers: []openapi.Answer{{Status: 200, Media: []openapi.Media{openapi.JSON[getAnswer](`{"entities":[` + exampleReceived + `,null]}`)}}},
-		}, a.getEntities},
+		}, Handle: a.getEntities},
 	}
 }
 
 func (a *API) batch(c fiber.Ctx) error {
-	if isNDJSON(c.Get(fiber.HeaderContentType)) {
+	if rest.IsNDJSON(c.Get(fiber.HeaderContentType)) {
 		return a.importLines(c)
 	}
 	body := c.BodyRaw()
 	return a.once.do(c, hashOf(body), func() error {
-		req, err := decode[batchRequest](body)
+		req, err := rest.Decode[batchRequest](body)
 		if err != nil {
 			return err
 		}
@@ -114,7 +115,7 @@ func (a *API) batch(c fiber.Ctx) error {
 			}
 		}
 		out.Failed = len(results) - out.Succeeded
-		return answer(c, http.StatusOK, out)
+		return rest.Answer(c, http.StatusOK, out)
 	})
 }
 
@@ -148,7 +149,7 @@ func (a *API) applyBatch(c fiber.Ctx, req *batchRequest) ([]batchResult, error) 
 func (o *batchOperation) op() (engine.Op, error) {
 	key, err := engine.ParseKey(o.Key)
 	if err != nil {
-		return engine.Op{}, prefixFields(err, "/key")
+		return engine.Op{}, rest.PrefixFields(err, "/key")
 	}
 	op := engine.Op{Key: key, Doc: o.Entity, IfVersion: o.IfVersion}
 	switch o.Op {
@@ -176,7 +177,7 @@ func (o *batchOperation) op() (engine.Op, error) {
 func blame(results []engine.OpResult, err error) error {
 	for i := range results {
 		if results[i].Err != nil && errs.CodeOf(results[i].Err) != "not_applied" {
-			return failedOperation(i, prefixFields(results[i].Err, "/entity"))
+			return failedOperation(i, rest.PrefixFields(results[i].Err, "/entity"))
 		}
 	}
 	return err
@@ -184,7 +185,7 @@ func blame(results []engine.OpResult, err error) error {
 
 func failedOperation(i int, err error) error {
 	var e *errs.Error
-	if !errors.As(prefixFields(err, fmt.Sprintf("/operations/%d", i)), &e) {
+	if !errors.As(rest.PrefixFields(err, fmt.Sprintf("/operations/%d", i)), &e) {
 		return err
 	}
 	out := *e
@@ -194,7 +195,7 @@ func failedOperation(i int, err error) error {
 
 func result(kind engine.OpKind, r engine.OpResult) batchResult {
 	if r.Err != nil {
-		return failure(r.Key.String(), prefixFields(r.Err, "/entity"))
+		return failure(r.Key.String(), rest.PrefixFields(r.Err, "/entity"))
 	}
 	return batchResult{
 		Key: r.Key.String(), Status: statusCreated(r.Created), Version: r.Version,
@@ -208,11 +209,11 @@ func failure(key string, err error) batchResult {
 }
 
 func (a *API) getEntities(c fiber.Ctx) error {
-	req, err := decode[getRequest](c.BodyRaw())
+	req, err := rest.Decode[getRequest](c.BodyRaw())
 	if err != nil {
 		return err
 	}
-	withVectors, err := queryBool(c, "vectors", true)
+	withVectors, err := rest.QueryBool(c, "vectors", true)
 	if err != nil {
 		return err
 	}
@@ -222,14 +223,14 @@ func (a *API) getEntities(c fiber.Ctx) error {
 	keys := make([]engine.Key, len(req.Keys))
 	for i, text := range req.Keys {
 		if keys[i], err = engine.ParseKey(text); err != nil {
-			return prefixFields(err, fmt.Sprintf("/keys/%d", i))
+			return rest.PrefixFields(err, fmt.Sprintf("/keys/%d", i))
 		}
 	}
 	found, err := a.db.Get(c.Context(), keys, withVectors)
 	if err != nil {
 		return err
 	}
-	return send(c, http.StatusOK, appendFound(found))
+	return rest.Send(c, http.StatusOK, appendFound(found))
 }
 
 func appendFound(found []*engine.Entity) []byte {

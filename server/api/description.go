@@ -11,22 +11,23 @@ import (
 	"github.com/vccdb/vccdb/engine/schema"
 	"github.com/vccdb/vccdb/server/api/openapi"
 	"github.com/vccdb/vccdb/server/problem"
+	"github.com/vccdb/vccdb/server/rest"
 )
 
 const tagDescription = "Description"
 
-func (a *API) descriptionRoutes() []route {
-	return []route{
-		{openapi.Operation{
+func (a *API) descriptionRoutes() []rest.Route {
+	return []rest.Route{
+		{Operation: openapi.Operation{
 			Method: "GET", Path: "/openapi.json", ID: "openapi", Tag: tagDescription,
 			Summary: "This description as OpenAPI 3.1",
 			Answers: []openapi.Answer{{Status: 200, Media: []openapi.Media{openapi.JSON[document]("")}}},
-		}, a.sendSpec},
-		{openapi.Operation{
+		}, Handle: a.sendSpec},
+		{Operation: openapi.Operation{
 			Method: "GET", Path: "/docs", ID: "docs", Tag: tagDescription,
 			Summary: "This description as a page",
 			Answers: []openapi.Answer{{Status: 200, Media: []openapi.Media{{Type: "text/html"}}}},
-		}, a.sendPage},
+		}, Handle: a.sendPage},
 	}
 }
 
@@ -35,7 +36,7 @@ func (a *API) sendSpec(c fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	return send(c, http.StatusOK, body)
+	return rest.Send(c, http.StatusOK, body)
 }
 
 func (a *API) sendPage(c fiber.Ctx) error {

@@ -14,6 +14,7 @@ import (
 	"github.com/vccdb/vccdb/engine"
 	"github.com/vccdb/vccdb/internal/errs"
 	"github.com/vccdb/vccdb/server/api/openapi"
+	"github.com/vccdb/vccdb/server/rest"
 )
 
 // Wire types of single entities.
@@ -78,9 +79,9 @@ var (
 		Description: "* writes only if the entity doesn't exist. Else 412."}
 )
 
-func (a *API) entityRoutes() []route {
-	return []route{
-		{openapi.Operation{
+func (a *API) entityRoutes() []rest.Route {
+	return []rest.Route{
+		{Operation: openapi.Operation{
 			Method: "PUT", Path: "/entities/{key}", ID: "putEntity", Tag: tagEntities,
 			Summary:     "Create or replace an entity",
 			Description: keyNote + "\n\nThe body is the entity. A body whose only member is a string named blob is the entity as a string. " + vectorNote,
@@ -90,8 +91,8 @@ func (a *API) entityRoutes() []route {
 				{Status: 201, Description: "The entity is new.", Media: []openapi.Media{openapi.JSON[written](exampleWritten)}},
 				{Status: 200, Description: "It replaced an older version.", Media: []openapi.Media{openapi.JSON[written](`{"key":"users:ada","version":2,"created":false}`)}},
 			},
-		}, a.putEntity},
-		{openapi.Operation{
+		}, Handle: a.putEntity},
+		{Operation: openapi.Operation{
 			Method: "GET", Path: "/entities/{key}", ID: "getEntity", Tag: tagEntities,
 			Summary: "Read an entity",
 			Params: []openapi.Param{keyParam, vectorsParam,
@@ -101,8 +102,8 @@ func (a *API) entityRoutes() []route {
 				{Status: 200, Description: "The entity; ETag is its version.", Media: []openapi.Media{either[entityBlob](openapi.JSON[entity](exampleReceived))}},
 				{Status: 304, Description: "It is what the client has."},
 			},
-		}, a.getEntity},
-		{openapi.Operation{
+		}, Handle: a.getEntity},
+		{Operation: openapi.Operation{
 			Method: "PATCH", Path: "/entities/{key}", ID: "patchEntity", Tag: tagEntities,
 			Summary:     "Change some members of an entity",
 			Description: "The body is a JSON merge patch (RFC 7396): members replace those of the same name, null removes one. 404 if the entity doesn't exist.",
@@ -110,14 +111,14 @@ func (a *API) entityRoutes() []route {
 			Body: []openapi.Media{openapi.JSON[document](`{"age":37}`),
 				{Type: "application/merge-patch+json", Of: openapi.JSON[document]("").Of, Example: `{"age":37,"nickname":null}`}},
 			Answers: []openapi.Answer{{Status: 200, Media: []openapi.Media{openapi.JSON[written](`{"key":"users:ada","version":2,"created":false}`)}}},
-		}, a.patchEntity},
-		{openapi.Operation{
+		}, Handle: a.patchEntity},
+		{Operation: openapi.Operation{
 			Method: "DELETE", Path: "/entities/{key}", ID: "deleteEntity", Tag: tagEntities,
 			Summary: "Delete an entity",
 			Params:  []openapi.Param{keyParam, ifMatchParam},
 			Answers: []openapi.Answer{{Status: 200, Media: []openapi.Media{openapi.JSON[deleted](`{"key":"users:ada","deleted":true}`)}}},
-		}, a.deleteEntity},
-		{openapi.Operation{
+		}, Handle: a.deleteEntity},
+		{Operation: openapi.Operation{
 			Method: "POST", Path: "/entities", ID: "createEntity", Tag: tagEntities,
 			Summary:     "Write an entity, with a key made by the server if none is given",
 			Description: "With a key this is PUT /entities/{key}. With a table alone the server makes a UUIDv7 as pk, so that keys sort by time.",
@@ -127,8 +128,8 @@ func (a *API) entityRoutes() []route {
 				{Status: 201, Description: "The entity is new; Location is its path.", Media: []openapi.Media{openapi.JSON[written](exampleWritten)}},
 				{Status: 200, Description: "It replaced an older version.", Media: []openapi.Media{openapi.JSON[written](`{"key":"users:ada","version":2,"created":false}`)}},
 			},
-		}, a.createEntity},
-		{openapi.Operation{
+		}, Handle: a.createEntity},
+		{Operation: openapi.Operation{
 			Method: "GET", Path: "/entities", ID: "scrollEntities", Tag: tagEntities,
 			Summary:     "Read a table page by page",
 			Description: "Each entity that exists from the first page to the last is returned exactly once, whatever is written meanwhile.",
@@ -136,7 +137,7 @@ func (a *API) entityRoutes() []route {
 				limitParam, cursorParam, vectorsParam},
 			Answers: []openapi.Answer{{Status: 200, Media: []openapi.Media{openapi.JSON[entityPage](
 				`{"table":"users","count":1,"entities":[` + exampleReceived + `],"took_ms":0.21}`)}}},
-		}, a.scrollEntities},
+		}, Handle: a.scrollEntities},
 	}
 }
 
@@ -163,7 +164,7 @@ func (a *API) put(c fiber.Ctx, op engine.Op, cond conditions) error {
 		return err
 	}
 	setETag(c, result.Version)
-	return answer(c, statusCreated(result.Created), written{op.Key.String(), result.Version, result.Created})
+	return rest.Answer(c, statusCreated(result.Created), written{op.Key.String(), result.Version, result.Created})
 }
 
 // entityDocument unwraps the blob form of a body. Everything else about the
@@ -198,11 +199,11 @@ func (a *API) getEntity(c fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	withVectors, err := queryBool(c, "vectors", true)
+	withVectors, err := rest.QueryBool(c, "vectors", true)
 	if err != nil {
 		return err
 	}
-	format := queryText(c, "format")
+	format := rest.QueryText(c, "format")
 	if format != "" && format != "json" && format != "blob" {
 		return errs.New(errs.Invalid, "invalid_parameter", "format must be json or blob, not %q", format)
 	}
@@ -222,10 +223,10 @@ func sendEntity(c fiber.Ctx, e *engine.Entity, asBlob bool) error {
 	case noneMatch(c, e.Version):
 		return sendEmpty(c, http.StatusNotModified)
 	case asBlob:
-		return answer(c, http.StatusOK, entityBlob{e.Key.String(), string(e.Doc)})
+		return rest.Answer(c, http.StatusOK, entityBlob{e.Key.String(), string(e.Doc)})
 	}
 	body := make([]byte, 0, len(e.Doc)+len(e.Key.PK)+2*entitySpace)
-	return send(c, http.StatusOK, appendEntity(body, e))
+	return rest.Send(c, http.StatusOK, appendEntity(body, e))
 }
 
 func (a *API) patchEntity(c fiber.Ctx) error {
@@ -256,13 +257,13 @@ func (a *API) deleteEntity(c fiber.Ctx) error {
 	if _, err := a.write(c.Context(), engine.Op{Kind: engine.OpDelete, Key: key}, cond); err != nil {
 		return err
 	}
-	return answer(c, http.StatusOK, deleted{key.String(), true})
+	return rest.Answer(c, http.StatusOK, deleted{key.String(), true})
 }
 
 func (a *API) createEntity(c fiber.Ctx) error {
 	body := c.BodyRaw()
 	return a.once.do(c, hashOf(body), func() error {
-		req, err := decode[createRequest](body)
+		req, err := rest.Decode[createRequest](body)
 		if err != nil {
 			return err
 		}
@@ -276,7 +277,7 @@ func (a *API) createEntity(c fiber.Ctx) error {
 		}
 		err = a.put(c, engine.Op{Kind: engine.OpPut, Key: key, Doc: req.Entity}, cond)
 		if err != nil {
-			return prefixFields(err, "/entity")
+			return rest.PrefixFields(err, "/entity")
 		}
 		setLocation(c, "entities", key.String())
 		return nil
@@ -293,16 +294,16 @@ func (r *createRequest) key() (engine.Key, error) {
 			return engine.Key{}, err
 		}
 		key := engine.Key{Table: r.Table, PK: id.String()}
-		return key, prefixFields(key.Validate(), "/table")
+		return key, rest.PrefixFields(key.Validate(), "/table")
 	case r.Table != "" && !strings.HasPrefix(r.Key, r.Table+":"):
 		return engine.Key{}, errs.Field("invalid_value", "/table", "the key %q names another table than %q", r.Key, r.Table)
 	}
 	key, err := engine.ParseKey(r.Key)
-	return key, prefixFields(err, "/key")
+	return key, rest.PrefixFields(err, "/key")
 }
 
 func (a *API) scrollEntities(c fiber.Ctx) error {
-	table := queryText(c, "table")
+	table := rest.QueryText(c, "table")
 	if table == "" {
 		return errs.New(errs.Invalid, "missing_parameter", "the query parameter table is required")
 	}
@@ -310,12 +311,12 @@ func (a *API) scrollEntities(c fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	withVectors, err := queryBool(c, "vectors", true)
+	withVectors, err := rest.QueryBool(c, "vectors", true)
 	if err != nil {
 		return err
 	}
 	start := time.Now()
-	page, err := a.db.Scroll(c.Context(), table, queryText(c, "cursor"), limit, withVectors)
+	page, err := a.db.Scroll(c.Context(), table, rest.QueryText(c, "cursor"), limit, withVectors)
 	if err != nil {
 		return err
 	}
@@ -328,5 +329,5 @@ func sendPage(c fiber.Ctx, table string, page engine.ScrollPage, took time.Durat
 	body = append(body, `,"entities":`...)
 	body = appendEntities(body, page.Entities)
 	body = appendTook(body, page.NextCursor, took)
-	return send(c, http.StatusOK, append(body, '}'))
+	return rest.Send(c, http.StatusOK, append(body, '}'))
 }

@@ -16,9 +16,8 @@ import (
 	"github.com/vccdb/vccdb/internal/errs"
 	"github.com/vccdb/vccdb/server/problem"
 	"github.com/vccdb/vccdb/server/request"
+	"github.com/vccdb/vccdb/server/rest"
 )
-
-const ndjsonType = "application/x-ndjson"
 
 // A chunk of an import ends at so many operations or bytes, whichever is first:
 // large enough to share one commit and one batch of the vector index, small
@@ -75,7 +74,7 @@ func (a *API) importLines(c fiber.Ctx) error {
 		if err != nil {
 			return err
 		}
-		return answer(c, http.StatusOK, summary)
+		return rest.Answer(c, http.StatusOK, summary)
 	})
 }
 
@@ -142,7 +141,7 @@ func (r *importRun) add(line []byte) error {
 	}
 	r.summary.Lines++
 	slot := r.slot()
-	err := decodeInto(line, slot)
+	err := rest.DecodeInto(line, slot)
 	var op engine.Op
 	if err == nil {
 		op, err = slot.op()

@@ -19,6 +19,7 @@ import (
 	"github.com/vccdb/vccdb/engine"
 	"github.com/vccdb/vccdb/engine/schema"
 	"github.com/vccdb/vccdb/internal/errs"
+	"github.com/vccdb/vccdb/server/rest"
 )
 
 // The lines of a stream are those of its text, however it is cut up and however
@@ -193,8 +194,8 @@ func FuzzDecode(f *testing.F) {
 		f.Add(body)
 	}
 	f.Fuzz(func(t *testing.T, body string) {
-		if _, err := decode[searchRequest]([]byte(body)); err != nil {
-			if p := pointersOf(fieldsOf(t, err)); len(p) == 0 {
+		if _, err := rest.Decode[searchRequest]([]byte(body)); err != nil {
+			if len(fieldsOf(t, err)) == 0 {
 				t.Errorf("%q: no pointer: %v", body, err)
 			}
 		} else if !jsontext.Value(body).IsValid() {

@@ -13,6 +13,7 @@ import (
 	"github.com/vccdb/vccdb/engine/schema"
 	"github.com/vccdb/vccdb/internal/errs"
 	"github.com/vccdb/vccdb/server/api/openapi"
+	"github.com/vccdb/vccdb/server/rest"
 )
 
 // Wire types of indexes.
@@ -94,51 +95,51 @@ var workAnswers = []openapi.Answer{
 	{Status: 202, Description: "It goes on as a job.", Media: []openapi.Media{openapi.JSON[indexWork](strings.ReplaceAll(strings.ReplaceAll(exampleBuilt, `"ready"`, `"building"`), `"done","done"`, `"running","done"`))}},
 }
 
-func (a *API) indexRoutes() []route {
-	return []route{
-		{openapi.Operation{
+func (a *API) indexRoutes() []rest.Route {
+	return []rest.Route{
+		{Operation: openapi.Operation{
 			Method: "POST", Path: "/index/create", ID: "createIndex", Tag: tagIndexes,
 			Summary:     "Create an index and fill it from the existing entities",
 			Description: "Writes go on meanwhile and are indexed too. The index serves queries once its state is ready. If the existing entities don't fit it (a wrong dimension, two equal values under unique), nothing is kept. " + waitNote,
 			Params:      []openapi.Param{waitParam},
 			Body:        []openapi.Media{openapi.JSON[createIndexRequest](`{"table":"users","column":"embedding","type":"vector","config":{"dimension":3,"metric":"cosine"}}`)},
 			Answers:     workAnswers,
-		}, a.createIndex},
-		{openapi.Operation{
+		}, Handle: a.createIndex},
+		{Operation: openapi.Operation{
 			Method: "POST", Path: "/index/drop", ID: "dropIndex", Tag: tagIndexes,
 			Summary: "Drop an index; the entities stay",
 			Body:    []openapi.Media{openapi.JSON[indexRef](`{"table":"users","column":"embedding"}`)},
 			Answers: []openapi.Answer{{Status: 200, Media: []openapi.Media{openapi.JSON[indexDropped](`{"table":"users","columns":["embedding"],"dropped":true}`)}}},
-		}, a.dropIndex},
-		{openapi.Operation{
+		}, Handle: a.dropIndex},
+		{Operation: openapi.Operation{
 			Method: "POST", Path: "/index/rebuild", ID: "rebuildIndex", Tag: tagIndexes,
 			Summary: "Build an index anew from the entities", Description: waitNote,
 			Params:  []openapi.Param{waitParam},
 			Body:    []openapi.Media{openapi.JSON[indexRef](`{"table":"users","column":"embedding"}`)},
 			Answers: workAnswers,
-		}, a.rebuildIndex},
-		{openapi.Operation{
+		}, Handle: a.rebuildIndex},
+		{Operation: openapi.Operation{
 			Method: "POST", Path: "/index/reindex", ID: "reindexTable", Tag: tagIndexes,
 			Summary: "Build all indexes of a table anew", Description: waitNote,
 			Params:  []openapi.Param{waitParam},
 			Body:    []openapi.Media{openapi.JSON[reindexRequest](`{"table":"users"}`)},
 			Answers: workAnswers,
-		}, a.reindex},
-		{openapi.Operation{
+		}, Handle: a.reindex},
+		{Operation: openapi.Operation{
 			Method: "GET", Path: "/index/stats", ID: "indexStats", Tag: tagIndexes,
 			Summary: "List indexes with their figures",
 			Params:  []openapi.Param{{Name: "table", In: "query", Description: "Only this table's."}},
 			Answers: []openapi.Answer{{Status: 200, Media: []openapi.Media{openapi.JSON[indexList](`{"indexes":[` + exampleIndex + `]}`)}}},
-		}, a.indexStats},
+		}, Handle: a.indexStats},
 	}
 }
 
 func (a *API) createIndex(c fiber.Ctx) error {
-	wait, err := queryBool(c, "wait", true)
+	wait, err := rest.QueryBool(c, "wait", true)
 	if err != nil {
 		return err
 	}
-	req, err := decode[createIndexRequest](c.BodyRaw())
+	req, err := rest.Decode[createIndexRequest](c.BodyRaw())
 	if err != nil {
 		return err
 	}
@@ -159,7 +160,7 @@ func (r *createIndexRequest) definition() (schema.IndexDef, error) {
 		return schema.IndexDef{}, err
 	}
 	if err := engine.ValidateTable(r.Table); err != nil {
-		return schema.IndexDef{}, prefixFields(err, "/table")
+		return schema.IndexDef{}, rest.PrefixFields(err, "/table")
 	}
 	def := schema.IndexDef{Table: r.Table, Columns: columns, Type: schema.IndexType(r.Type), Unique: r.Unique}
 	switch {
@@ -238,11 +239,11 @@ func sendWork(c fiber.Ctx, wait bool, work indexWork, job *jobs.Job) error {
 		work.State = string(schema.StateReady)
 	}
 	setLocation(c, "jobs", work.Job.ID)
-	return answer(c, status, work)
+	return rest.Answer(c, status, work)
 }
 
 func (a *API) dropIndex(c fiber.Ctx) error {
-	ref, err := decode[indexRef](c.BodyRaw())
+	ref, err := rest.Decode[indexRef](c.BodyRaw())
 	if err != nil {
 		return err
 	}
@@ -253,15 +254,15 @@ func (a *API) dropIndex(c fiber.Ctx) error {
 	if err := a.db.DropIndex(c.Context(), ref.Table, columns, schema.IndexType(ref.Type)); err != nil {
 		return err
 	}
-	return answer(c, http.StatusOK, indexDropped{ref.Table, columns, true})
+	return rest.Answer(c, http.StatusOK, indexDropped{ref.Table, columns, true})
 }
 
 func (a *API) rebuildIndex(c fiber.Ctx) error {
-	wait, err := queryBool(c, "wait", true)
+	wait, err := rest.QueryBool(c, "wait", true)
 	if err != nil {
 		return err
 	}
-	ref, err := decode[indexRef](c.BodyRaw())
+	ref, err := rest.Decode[indexRef](c.BodyRaw())
 	if err != nil {
 		return err
 	}
@@ -277,11 +278,11 @@ func (a *API) rebuildIndex(c fiber.Ctx) error {
 }
 
 func (a *API) reindex(c fiber.Ctx) error {
-	wait, err := queryBool(c, "wait", true)
+	wait, err := rest.QueryBool(c, "wait", true)
 	if err != nil {
 		return err
 	}
-	req, err := decode[reindexRequest](c.BodyRaw())
+	req, err := rest.Decode[reindexRequest](c.BodyRaw())
 	if err != nil {
 		return err
 	}
@@ -293,11 +294,11 @@ func (a *API) reindex(c fiber.Ctx) error {
 }
 
 func (a *API) indexStats(c fiber.Ctx) error {
-	infos, err := a.db.IndexStats(c.Context(), queryText(c, "table"))
+	infos, err := a.db.IndexStats(c.Context(), rest.QueryText(c, "table"))
 	if err != nil {
 		return err
 	}
-	return answer(c, http.StatusOK, indexList{indexesOf(infos)})
+	return rest.Answer(c, http.StatusOK, indexList{indexesOf(infos)})
 }
 
 func indexesOf(infos []engine.IndexInfo) []index {

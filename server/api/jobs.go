@@ -13,6 +13,7 @@ import (
 	"github.com/vccdb/vccdb/internal/errs"
 	"github.com/vccdb/vccdb/server/api/openapi"
 	"github.com/vccdb/vccdb/server/request"
+	"github.com/vccdb/vccdb/server/rest"
 )
 
 type jobList struct {
@@ -30,41 +31,41 @@ const (
 
 var jobParam = openapi.Param{Name: "id", In: "path", Required: true, Description: "The job's id."}
 
-func (a *API) jobRoutes() []route {
+func (a *API) jobRoutes() []rest.Route {
 	one := []openapi.Answer{{Status: 200, Media: []openapi.Media{openapi.JSON[jobs.Status](exampleJob)}}}
-	return []route{
-		{openapi.Operation{
+	return []rest.Route{
+		{Operation: openapi.Operation{
 			Method: "GET", Path: "/jobs", ID: "listJobs", Tag: tagJobs,
 			Summary: "List running jobs and the last hundred ended ones",
 			Answers: []openapi.Answer{{Status: 200, Media: []openapi.Media{openapi.JSON[jobList](`{"jobs":[` + exampleJob + `]}`)}}},
-		}, a.listJobs},
-		{openapi.Operation{
+		}, Handle: a.listJobs},
+		{Operation: openapi.Operation{
 			Method: "GET", Path: "/jobs/{id}", ID: "getJob", Tag: tagJobs,
 			Summary: "Read a job's state and progress", Params: []openapi.Param{jobParam}, Answers: one,
-		}, a.getJob},
-		{openapi.Operation{
+		}, Handle: a.getJob},
+		{Operation: openapi.Operation{
 			Method: "POST", Path: "/jobs/{id}/cancel", ID: "cancelJob", Tag: tagJobs,
 			Summary:     "Cancel a job",
 			Description: "The job stops at its next step and what it had built is removed. The answer is its present state, which may still be running. A job that has ended stays as it is.",
 			Params:      []openapi.Param{jobParam}, Answers: one,
-		}, a.cancelJob},
-		{openapi.Operation{
+		}, Handle: a.cancelJob},
+		{Operation: openapi.Operation{
 			Method: "GET", Path: "/jobs/{id}/stream", ID: "streamJob", Tag: tagJobs,
 			Summary:     "Follow a job as server-sent events",
 			Description: "Each event is named progress and its data is the job as JSON; the last one, named end, has a state other than running. Comments come as heartbeats.",
 			Params:      []openapi.Param{jobParam},
 			Answers: []openapi.Answer{{Status: 200, Description: "The stream.",
 				Media: []openapi.Media{{Type: "text/event-stream", Example: "event: end\ndata: " + exampleJob + "\n\n"}}}},
-		}, a.streamJob},
+		}, Handle: a.streamJob},
 	}
 }
 
 func (a *API) listJobs(c fiber.Ctx) error {
-	return answer(c, http.StatusOK, jobList{a.db.Jobs().List()})
+	return rest.Answer(c, http.StatusOK, jobList{a.db.Jobs().List()})
 }
 
 func (a *API) job(c fiber.Ctx) (*jobs.Job, error) {
-	id, err := pathText(c, "id")
+	id, err := rest.PathText(c, "id")
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +81,7 @@ func (a *API) getJob(c fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	return answer(c, http.StatusOK, job.Status())
+	return rest.Answer(c, http.StatusOK, job.Status())
 }
 
 func (a *API) cancelJob(c fiber.Ctx) error {
@@ -89,7 +90,7 @@ func (a *API) cancelJob(c fiber.Ctx) error {
 		return err
 	}
 	job.Cancel()
-	return answer(c, http.StatusOK, job.Status())
+	return rest.Answer(c, http.StatusOK, job.Status())
 }
 
 func (a *API) streamJob(c fiber.Ctx) error {

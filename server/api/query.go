@@ -12,6 +12,7 @@ import (
 	"github.com/vccdb/vccdb/engine/query"
 	"github.com/vccdb/vccdb/internal/errs"
 	"github.com/vccdb/vccdb/server/api/openapi"
+	"github.com/vccdb/vccdb/server/rest"
 )
 
 // Wire types of queries.
@@ -51,9 +52,9 @@ const (
 	maxFields = 1000
 )
 
-func (a *API) queryRoutes() []route {
-	return []route{
-		{openapi.Operation{
+func (a *API) queryRoutes() []rest.Route {
+	return []rest.Route{
+		{Operation: openapi.Operation{
 			Method: "POST", Path: "/query", ID: "query", Tag: tagQuery,
 			Summary: "Find entities by their values",
 			Description: filterNote + "\n\nWithout order_by the order is stable but has no meaning. A cursor continues a query exactly, also while entities are written.\n\n" +
@@ -61,12 +62,12 @@ func (a *API) queryRoutes() []route {
 			Body: []openapi.Media{openapi.JSON[queryRequest](`{"table":"users","predicates":[{"column":"age","op":"gte","value":30}],"order_by":[{"column":"age","direction":"desc"}],"limit":10,"explain":true}`)},
 			Answers: []openapi.Answer{{Status: 200, Media: []openapi.Media{openapi.JSON[queryAnswer](
 				`{"table":"users","count":1,"entities":[` + exampleReceived + `],"took_ms":0.32,"plan":{"mode":"range_aware","steps":[],"estimates":[{"column":"age","op":"gte","value":30,"estimated_count":1,"exact":true}],"rows_scanned":1}}`)}}},
-		}, a.query},
+		}, Handle: a.query},
 	}
 }
 
 func (a *API) query(c fiber.Ctx) error {
-	wire, err := decode[queryRequest](c.BodyRaw())
+	wire, err := rest.Decode[queryRequest](c.BodyRaw())
 	if err != nil {
 		return err
 	}
@@ -83,27 +84,27 @@ func (a *API) query(c fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	return send(c, http.StatusOK, body)
+	return rest.Send(c, http.StatusOK, body)
 }
 
 func (r *queryRequest) engineRequest() (engine.QueryRequest, error) {
 	var none engine.QueryRequest
 	if err := engine.ValidateTable(r.Table); err != nil {
-		return none, prefixFields(err, "/table")
+		return none, rest.PrefixFields(err, "/table")
 	}
-	filter, err := query.ParseFilter(raw(r.Predicates), raw(r.Filter))
+	filter, err := query.ParseFilter(rest.Raw(r.Predicates), rest.Raw(r.Filter))
 	if err != nil {
 		return none, err
 	}
-	order, err := query.ParseOrder(raw(r.OrderBy))
+	order, err := query.ParseOrder(rest.Raw(r.OrderBy))
 	if err != nil {
 		return none, err
 	}
-	limit, err := bounded(r.Limit, "/limit", defaultLimit, 1, maxLimit)
+	limit, err := rest.Bounded(r.Limit, "/limit", defaultLimit, 1, maxLimit)
 	if err != nil {
 		return none, err
 	}
-	what, err := oneOf(r.Return, "/return", "entities", "entities", "keys", "count")
+	what, err := rest.OneOf(r.Return, "/return", "entities", "entities", "keys", "count")
 	if err != nil {
 		return none, err
 	}

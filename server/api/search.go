@@ -12,6 +12,7 @@ import (
 	"github.com/vccdb/vccdb/engine/schema"
 	"github.com/vccdb/vccdb/internal/errs"
 	"github.com/vccdb/vccdb/server/api/openapi"
+	"github.com/vccdb/vccdb/server/rest"
 )
 
 // Wire types of vector search.
@@ -68,9 +69,9 @@ const (
 	maxEf      = 10_000
 )
 
-func (a *API) searchRoutes() []route {
-	return []route{
-		{openapi.Operation{
+func (a *API) searchRoutes() []rest.Route {
+	return []rest.Route{
+		{Operation: openapi.Operation{
 			Method: "POST", Path: "/vector/search", ID: "searchVectors", Tag: tagVectors,
 			Summary: "Find the entities with the nearest vectors",
 			Description: "Returns min(k, entities that match) results, never fewer, and never a deleted entity or an outdated vector. " + vectorNote + "\n\n" +
@@ -78,12 +79,12 @@ func (a *API) searchRoutes() []route {
 			Body: []openapi.Media{openapi.JSON[searchRequest](`{"table":"users","vector":[0.1,-0.4,0.3],"k":5,"predicates":[{"column":"age","op":"lt","value":40}],"fields":["name"]}`)},
 			Answers: []openapi.Answer{{Status: 200, Description: "The nearest; one list per query if vectors was given.", Media: []openapi.Media{
 				either[multiSearchAnswer](openapi.JSON[searchAnswer](`{"results":[{"key":"users:ada","pk":"ada","distance":0.01,"score":0.99,"entity":{"name":"Ada"}}],"count":1,"k":5,"took_ms":0.4}`))}}},
-		}, a.search},
+		}, Handle: a.search},
 	}
 }
 
 func (a *API) search(c fiber.Ctx) error {
-	wire, err := decode[searchRequest](c.BodyRaw())
+	wire, err := rest.Decode[searchRequest](c.BodyRaw())
 	if err != nil {
 		return err
 	}
@@ -106,7 +107,7 @@ func (a *API) search(c fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	return send(c, http.StatusOK, body)
+	return rest.Send(c, http.StatusOK, body)
 }
 
 func (r *searchRequest) engineRequest() (engine.SearchRequest, error) {
@@ -125,10 +126,10 @@ func (r *searchRequest) engineRequest() (engine.SearchRequest, error) {
 func (r *searchRequest) readSubject(req *engine.SearchRequest) error {
 	if r.Table != "" {
 		if err := engine.ValidateTable(r.Table); err != nil {
-			return prefixFields(err, "/table")
+			return rest.PrefixFields(err, "/table")
 		}
 	}
-	what, err := oneOf(r.Return, "/return", "entities", "entities", "keys")
+	what, err := rest.OneOf(r.Return, "/return", "entities", "entities", "keys")
 	req.Return = engine.Return(what)
 	return err
 }
@@ -150,7 +151,7 @@ func (r *searchRequest) readQueries(req *engine.SearchRequest) error {
 		given++
 		key, err := engine.ParseKey(r.Key)
 		if err != nil {
-			return prefixFields(err, "/key")
+			return rest.PrefixFields(err, "/key")
 		}
 		req.Key = &key
 	}
@@ -166,18 +167,18 @@ func (r *searchRequest) readQueries(req *engine.SearchRequest) error {
 }
 
 func (r *searchRequest) readNumbers(req *engine.SearchRequest) (err error) {
-	if req.K, err = bounded(r.K, "/k", 10, 1, engine.MaxK); err != nil {
+	if req.K, err = rest.Bounded(r.K, "/k", 10, 1, engine.MaxK); err != nil {
 		return err
 	}
 	if req.K*len(req.Vectors) > maxHits {
 		return errs.Field("invalid_value", "/k", "k times the number of queries is %d; at most %d are allowed", req.K*len(req.Vectors), maxHits)
 	}
-	req.Ef, err = bounded(r.Ef, "/ef", 0, 1, maxEf)
+	req.Ef, err = rest.Bounded(r.Ef, "/ef", 0, 1, maxEf)
 	return err
 }
 
 func (r *searchRequest) readFilter(req *engine.SearchRequest) (err error) {
-	req.Filter, err = query.ParseFilter(raw(r.Predicates), raw(r.Filter))
+	req.Filter, err = query.ParseFilter(rest.Raw(r.Predicates), rest.Raw(r.Filter))
 	return err
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/vccdb/vccdb/engine"
 	"github.com/vccdb/vccdb/server/api/openapi"
+	"github.com/vccdb/vccdb/server/rest"
 )
 
 // Wire types of tables.
@@ -33,25 +34,25 @@ const (
 
 var tableParam = openapi.Param{Name: "table", In: "path", Required: true, Description: "The table's name."}
 
-func (a *API) tableRoutes() []route {
-	return []route{
-		{openapi.Operation{
+func (a *API) tableRoutes() []rest.Route {
+	return []rest.Route{
+		{Operation: openapi.Operation{
 			Method: "GET", Path: "/tables", ID: "listTables", Tag: tagTables,
 			Summary: "List the tables with counts, sizes and indexes",
 			Answers: []openapi.Answer{{Status: 200, Media: []openapi.Media{openapi.JSON[tableList](`{"tables":[` + exampleTable + `]}`)}}},
-		}, a.listTables},
-		{openapi.Operation{
+		}, Handle: a.listTables},
+		{Operation: openapi.Operation{
 			Method: "GET", Path: "/tables/{table}", ID: "getTable", Tag: tagTables,
 			Summary: "Describe one table",
 			Params:  []openapi.Param{tableParam},
 			Answers: []openapi.Answer{{Status: 200, Media: []openapi.Media{openapi.JSON[table](exampleTable)}}},
-		}, a.getTable},
-		{openapi.Operation{
+		}, Handle: a.getTable},
+		{Operation: openapi.Operation{
 			Method: "DELETE", Path: "/tables/{table}", ID: "dropTable", Tag: tagTables,
 			Summary: "Drop a table with all its entities and indexes",
 			Params:  []openapi.Param{tableParam},
 			Answers: []openapi.Answer{{Status: 200, Media: []openapi.Media{openapi.JSON[tableDropped](`{"table":"users","dropped":true}`)}}},
-		}, a.dropTable},
+		}, Handle: a.dropTable},
 	}
 }
 
@@ -64,7 +65,7 @@ func (a *API) listTables(c fiber.Ctx) error {
 	for i := range infos {
 		out.Tables = append(out.Tables, tableOf(&infos[i]))
 	}
-	return answer(c, http.StatusOK, out)
+	return rest.Answer(c, http.StatusOK, out)
 }
 
 func tableOf(info *engine.TableInfo) table {
@@ -72,7 +73,7 @@ func tableOf(info *engine.TableInfo) table {
 }
 
 func (a *API) getTable(c fiber.Ctx) error {
-	name, err := pathText(c, "table")
+	name, err := rest.PathText(c, "table")
 	if err != nil {
 		return err
 	}
@@ -80,16 +81,16 @@ func (a *API) getTable(c fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	return answer(c, http.StatusOK, tableOf(info))
+	return rest.Answer(c, http.StatusOK, tableOf(info))
 }
 
 func (a *API) dropTable(c fiber.Ctx) error {
-	name, err := pathText(c, "table")
+	name, err := rest.PathText(c, "table")
 	if err != nil {
 		return err
 	}
 	if err := a.db.DropTable(c.Context(), name); err != nil {
 		return err
 	}
-	return answer(c, http.StatusOK, tableDropped{name, true})
+	return rest.Answer(c, http.StatusOK, tableDropped{name, true})
 }

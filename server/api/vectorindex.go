@@ -9,6 +9,7 @@ import (
 	"github.com/vccdb/vccdb/engine/schema"
 	"github.com/vccdb/vccdb/internal/errs"
 	"github.com/vccdb/vccdb/server/api/openapi"
+	"github.com/vccdb/vccdb/server/rest"
 )
 
 // Wire types of vector indexes.
@@ -71,65 +72,65 @@ var whichParams = []openapi.Param{
 	{Name: "column", In: "query", Description: "The column of the index."},
 }
 
-func (a *API) vectorIndexRoutes() []route {
+func (a *API) vectorIndexRoutes() []rest.Route {
 	config := []openapi.Answer{{Status: 200, Media: []openapi.Media{openapi.JSON[vectorConfig](exampleVectorConfig)}}}
-	return []route{
-		{openapi.Operation{
+	return []rest.Route{
+		{Operation: openapi.Operation{
 			Method: "GET", Path: "/vector/index/config", ID: "getVectorConfig", Tag: tagVectors,
 			Summary: "Read the configuration of a vector index", Description: whichNote,
 			Params: whichParams, Answers: config,
-		}, a.getVectorConfig},
-		{openapi.Operation{
+		}, Handle: a.getVectorConfig},
+		{Operation: openapi.Operation{
 			Method: "PUT", Path: "/vector/index/config", ID: "setVectorConfig", Tag: tagVectors,
 			Summary:     "Change what can be changed live: ef",
 			Description: "The other settings shape the graph; for those, drop the index and create it anew. " + whichNote,
 			Body:        []openapi.Media{openapi.JSON[setVectorConfigRequest](`{"table":"users","ef":128}`)}, Answers: config,
-		}, a.setVectorConfig},
-		{openapi.Operation{
+		}, Handle: a.setVectorConfig},
+		{Operation: openapi.Operation{
 			Method: "GET", Path: "/vector/index/stats", ID: "vectorStats", Tag: tagVectors,
 			Summary: "Describe the vector indexes from inside", Description: "All of them, or those of a table and column.",
 			Params: whichParams,
 			Answers: []openapi.Answer{{Status: 200, Media: []openapi.Media{openapi.JSON[vectorStatsList](
 				`{"indexes":[{"table":"users","column":"embedding","state":"ready","engine":"hnsw","device":"cpu","kernel":"avx2","dimension":3,"metric":"cosine","live":2,"tombstones":0,"pending":0,"levels":[2],"degree_histogram":[0,2],"bytes":{"vectors":24,"links":256,"ids":16},"stored_bytes":2048}]}`)}}},
-		}, a.vectorStats},
-		{openapi.Operation{
+		}, Handle: a.vectorStats},
+		{Operation: openapi.Operation{
 			Method: "POST", Path: "/vector/index/recall", ID: "measureRecall", Tag: tagVectors,
 			Summary:     "Measure how much of the exact answer the graph search finds",
 			Description: "Takes stored vectors as queries, searches each both ways and compares. " + whichNote,
 			Body:        []openapi.Media{openapi.JSON[recallRequest](`{"table":"users","sample":100,"k":10,"ef":64}`)},
 			Answers: []openapi.Answer{{Status: 200, Media: []openapi.Media{openapi.JSON[engine.RecallReport](
 				`{"sample":100,"k":10,"ef":64,"recall":0.992,"approx_p50_ms":0.05,"approx_p99_ms":0.12,"exact_p50_ms":1.9,"exact_p99_ms":2.4}`)}}},
-		}, a.measureRecall},
-		{openapi.Operation{
+		}, Handle: a.measureRecall},
+		{Operation: openapi.Operation{
 			Method: "POST", Path: "/vector/index/save", ID: "saveVectorIndex", Tag: tagVectors,
 			Summary:     "Checkpoint a graph (not available yet)",
 			Description: "Always answers not_supported in this version: vectors are durable as soon as they are acknowledged, and the graphs are built from them at each start.",
 			Body:        []openapi.Media{openapi.JSON[saveRequest](`{"table":"users"}`)}, OptionalBody: true,
-		}, a.saveVectorIndex},
+		}, Handle: a.saveVectorIndex},
 	}
 }
 
 func (a *API) getVectorConfig(c fiber.Ctx) error {
-	def, err := a.db.VectorConfig(c.Context(), queryText(c, "table"), queryText(c, "column"))
+	def, err := a.db.VectorConfig(c.Context(), rest.QueryText(c, "table"), rest.QueryText(c, "column"))
 	if err != nil {
 		return err
 	}
-	return answer(c, http.StatusOK, vectorConfigOf(&def))
+	return rest.Answer(c, http.StatusOK, vectorConfigOf(&def))
 }
 
 func (a *API) setVectorConfig(c fiber.Ctx) error {
-	req, err := decode[setVectorConfigRequest](c.BodyRaw())
+	req, err := rest.Decode[setVectorConfigRequest](c.BodyRaw())
 	if err != nil {
 		return err
 	}
-	if _, err := bounded(&req.Ef, "/ef", 0, 1, maxEf); err != nil {
+	if _, err := rest.Bounded(&req.Ef, "/ef", 0, 1, maxEf); err != nil {
 		return err
 	}
 	def, err := a.db.SetVectorConfig(c.Context(), req.Table, req.Column, schema.VectorConfig{Ef: req.Ef})
 	if err != nil {
 		return err
 	}
-	return answer(c, http.StatusOK, vectorConfigOf(&def))
+	return rest.Answer(c, http.StatusOK, vectorConfigOf(&def))
 }
 
 func vectorConfigOf(def *schema.IndexDef) vectorConfig {
@@ -141,7 +142,7 @@ func vectorConfigOf(def *schema.IndexDef) vectorConfig {
 }
 
 func (a *API) vectorStats(c fiber.Ctx) error {
-	infos, err := a.db.VectorStats(c.Context(), queryText(c, "table"), queryText(c, "column"))
+	infos, err := a.db.VectorStats(c.Context(), rest.QueryText(c, "table"), rest.QueryText(c, "column"))
 	if err != nil {
 		return err
 	}
@@ -149,7 +150,7 @@ func (a *API) vectorStats(c fiber.Ctx) error {
 	for i := range infos {
 		out.Indexes = append(out.Indexes, vectorStatsOf(&infos[i]))
 	}
-	return answer(c, http.StatusOK, out)
+	return rest.Answer(c, http.StatusOK, out)
 }
 
 func vectorStatsOf(info *engine.IndexInfo) vectorStats {
@@ -165,30 +166,30 @@ func vectorStatsOf(info *engine.IndexInfo) vectorStats {
 }
 
 func (a *API) measureRecall(c fiber.Ctx) error {
-	wire, err := decode[recallRequest](c.BodyRaw())
+	wire, err := rest.Decode[recallRequest](c.BodyRaw())
 	if err != nil {
 		return err
 	}
 	req := engine.RecallRequest{Table: wire.Table, Column: wire.Column}
-	if req.Sample, err = bounded(wire.Sample, "/sample", 100, 1, maxSample); err != nil {
+	if req.Sample, err = rest.Bounded(wire.Sample, "/sample", 100, 1, maxSample); err != nil {
 		return err
 	}
-	if req.K, err = bounded(wire.K, "/k", 10, 1, maxRecallK); err != nil {
+	if req.K, err = rest.Bounded(wire.K, "/k", 10, 1, maxRecallK); err != nil {
 		return err
 	}
-	if req.Ef, err = bounded(wire.Ef, "/ef", 0, 1, maxEf); err != nil {
+	if req.Ef, err = rest.Bounded(wire.Ef, "/ef", 0, 1, maxEf); err != nil {
 		return err
 	}
 	report, err := a.db.VectorRecall(c.Context(), req)
 	if err != nil {
 		return err
 	}
-	return answer(c, http.StatusOK, report)
+	return rest.Answer(c, http.StatusOK, report)
 }
 
 func (a *API) saveVectorIndex(c fiber.Ctx) error {
 	if body := c.BodyRaw(); len(body) > 0 {
-		if _, err := decode[saveRequest](body); err != nil {
+		if _, err := rest.Decode[saveRequest](body); err != nil {
 			return err
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/vccdb/vccdb/internal/errs"
 	"github.com/vccdb/vccdb/server/api/openapi"
 	"github.com/vccdb/vccdb/server/problem"
+	"github.com/vccdb/vccdb/server/rest"
 )
 
 // Wire types of bulk writes.
@@ -65,10 +66,10 @@ type (
 // defaultColumn holds the vectors of a table without a vector index.
 const defaultColumn = "embedding"
 
-func (a *API) vectorWriteRoutes() []route {
+func (a *API) vectorWriteRoutes() []rest.Route {
 	deleted := []openapi.Answer{{Status: 200, Media: []openapi.Media{openapi.JSON[deleteAnswer](`{"deleted":2,"method":"filter","took_ms":1.3}`)}}}
-	return []route{
-		{openapi.Operation{
+	return []rest.Route{
+		{Operation: openapi.Operation{
 			Method: "POST", Path: "/vector/batch_insert", ID: "insertVectors", Tag: tagVectors,
 			Summary: "Write many entities that are mostly a vector",
 			Description: "Each item becomes the entity table:pk with its fields and, in the column, its vector; an existing entity is replaced. " +
@@ -76,28 +77,28 @@ func (a *API) vectorWriteRoutes() []route {
 			Params:  []openapi.Param{idempotencyParam},
 			Body:    []openapi.Media{openapi.JSON[insertRequest](`{"table":"users","items":[{"pk":"ada","vector":[0.1,-0.4,0.3],"fields":{"name":"Ada"}},{"pk":"bob","vector":{"b64":"zczMPc3MzL6amZk+"}}]}`)},
 			Answers: []openapi.Answer{{Status: 200, Media: []openapi.Media{openapi.JSON[insertAnswer](`{"inserted":2,"errors":[],"dimension":3,"took_ms":1.9}`)}}},
-		}, a.insertVectors},
-		{openapi.Operation{
+		}, Handle: a.insertVectors},
+		{Operation: openapi.Operation{
 			Method: "POST", Path: "/vector/delete", ID: "deleteVectors", Tag: tagVectors,
 			Summary:     "Delete many entities by key, prefix or filter",
 			Description: "The entities go with their vectors. A deletion by prefix or filter that is interrupted has deleted some; repeating it is safe. " + filterNote,
 			Body:        []openapi.Media{openapi.JSON[deleteRequest](`{"table":"users","pks":["ada","bob"]}`)},
 			Answers:     deleted,
-		}, a.deleteVectors},
-		{openapi.Operation{
+		}, Handle: a.deleteVectors},
+		{Operation: openapi.Operation{
 			Method: "DELETE", Path: "/vector/by-filter", ID: "deleteVectorsByFilter", Tag: tagVectors,
 			Summary:     "Delete many entities by filter",
 			Description: "POST /vector/delete does the same and passes proxies that drop the body of a DELETE.",
 			Body:        []openapi.Media{openapi.JSON[deleteFilterRequest](`{"table":"users","predicates":[{"column":"age","op":"lt","value":18}]}`)},
 			Answers:     deleted,
-		}, a.deleteByFilter},
+		}, Handle: a.deleteByFilter},
 	}
 }
 
 func (a *API) insertVectors(c fiber.Ctx) error {
 	body := c.BodyRaw()
 	return a.once.do(c, hashOf(body), func() error {
-		req, err := decode[insertRequest](body)
+		req, err := rest.Decode[insertRequest](body)
 		if err != nil {
 			return err
 		}
@@ -107,7 +108,7 @@ func (a *API) insertVectors(c fiber.Ctx) error {
 			return err
 		}
 		out.TookMs = milliseconds(time.Since(start))
-		return answer(c, http.StatusOK, out)
+		return rest.Answer(c, http.StatusOK, out)
 	})
 }
 
@@ -163,7 +164,7 @@ func (a *API) insertTarget(ctx context.Context, req *insertRequest) (*insertTarg
 	t := &insertTarget{table: req.Table, column: req.Column}
 	if t.table != "" {
 		if err := engine.ValidateTable(t.table); err != nil {
-			return nil, prefixFields(err, "/table")
+			return nil, rest.PrefixFields(err, "/table")
 		}
 	}
 	def, err := a.db.VectorConfig(ctx, req.Table, req.Column)
@@ -176,7 +177,7 @@ func (a *API) insertTarget(ctx context.Context, req *insertRequest) (*insertTarg
 		t.column = defaultColumn
 	}
 	t.path, err = schema.ParsePath(t.column)
-	return t, prefixFields(err, "/column")
+	return t, rest.PrefixFields(err, "/column")
 }
 
 // op makes the entity of one item.
@@ -204,7 +205,7 @@ func (t *insertTarget) op(item *insertItem) (engine.Op, error) {
 // document is the fields with the vector at the column. A field at the column
 // itself is refused; around a nested column the fields are merged.
 func (t *insertTarget) document(item *insertItem) ([]byte, error) {
-	fields := raw(item.Fields)
+	fields := rest.Raw(item.Fields)
 	if len(fields) > 0 && fields.Kind() != '{' {
 		return nil, errs.Field("not_an_object", "/fields", "fields must be an object")
 	}
@@ -243,14 +244,14 @@ func (a *API) insertedDimension(ctx context.Context, t *insertTarget) (int, erro
 }
 
 func (a *API) deleteVectors(c fiber.Ctx) error {
-	req, err := decode[deleteRequest](c.BodyRaw())
+	req, err := rest.Decode[deleteRequest](c.BodyRaw())
 	if err != nil {
 		return err
 	}
 	if err := engine.ValidateTable(req.Table); err != nil {
-		return prefixFields(err, "/table")
+		return rest.PrefixFields(err, "/table")
 	}
-	byFilter := len(raw(req.Filter)) > 0 || len(raw(req.Predicates)) > 0
+	byFilter := len(rest.Raw(req.Filter)) > 0 || len(rest.Raw(req.Predicates)) > 0
 	start := time.Now()
 	var out deleteAnswer
 	switch {
@@ -270,7 +271,7 @@ func (a *API) deleteVectors(c fiber.Ctx) error {
 		return err
 	}
 	out.TookMs = milliseconds(time.Since(start))
-	return answer(c, http.StatusOK, out)
+	return rest.Answer(c, http.StatusOK, out)
 }
 
 func (a *API) deletePKs(ctx context.Context, table string, pks []string) (int, error) {
@@ -281,7 +282,7 @@ func (a *API) deletePKs(ctx context.Context, table string, pks []string) (int, e
 	for i, pk := range pks {
 		ops[i] = engine.Op{Kind: engine.OpDelete, Key: engine.Key{Table: table, PK: pk}}
 		if err := ops[i].Key.Validate(); err != nil {
-			return 0, prefixFields(err, fmt.Sprintf("/pks/%d", i))
+			return 0, rest.PrefixFields(err, fmt.Sprintf("/pks/%d", i))
 		}
 	}
 	results, err := a.db.Apply(ctx, ops, false)
@@ -302,7 +303,7 @@ func (a *API) deletePKs(ctx context.Context, table string, pks []string) (int, e
 
 // deleteWhere needs a filter that says something: none would be all entities.
 func (a *API) deleteWhere(ctx context.Context, table string, predicates, filter jsontext.Value) (int, error) {
-	expr, err := query.ParseFilter(raw(predicates), raw(filter))
+	expr, err := query.ParseFilter(rest.Raw(predicates), rest.Raw(filter))
 	switch {
 	case err != nil:
 		return 0, err
@@ -314,17 +315,17 @@ func (a *API) deleteWhere(ctx context.Context, table string, predicates, filter 
 }
 
 func (a *API) deleteByFilter(c fiber.Ctx) error {
-	req, err := decode[deleteFilterRequest](c.BodyRaw())
+	req, err := rest.Decode[deleteFilterRequest](c.BodyRaw())
 	if err != nil {
 		return err
 	}
 	if err := engine.ValidateTable(req.Table); err != nil {
-		return prefixFields(err, "/table")
+		return rest.PrefixFields(err, "/table")
 	}
 	start := time.Now()
 	count, err := a.deleteWhere(c.Context(), req.Table, req.Predicates, req.Filter)
 	if err != nil {
 		return err
 	}
-	return answer(c, http.StatusOK, deleteAnswer{count, "filter", milliseconds(time.Since(start))})
+	return rest.Answer(c, http.StatusOK, deleteAnswer{count, "filter", milliseconds(time.Since(start))})
 }

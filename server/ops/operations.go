@@ -9,28 +9,23 @@ import (
 
 	"github.com/vccdb/vccdb/server/api/openapi"
 	"github.com/vccdb/vccdb/server/problem"
+	"github.com/vccdb/vccdb/server/rest"
 )
 
 const tag = "Operations"
 
-// route is an operation with its handler.
-type route struct {
-	openapi.Operation
-	handle fiber.Handler
-}
-
-func (o *Ops) routes() []route {
-	return []route{
-		{openapi.Operation{
+func (o *Ops) routes() []rest.Route {
+	return []rest.Route{
+		{Operation: openapi.Operation{
 			Method: "GET", Path: "/health", ID: "health", Tag: tag, Summary: "How the server is, for people and dashboards",
 			Description: "Always 200 while the server answers at all; the body says what is wrong. Probes should use /livez and /readyz.",
 			Answers:     []openapi.Answer{ok(openapi.JSON[Health](`{"status":"ok","version":"1.0.0","database":"ready","uptime_seconds":90}`))},
-		}, o.health},
-		{openapi.Operation{
+		}, Handle: o.health},
+		{Operation: openapi.Operation{
 			Method: "GET", Path: "/livez", ID: "livez", Tag: tag, Summary: "Whether the process answers",
 			Answers: []openapi.Answer{ok(openapi.JSON[Live](`{"status":"ok"}`))},
-		}, o.livez},
-		{openapi.Operation{
+		}, Handle: o.livez},
+		{Operation: openapi.Operation{
 			Method: "GET", Path: "/readyz", ID: "readyz", Tag: tag, Summary: "Whether to send requests here",
 			Description: "503 while the server loads its vectors, drains or has failed.",
 			Answers: []openapi.Answer{
@@ -38,19 +33,19 @@ func (o *Ops) routes() []route {
 				{Status: http.StatusServiceUnavailable, Description: "Not ready; done of total vectors are loaded.",
 					Media: []openapi.Media{{Type: problem.ContentType, Of: reflect.TypeFor[Unready](), Example: unreadyExample}}},
 			},
-		}, o.readyz},
-		{openapi.Operation{
+		}, Handle: o.readyz},
+		{Operation: openapi.Operation{
 			Method: "GET", Path: "/version", ID: "version", Tag: tag, Summary: "Which build runs",
 			Answers: []openapi.Answer{ok(openapi.JSON[Version](`{"name":"THEMIS","version":"1.0.0","build":"2026-11-22","commit":"abc1234","go":"go1.26.0"}`))},
-		}, o.version},
-		{openapi.Operation{
+		}, Handle: o.version},
+		{Operation: openapi.Operation{
 			Method: "GET", Path: "/stats", ID: "stats", Tag: tag, Summary: "Figures of the server, the storage and the indexes",
 			Answers: []openapi.Answer{ok(openapi.JSON[Stats](""))},
-		}, o.stats},
-		{openapi.Operation{
+		}, Handle: o.stats},
+		{Operation: openapi.Operation{
 			Method: "GET", Path: "/metrics", ID: "metrics", Tag: tag, Summary: "The same figures for Prometheus",
 			Answers: []openapi.Answer{ok(openapi.Media{Type: "text/plain"})},
-		}, adaptor.HTTPHandler(o.handler())},
+		}, Handle: adaptor.HTTPHandler(o.handler())},
 	}
 }
 
@@ -61,17 +56,7 @@ func ok(m openapi.Media) openapi.Answer {
 }
 
 // Operations describes the routes.
-func (o *Ops) Operations() []openapi.Operation {
-	var operations []openapi.Operation
-	for _, r := range o.routes() {
-		operations = append(operations, r.Operation)
-	}
-	return operations
-}
+func (o *Ops) Operations() []openapi.Operation { return rest.Operations(o.routes()) }
 
 // Register adds the routes.
-func (o *Ops) Register(r fiber.Router) {
-	for _, route := range o.routes() {
-		r.Add([]string{route.Method}, route.Path, route.handle)
-	}
-}
+func (o *Ops) Register(r fiber.Router) { rest.Register(r, o.routes()) }

@@ -49,6 +49,11 @@ var statuses = [...]int{
 	errs.Canceled:     statusClientClosed,
 	errs.StorageFull:  http.StatusInsufficientStorage,
 	errs.Corrupt:      http.StatusInternalServerError,
+
+	errs.Unauthenticated: http.StatusUnauthorized,
+	errs.Forbidden:       http.StatusForbidden,
+	errs.RateLimited:     http.StatusTooManyRequests,
+	errs.Gone:            http.StatusGone,
 }
 
 // Problem is the body of an error answer (RFC 9457). Code, RequestID and Errors

@@ -14,6 +14,8 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/vccdb/vccdb/server/auth"
 )
 
 // Operation is one method on one path.
@@ -34,6 +36,8 @@ type Operation struct {
 	// OptionalBody is set when the body may be left out.
 	OptionalBody bool
 	Answers      []Answer
+	// Role is what a caller needs at least; unset lets nobody in.
+	Role auth.Role
 }
 
 // Param is a parameter outside the body.

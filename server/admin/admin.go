@@ -1,0 +1,39 @@
+// Package admin is what operators do to a running server over REST: read and
+// change its configuration, take snapshots and backups, flush and compact.
+// Everything in it needs the role admin.
+//
+// One file per subject holds its wire types, its routes and its handlers. The
+// package decides nothing about data or settings; it asks the engine and the
+// live configuration. It owns no goroutines and no locks.
+package admin
+
+import (
+	"github.com/gofiber/fiber/v3"
+
+	"github.com/vccdb/vccdb/server/api/openapi"
+	"github.com/vccdb/vccdb/server/rest"
+)
+
+// Tag groups the operations in the description.
+const tag = "Operations"
+
+// Options are what an Admin serves.
+type Options struct{}
+
+// Admin serves the routes of operators.
+type Admin struct {
+	o Options
+}
+
+// New returns an Admin. It must be registered to answer anything.
+func New(o Options) *Admin { return &Admin{o: o} }
+
+func (a *Admin) routes() []rest.Route {
+	return nil
+}
+
+// Operations describes the routes.
+func (a *Admin) Operations() []openapi.Operation { return rest.Operations(a.routes()) }
+
+// Register adds the routes.
+func (a *Admin) Register(r fiber.Router) { rest.Register(r, a.routes()) }

@@ -1,0 +1,107 @@
+// Package rest is what the packages with REST routes share: a route with its
+// description, strict reading of bodies and parameters, and answers as JSON.
+//
+// Decode and the parameter readers copy what they return: Fiber's buffers are
+// used again after a handler. Every error is an errs.Error in the terms of the
+// request.
+//
+// It owns no goroutines and no locks.
+package rest
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/gofiber/fiber/v3"
+
+	"github.com/vccdb/vccdb/internal/errs"
+	"github.com/vccdb/vccdb/server/api/openapi"
+	"github.com/vccdb/vccdb/server/problem"
+)
+
+// Route is an operation with its handler.
+type Route struct {
+	openapi.Operation
+	Handle fiber.Handler
+}
+
+// Operations are the descriptions of routes.
+func Operations(routes []Route) []openapi.Operation {
+	var operations []openapi.Operation
+	for _, r := range routes {
+		operations = append(operations, r.Operation)
+	}
+	return operations
+}
+
+// Register adds the routes to r.
+func Register(r fiber.Router, routes []Route) {
+	for _, route := range routes {
+		r.Add([]string{route.Method}, fiberPath(route.Path), serve(route))
+	}
+}
+
+// fiberPath turns /entities/{key} into /entities/:key.
+func fiberPath(path string) string {
+	return strings.NewReplacer("{", ":", "}", "").Replace(path)
+}
+
+// serve wraps a handler with what all routes share.
+func serve(r Route) fiber.Handler {
+	known := map[string]bool{}
+	for _, p := range r.Params {
+		known[p.Name] = known[p.Name] || p.In == "query"
+	}
+	return func(c fiber.Ctx) error {
+		if err := checkRequest(c, known, len(r.Body) > 0); err != nil {
+			return problem.Write(c, err)
+		}
+		if err := r.Handle(c); err != nil {
+			return problem.Write(c, err)
+		}
+		return nil
+	}
+}
+
+// checkRequest refuses query parameters that the operation doesn't have (a typo
+// would otherwise be a silent default) and bodies that a foreign web page could
+// send without asking: a browser adds Origin to those, and a JSON content type
+// makes it ask first.
+func checkRequest(c fiber.Ctx, known map[string]bool, hasBody bool) error {
+	for name := range c.Request().URI().QueryArgs().All() {
+		if !known[string(name)] {
+			return errs.New(errs.Invalid, "unknown_parameter", "the query parameter %q is not known here", name)
+		}
+	}
+	if encoding := c.Get(fiber.HeaderContentEncoding); hasBody && encoding != "" && encoding != "identity" {
+		return errs.New(errs.NotSupported, "content_encoding_not_supported",
+			"bodies are read as they are; Content-Encoding %q is not supported", encoding)
+	}
+	if hasBody && c.Get(fiber.HeaderOrigin) != "" && !IsJSON(c.Get(fiber.HeaderContentType)) {
+		return fiber.NewError(http.StatusUnsupportedMediaType,
+			"A request from a web page must say Content-Type: application/json.")
+	}
+	return nil
+}
+
+// IsJSON reports whether a content type is JSON or made of it.
+func IsJSON(contentType string) bool {
+	mediaType := MediaType(contentType)
+	return mediaType == JSONType || strings.HasSuffix(mediaType, "+json") || IsNDJSON(contentType)
+}
+
+// IsNDJSON reports whether a content type is one of those in use for lines of
+// JSON, which has no registered one.
+func IsNDJSON(contentType string) bool {
+	switch MediaType(contentType) {
+	case NDJSONType, "application/ndjson", "application/jsonl", "application/x-jsonlines":
+		return true
+	}
+	return false
+}
+
+// MediaType is a content type without its parameters, in lower case.
+func MediaType(contentType string) string {
+	mediaType, _, _ := strings.Cut(contentType, ";")
+	return strings.ToLower(strings.TrimSpace(mediaType))
+}
