@@ -35,7 +35,7 @@ var rooms = []room{
 	{dir: "web"},
 	{dir: "console", may: []string{"console", "web", "engine", "storage", "server/auth", "internal"}},
 	{dir: "server/auth", may: []string{"internal"}},
-	{dir: "server/config", may: []string{"internal"}},
+	{dir: "server/config", may: []string{"server/auth", "internal"}},
 	{dir: "server", may: []string{"server", "console", "web", "engine", "storage", "internal"}},
 
 	{dir: "cmd/themis_bench", may: []string{"vecindex", "internal"}},
