@@ -211,4 +211,5 @@ type Stats struct {
 	RangeScanSteps        uint64
 	ExpiredEntitiesSwept  uint64
 	OplogFirst, OplogLast uint64
+	Feed                  FeedStats
 }
