@@ -46,7 +46,7 @@ func TestCheckGolden(t *testing.T) {
 		{"bad", []string{
 			"storage.rocksdb_path=" + notFolder + "/data", fmt.Sprintf("server.port=%d", takenPort),
 			"storage.block_cache_size_mb=8192", "server.worker_threads=64"}, false},
-		{"invalid", []string{"server.prot=1", "features.cdc=true"}, false},
+		{"invalid", []string{"server.prot=1", "features.timeseries=true"}, false},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -25,7 +25,10 @@ type Config struct {
 	Server      Server      `koanf:"server"`
 	Logging     Logging     `koanf:"logging"`
 	VectorIndex VectorIndex `koanf:"vector_index"`
+	Features    Features    `koanf:"features"`
 	Query       Query       `koanf:"query"`
+
+	CDCRetentionHours int `koanf:"cdc_retention_hours"`
 
 	// Warnings are findings that don't stop a start, one sentence each.
 	Warnings []string `koanf:"-"`
@@ -48,6 +51,14 @@ type Storage struct {
 	EnableBloomFilters             bool        `koanf:"enable_bloom_filters"`
 	BloomBitsPerKey                int         `koanf:"bloom_bits_per_key"`
 	Durability                     string      `koanf:"durability"`
+
+	WALArchivePath    string `koanf:"wal_archive_path"`
+	EnableWALArchival bool   `koanf:"enable_wal_archival"`
+	// WALTTLSeconds 0 keeps the archive for ever.
+	WALTTLSeconds int `koanf:"wal_ttl_seconds"`
+	// SnapshotDirs has one folder at least, BackupDir is never empty.
+	SnapshotDirs []string `koanf:"snapshot_dirs"`
+	BackupDir    string   `koanf:"backup_dir"`
 }
 
 // Compression names the algorithm of the upper levels and of the bottommost one.
@@ -65,6 +76,26 @@ type Server struct {
 	WorkerThreads    int `koanf:"worker_threads"`
 	RequestTimeoutMs int `koanf:"request_timeout_ms"`
 	MaxRequestSizeMB int `koanf:"max_request_size_mb"`
+
+	EnableAuth bool     `koanf:"enable_auth"`
+	APIKeys    []APIKey `koanf:"api_keys"`
+	EnableTLS  bool     `koanf:"enable_tls"`
+	// TLSCert, TLSKey and TLSCA are PEM files; with a TLSCA, clients need a
+	// certificate.
+	TLSCert string `koanf:"tls_cert"`
+	TLSKey  string `koanf:"tls_key"`
+	TLSCA   string `koanf:"tls_ca"`
+	// The rates are requests a second, 0 is no limit; a RateLimitBurst of 0 is two
+	// seconds' worth.
+	RateLimitPerKey     int `koanf:"rate_limit_per_key"`
+	RateLimitPerAddress int `koanf:"rate_limit_per_address"`
+	RateLimitBurst      int `koanf:"rate_limit_burst"`
+	// TrustedProxies are networks in CIDR form, or single addresses.
+	TrustedProxies []string `koanf:"trusted_proxies"`
+	// PprofPort 0 is off.
+	PprofPort int `koanf:"pprof_port"`
+	// ConfigOverlay is the file of persisted changes.
+	ConfigOverlay string `koanf:"config_overlay"`
 }
 
 // Logging configures the log.
@@ -75,6 +106,8 @@ type Logging struct {
 	File           string `koanf:"file"`
 	RotationSizeMB int    `koanf:"rotation_size_mb"`
 	MaxFiles       int    `koanf:"max_files"`
+	// AuditFile is empty for the log.
+	AuditFile string `koanf:"audit_file"`
 }
 
 // VectorIndex holds the defaults of vector indexes that don't say otherwise.
@@ -83,6 +116,11 @@ type VectorIndex struct {
 	HNSWM              int    `koanf:"hnsw_m"`
 	HNSWEfConstruction int    `koanf:"hnsw_ef_construction"`
 	EfSearch           int    `koanf:"ef_search"`
+}
+
+// Features switches parts of the server.
+type Features struct {
+	CDC bool `koanf:"cdc"`
 }
 
 // Query configures how candidates are fetched.

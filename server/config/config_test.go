@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -28,7 +29,7 @@ func TestKeysAndFieldsAgree(t *testing.T) {
 	}
 	walk("", reflect.TypeFor[Config]())
 
-	kinds := map[kind]reflect.Kind{boolean: reflect.Bool, integer: reflect.Int, text: reflect.String}
+	kinds := map[kind]reflect.Kind{boolean: reflect.Bool, integer: reflect.Int, text: reflect.String, list: reflect.Slice, apiKeys: reflect.Slice}
 	for _, k := range keys {
 		field, ok := fields[k.path]
 		if wantField := k.later == "" && k.sets == nil; ok != wantField {
@@ -72,11 +73,15 @@ func TestDefaults(t *testing.T) {
 			MaxWriteBufferNumber: 2, MinWriteBufferNumberToMerge: 1,
 			Level0FileNumCompactionTrigger: 4, Level0SlowdownWritesTrigger: 20, Level0StopWritesTrigger: 36,
 			EnableBloomFilters: true, BloomBitsPerKey: 10, Durability: "sync",
+			SnapshotDirs: []string{"snapshots"}, BackupDir: "backups",
 		},
-		Server:      Server{Host: "127.0.0.1", Port: 8765, RequestTimeoutMs: 30000, MaxRequestSizeMB: 10},
+		Server: Server{Host: "127.0.0.1", Port: 8765, RequestTimeoutMs: 30000, MaxRequestSizeMB: 10,
+			APIKeys: []APIKey{}, TrustedProxies: []string{}, ConfigOverlay: "data/config-overlay.json"},
 		Logging:     Logging{Level: "info", Format: "text", RotationSizeMB: 100, MaxFiles: 10},
 		VectorIndex: VectorIndex{Engine: "hnsw", HNSWM: 16, HNSWEfConstruction: 200, EfSearch: 64},
 		Query:       Query{ParallelThreshold: 100, BatchSize: 50},
+
+		CDCRetentionHours: 168,
 	}
 	got, err := Load(Source{})
 	if err != nil {
@@ -119,6 +124,22 @@ func TestLayers(t *testing.T) {
 			want: compression, value: Compression{"none", "zlib"}},
 		{name: "compression env over env", environ: []string{"THEMIS_STORAGE_COMPRESSION_BOTTOMMOST=zlib", "THEMIS_STORAGE_COMPRESSION=none"},
 			want: compression, value: Compression{"none", "zlib"}},
+		{name: "lists", environ: []string{"THEMIS_STORAGE_SNAPSHOT_DIRS=/a, /b"}, want: func(c *Config) any { return strings.Join(c.Storage.SnapshotDirs, "+") }, value: "/a+/b"},
+		{name: "beside the data", environ: []string{"THEMIS_STORAGE_PATH=/x/d/"},
+			want: func(c *Config) any {
+				return fmt.Sprintln(c.Storage.SnapshotDirs, c.Storage.BackupDir, c.Server.ConfigOverlay)
+			}, value: "[/x/snapshots] /x/backups /x/d/config-overlay.json\n"},
+		{name: "keys in a file", content: "server:\n  enable_auth: true\n  api_keys: [{key: 0123456789abcdef, role: admin}, {key_hash: 'sha256:" + strings.Repeat("0a", 32) + "', role: readonly, name: app}]\n",
+			want: func(c *Config) any { return fmt.Sprint(c.Server.APIKeys) }, value: "[{0123456789abcdef  admin key-1} { sha256:" + strings.Repeat("0a", 32) + " readonly app}]"},
+		{name: "keys in the environment", environ: []string{`THEMIS_SERVER_API_KEYS=[{"key":"0123456789abcdef","role":"readwrite","name":"n"}]`},
+			want: func(c *Config) any { return fmt.Sprint(c.Server.APIKeys) }, value: "[{0123456789abcdef  readwrite n}]"},
+		{name: "a short key", set: []string{"server.enable_auth=true", `server.api_keys=[{"key":"0123456789abcde","role":"readwrite"}]`}, want: warnings, value: 1},
+		{name: "keys without auth", set: []string{`server.api_keys=[{"key":"0123456789abcdef","role":"readwrite"}]`}, want: warnings, value: 1},
+		{name: "open to all", set: []string{"server.host=0.0.0.0"}, want: warnings, value: 1},
+		{name: "open to this machine", set: []string{"server.host=localhost"}, want: warnings, value: 0},
+		{name: "keys in the clear", set: []string{"server.host=::", "server.enable_auth=true", `server.api_keys=[{"key":"0123456789abcdef","role":"readwrite"}]`},
+			want: warnings, value: 1},
+		{name: "certificates unused", set: []string{"server.tls_cert=x"}, want: warnings, value: 1},
 		{name: "service links", environ: []string{"THEMIS_SERVICE_HOST=10.0.0.1", "THEMIS_SERVICE_PORT_HTTP=1", "THEMIS_PORT_8765_TCP_ADDR=x",
 			"THEMIS_SERVER_SERVICE_PORT=1", "OTHER=1"}, want: warnings, value: 0},
 		{name: "foreign variable", environ: []string{"THEMIS_LOG_LEVLE=info"}, want: warnings, value: 1},
@@ -188,17 +209,32 @@ func TestProblems(t *testing.T) {
 		{content: `{"vector_index": {"hnsw_ef_construction": 8}}`, want: []string{"must not be below vector_index.hnsw_m"}},
 		{content: `{"storage": {"max_open_files": 0}}`, want: []string{"storage.max_open_files is 0; it must be -1"}},
 		{content: `{"server": {"host": "localhost:80"}}`, want: []string{"server.host is \"localhost:80\""}},
+		// Security.
+		{content: `{"server": {"enable_auth": true}}`, want: []string{"server.api_keys is empty, so that nobody could get in"}},
+		{content: `{"server": {"api_keys": [{"key": "s3cret", "role": "root"}]}}`, want: []string{`an entry 1 whose role is "root"`}},
+		{content: `{"server": {"api_keys": [{"key": "s3cret"}]}}`, want: []string{`an entry 1 whose role is ""`}},
+		{content: `{"server": {"api_keys": ["s3cret"]}}`, want: []string{"an entry 1 that is not an object"}},
+		{content: `{"server": {"api_keys": "s3cret"}}`, want: []string{"a list of objects with key or key_hash"}},
+		{content: `{"server": {"api_keys": [{"s3cret": "admin"}]}}`, want: []string{"with an unknown member"}},
+		{content: `{"server": {"api_keys": [{"key": 7, "role": "admin"}]}}`, want: []string{"whose key is not a string"}},
+		{content: `{"server": {"api_keys": [{"role": "admin"}]}}`, want: []string{"exactly one of key and key_hash"}},
+		{content: `{"server": {"api_keys": [{"key": "s3cret", "key_hash": "sha256:` + strings.Repeat("0", 64) + `", "role": "admin"}]}}`,
+			want: []string{"exactly one of key and key_hash"}},
+		{content: `{"server": {"api_keys": [{"key_hash": "sha256:s3cret", "role": "admin"}]}}`, want: []string{"sha256: and 64 hex digits"}},
+		{content: `{"server": {"api_keys": [{"key": "s3cret1", "role": "admin", "name": "a"}, {"key": "s3cret2", "role": "admin", "name": "a"}]}}`,
+			want: []string{`1 and 2, with the name "a"`}},
+		{content: `{"server": {"api_keys": [{"key": "s3cret", "role": "admin", "name": "a"}, {"key": "s3cret", "role": "admin"}]}}`,
+			want: []string{"the same key twice"}},
+		{content: `{"server": {"enable_tls": true, "tls_cert": "a"}}`, want: []string{"server.tls_cert or server.tls_key is empty"}},
+		{content: `{"server": {"tls_ca": "a"}}`, want: []string{"server.tls_ca asks clients for certificates"}},
+		{content: `{"server": {"trusted_proxies": ["10.0.0.0/8", "::1", "proxy"]}}`, want: []string{`server.trusted_proxies holds "proxy"`}},
+		{content: `{"server": {"trusted_proxies": [1]}}`, want: []string{"server.trusted_proxies is a list of 1; it must be a list of strings"}},
+		{content: `{"server": {"pprof_port": 8765}}`, want: []string{"it needs a port of its own"}},
+		{content: `{"storage": {"enable_wal_archival": true}}`, want: []string{"storage.wal_archive_path is empty"}},
 		// Not built yet: refused, never ignored.
-		{content: `{"server": {"enable_auth": true}}`, want: []string{"server.enable_auth is true, but authentication is not available yet; leave the key out or set it to false"}},
-		{content: `{"server": {"api_keys": [{"key": "s3cret", "role": "admin"}]}}`, want: []string{"server.api_keys is a list of 1, but authentication"}},
-		{content: `{"server": {"enable_tls": true, "tls_cert": "a", "tls_key": "b", "tls_ca": "c"}}`,
-			want: []string{"server.enable_tls is true", "server.tls_ca is", "server.tls_cert is", "server.tls_key is \"b\", but TLS is not available yet"}},
 		{content: `{"vector_index": {"use_gpu": true, "quantization": "int8"}}`, want: []string{"but quantization is not", "vector_index.use_gpu is true, but"}},
 		{content: `{"features": {"semantic_cache": true, "llm_store": true, "cdc": true, "timeseries": true}}`,
-			want: []string{"change data capture", "the LLM store", "the semantic cache", "time series"}},
-		{content: `{"storage": {"wal_archive_path": "/w", "wal_ttl_seconds": 5, "enable_wal_archival": true, "snapshot_dirs": ["/s"]}}`,
-			want: []string{"WAL archival", "the snapshot API is", "WAL archival", "WAL archival"}},
-		{content: `{"cdc_retention_hours": 24}`, want: []string{"cdc_retention_hours is 24, but change data capture is not available yet; leave the key out or set it to 168"}},
+			want: []string{"the LLM store", "the semantic cache", "time series"}},
 		{content: `{"cdc_retention_hours": 8761}`, want: []string{"a whole number from 1 to 8760"}},
 		// Overrides.
 		{environ: []string{"THEMIS_PORT=http"}, want: []string{`server.port is "http"; it must be a whole number from 0 to 65535 (set by THEMIS_PORT)`}},
@@ -207,9 +243,9 @@ func TestProblems(t *testing.T) {
 		{environ: []string{"THEMIS_PORT=tcp://10.0.0.1:8765"}, want: []string{"Kubernetes service link"}},
 		{environ: []string{"THEMIS_STORAGE_ENABLE_STATISTICS=maybe"}, want: []string{"(set by THEMIS_STORAGE_ENABLE_STATISTICS)"}},
 		{environ: []string{"THEMIS_SERVER_PROT=1"}, want: []string{"THEMIS_SERVER_PROT is not a known variable; the nearest is THEMIS_SERVER_PORT"}},
-		{environ: []string{"THEMIS_FEATURES_CDC=true"}, want: []string{"features.cdc is true"}},
-		{environ: []string{"THEMIS_SERVER_API_KEYS=s3cret, s3cret2"}, want: []string{"server.api_keys is a list of 2"}},
-		{environ: []string{"THEMIS_CDC_RETENTION_HOURS=24"}, want: []string{"cdc_retention_hours is 24"}},
+		{environ: []string{"THEMIS_FEATURES_TIMESERIES=true"}, want: []string{"features.timeseries is true"}},
+		{environ: []string{"THEMIS_SERVER_API_KEYS=s3cret, s3cret2"}, want: []string{"server.api_keys can't be read; it must be a JSON list"}},
+		{environ: []string{"THEMIS_CDC_RETENTION_HOURS=0"}, want: []string{"cdc_retention_hours is 0"}},
 		{set: []string{"server.port"}, want: []string{"write it as key=value"}},
 		{set: []string{"server.prot=1"}, want: []string{"the nearest is server.port"}},
 		{set: []string{"server.port=x"}, want: []string{"(set by --set)"}},

@@ -13,13 +13,15 @@ const (
 	integer
 	text
 	list
+	apiKeys
 )
 
 // key is one setting.
 type key struct {
 	path string
 	kind kind
-	// def is the value without any layer: a bool, int, string, or nil for a list.
+	// def is the value without any layer: a bool, int or string. The default of a
+	// list is empty.
 	def any
 	// min and max bound an integer.
 	min, max int
@@ -34,6 +36,12 @@ type key struct {
 	later string
 	// sets makes the key a shorthand that sets these keys.
 	sets []string
+	// reload says that the key can change while the server runs.
+	reload bool
+	// derived says that an empty value stands for one made from other keys.
+	derived bool
+	// about is one sentence for operators.
+	about string
 }
 
 // envName is the environment variable of a key.
@@ -48,76 +56,143 @@ const unbounded = math.MaxInt32
 
 // keys lists every setting there is.
 var keys = []key{
-	{path: "storage.rocksdb_path", kind: text, def: "./data", required: true, env: []string{"THEMIS_STORAGE_PATH"}},
-	{path: "storage.memtable_size_mb", kind: integer, def: 256, min: 1, max: 1 << 20},
-	{path: "storage.block_cache_size_mb", kind: integer, def: 1024, min: 1, max: 1 << 24},
-	// -1 keeps every file open.
-	{path: "storage.max_open_files", kind: integer, def: 10000, min: -1, max: 1 << 24},
-	{path: "storage.enable_statistics", kind: boolean, def: true},
+	{path: pathKey, kind: text, def: "./data", required: true, env: []string{"THEMIS_STORAGE_PATH"},
+		about: "The folder of the data."},
+	{path: "storage.memtable_size_mb", kind: integer, def: 256, min: 1, max: 1 << 20,
+		about: "Memory that collects writes before they become a file."},
+	{path: "storage.block_cache_size_mb", kind: integer, def: 1024, min: 1, max: 1 << 24,
+		about: "Memory that keeps blocks of files for reads."},
+	{path: "storage.max_open_files", kind: integer, def: 10000, min: -1, max: 1 << 24,
+		about: "How many files stay open; -1 is all."},
+	{path: "storage.enable_statistics", kind: boolean, def: true,
+		about: "Whether the storage counts what /stats and /metrics show of it."},
 	{path: "storage.compression", kind: text, oneOf: compressions,
-		sets: []string{"storage.compression.default", "storage.compression.bottommost"}},
-	{path: "storage.compression.default", kind: text, def: "lz4", oneOf: compressions},
-	{path: "storage.compression.bottommost", kind: text, def: "zstd", oneOf: compressions},
-	{path: "storage.max_write_buffer_number", kind: integer, def: 2, min: 2, max: 64},
-	{path: "storage.min_write_buffer_number_to_merge", kind: integer, def: 1, min: 1, max: 63},
-	{path: "storage.level0_file_num_compaction_trigger", kind: integer, def: 4, min: 1, max: 1 << 16},
-	{path: "storage.level0_slowdown_writes_trigger", kind: integer, def: 20, min: 1, max: 1 << 16},
-	{path: "storage.level0_stop_writes_trigger", kind: integer, def: 36, min: 1, max: 1 << 16},
-	// 0 leaves the number to the storage.
-	{path: "storage.max_background_compactions", kind: integer, def: 0, min: 0, max: 256},
-	{path: "storage.enable_bloom_filters", kind: boolean, def: true},
-	{path: "storage.bloom_bits_per_key", kind: integer, def: 10, min: 1, max: 64},
-	{path: "storage.durability", kind: text, def: "sync", oneOf: []string{"sync", "interval", "none"}},
-	{path: "storage.wal_archive_path", kind: text, def: "", later: laterWAL},
-	{path: "storage.wal_ttl_seconds", kind: integer, def: 0, min: 0, max: unbounded, later: laterWAL},
-	{path: "storage.enable_wal_archival", kind: boolean, def: false, later: laterWAL},
-	{path: "storage.snapshot_dirs", kind: list, later: "the snapshot API"},
+		sets:  []string{"storage.compression.default", "storage.compression.bottommost"},
+		about: "Compression of all levels at once."},
+	{path: "storage.compression.default", kind: text, def: "lz4", oneOf: compressions,
+		about: "Compression of all levels but the bottommost."},
+	{path: "storage.compression.bottommost", kind: text, def: "zstd", oneOf: compressions,
+		about: "Compression of the bottommost level, which holds most of the data."},
+	{path: "storage.max_write_buffer_number", kind: integer, def: 2, min: 2, max: 64,
+		about: "How many memtables there may be before writes wait."},
+	{path: "storage.min_write_buffer_number_to_merge", kind: integer, def: 1, min: 1, max: 63,
+		about: "How many memtables are merged into one file."},
+	{path: "storage.level0_file_num_compaction_trigger", kind: integer, def: 4, min: 1, max: 1 << 16,
+		about: "Files of level 0 at which compaction begins."},
+	{path: "storage.level0_slowdown_writes_trigger", kind: integer, def: 20, min: 1, max: 1 << 16,
+		about: "Files of level 0 at which writes are slowed down."},
+	{path: "storage.level0_stop_writes_trigger", kind: integer, def: 36, min: 1, max: 1 << 16,
+		about: "Files of level 0 at which writes wait for compaction."},
+	{path: "storage.max_background_compactions", kind: integer, def: 0, min: 0, max: 256,
+		about: "Background compactions at the same time; 0 leaves the number to the storage."},
+	{path: "storage.enable_bloom_filters", kind: boolean, def: true,
+		about: "Whether files carry Bloom filters, which spare reads of absent keys."},
+	{path: "storage.bloom_bits_per_key", kind: integer, def: 10, min: 1, max: 64,
+		about: "Size of the Bloom filters."},
+	{path: "storage.durability", kind: text, def: "sync", oneOf: []string{"sync", "interval", "none"},
+		about: "When a write is on disk: before it is acknowledged, soon after it, or when the system likes."},
+	{path: "storage.wal_archive_path", kind: text, def: "",
+		about: "The folder of archived write-ahead logs."},
+	{path: "storage.wal_ttl_seconds", kind: integer, def: 0, min: 0, max: unbounded,
+		about: "Age at which archived logs are deleted; 0 keeps them for ever."},
+	{path: "storage.enable_wal_archival", kind: boolean, def: false,
+		about: "Whether write-ahead logs are archived, for recovery to a point in time."},
+	{path: snapshotsKey, kind: list, derived: true,
+		about: "The folders that snapshots may be made in; without any, the folder snapshots beside the data."},
+	{path: backupKey, kind: text, def: "", derived: true,
+		about: "The folder of backups; empty is the folder backups beside the data."},
 
 	// The default of server.host is the loopback address without a file.
-	{path: hostKey, kind: text, def: "0.0.0.0", required: true},
-	{path: "server.port", kind: integer, def: 8765, min: 0, max: 65535, env: []string{"THEMIS_PORT"}},
-	{path: "server.worker_threads", kind: integer, def: 0, min: 0, max: 1024, env: []string{"THEMIS_WORKER_THREADS"}},
-	{path: "server.request_timeout_ms", kind: integer, def: 30000, min: 1000, max: 300000},
-	{path: "server.max_request_size_mb", kind: integer, def: 10, min: 1, max: 1024},
-	{path: "server.enable_auth", kind: boolean, def: false, later: laterAuth},
-	{path: "server.api_keys", kind: list, later: laterAuth},
-	{path: "server.enable_tls", kind: boolean, def: false, later: laterTLS},
-	{path: "server.tls_cert", kind: text, def: "", later: laterTLS},
-	{path: "server.tls_key", kind: text, def: "", later: laterTLS},
-	{path: "server.tls_ca", kind: text, def: "", later: laterTLS},
+	{path: hostKey, kind: text, def: "0.0.0.0", required: true,
+		about: "The address to listen on."},
+	{path: "server.port", kind: integer, def: 8765, min: 0, max: 65535, env: []string{"THEMIS_PORT"},
+		about: "The port to listen on; 0 takes a free one."},
+	{path: "server.worker_threads", kind: integer, def: 0, min: 0, max: 1024, env: []string{"THEMIS_WORKER_THREADS"},
+		about: "Threads that run at the same time; 0 is one per core."},
+	{path: "server.request_timeout_ms", kind: integer, def: 30000, min: 1000, max: 300000, reload: true,
+		about: "How long one request may work."},
+	{path: "server.max_request_size_mb", kind: integer, def: 10, min: 1, max: 1024,
+		about: "The biggest body of a request."},
+	{path: "server.enable_auth", kind: boolean, def: false,
+		about: "Whether requests need an API key."},
+	{path: "server.api_keys", kind: apiKeys,
+		about: "The API keys: key or key_hash, role and name of each."},
+	{path: "server.enable_tls", kind: boolean, def: false,
+		about: "Whether the server speaks HTTPS."},
+	{path: "server.tls_cert", kind: text, def: "",
+		about: "The file of the certificate chain, PEM; it is read again when it changes."},
+	{path: "server.tls_key", kind: text, def: "",
+		about: "The file of the certificate's private key, PEM."},
+	{path: "server.tls_ca", kind: text, def: "",
+		about: "The file of the authorities that must have signed clients' certificates, PEM; empty asks for none."},
+	{path: "server.rate_limit_per_key", kind: integer, def: 0, min: 0, max: maxRate, reload: true,
+		about: "Requests a second for each API key; 0 is no limit."},
+	{path: "server.rate_limit_per_address", kind: integer, def: 0, min: 0, max: maxRate, reload: true,
+		about: "Requests a second for each client address; 0 is no limit."},
+	{path: "server.rate_limit_burst", kind: integer, def: 0, min: 0, max: 10 * maxRate, reload: true,
+		about: "Requests that may come at once before a rate limit holds; 0 is two seconds' worth."},
+	{path: "server.trusted_proxies", kind: list,
+		about: "Networks (CIDR) of proxies whose X-Forwarded-For counts."},
+	{path: "server.pprof_port", kind: integer, def: 0, min: 0, max: 65535,
+		about: "The port of Go's profiles, on 127.0.0.1 only; 0 is off."},
+	{path: overlayKey, kind: text, def: "", derived: true,
+		about: "The file of persisted changes; empty is config-overlay.json among the data."},
 
-	{path: "logging.level", kind: text, def: "info", env: []string{"THEMIS_LOG_LEVEL"},
-		oneOf: []string{"trace", "debug", "info", "warn", "error"}},
-	{path: "logging.format", kind: text, def: "text", oneOf: []string{"text", "json"}},
-	{path: "logging.file", kind: text, def: ""},
-	{path: "logging.rotation_size_mb", kind: integer, def: 100, min: 1, max: 1 << 20},
-	{path: "logging.max_files", kind: integer, def: 10, min: 1, max: 10000},
+	{path: "logging.level", kind: text, def: "info", env: []string{"THEMIS_LOG_LEVEL"}, reload: true,
+		oneOf: []string{"trace", "debug", "info", "warn", "error"},
+		about: "The least severe entries that are logged."},
+	{path: "logging.format", kind: text, def: "text", oneOf: []string{"text", "json"}, reload: true,
+		about: "How entries are written."},
+	{path: "logging.file", kind: text, def: "",
+		about: "The log's file; empty is standard error."},
+	{path: "logging.rotation_size_mb", kind: integer, def: 100, min: 1, max: 1 << 20,
+		about: "Size at which a log file is put aside."},
+	{path: "logging.max_files", kind: integer, def: 10, min: 1, max: 10000,
+		about: "How many log files that were put aside are kept."},
+	{path: "logging.audit_file", kind: text, def: "",
+		about: "The file of the audit log; empty puts it into the log."},
 
-	{path: "vector_index.engine", kind: text, def: "hnsw", oneOf: []string{"hnsw", "flat"}},
-	{path: "vector_index.hnsw_m", kind: integer, def: 16, min: 2, max: 128},
-	{path: "vector_index.hnsw_ef_construction", kind: integer, def: 200, min: 1, max: 10000},
-	{path: "vector_index.ef_search", kind: integer, def: 64, min: 1, max: 10000},
-	{path: "vector_index.quantization", kind: text, def: "none", oneOf: []string{"none", "int8"}, later: "quantization"},
-	{path: "vector_index.use_gpu", kind: boolean, def: false, later: "search on a GPU"},
+	{path: "vector_index.engine", kind: text, def: "hnsw", oneOf: []string{"hnsw", "flat"},
+		about: "The kind of new vector indexes."},
+	{path: "vector_index.hnsw_m", kind: integer, def: 16, min: 2, max: 128,
+		about: "Links of each vector in new indexes."},
+	{path: "vector_index.hnsw_ef_construction", kind: integer, def: 200, min: 1, max: 10000,
+		about: "Candidates that are looked at when a vector is linked in new indexes."},
+	{path: "vector_index.ef_search", kind: integer, def: 64, min: 1, max: 10000, reload: true,
+		about: "Candidates that a search looks at where neither it nor the index says."},
+	{path: "vector_index.quantization", kind: text, def: "none", oneOf: []string{"none", "int8"}, later: "quantization",
+		about: "How vectors are compressed."},
+	{path: "vector_index.use_gpu", kind: boolean, def: false, later: "search on a GPU",
+		about: "Whether searches use a GPU."},
 
-	{path: "features.semantic_cache", kind: boolean, def: false, later: "the semantic cache"},
-	{path: "features.llm_store", kind: boolean, def: false, later: "the LLM store"},
-	{path: "features.cdc", kind: boolean, def: false, later: laterCDC},
-	{path: "features.timeseries", kind: boolean, def: false, later: "time series"},
+	{path: "features.semantic_cache", kind: boolean, def: false, later: "the semantic cache", reload: true,
+		about: "Whether answers are cached by meaning."},
+	{path: "features.llm_store", kind: boolean, def: false, later: "the LLM store", reload: true,
+		about: "Whether conversations can be stored."},
+	{path: "features.cdc", kind: boolean, def: false, reload: true,
+		about: "Whether changes are written to the change feed."},
+	{path: "features.timeseries", kind: boolean, def: false, later: "time series", reload: true,
+		about: "Whether time series can be stored."},
 
-	{path: "query.parallel_threshold", kind: integer, def: 100, min: 1, max: unbounded},
-	{path: "query.batch_size", kind: integer, def: 50, min: 1, max: 10000},
+	{path: "query.parallel_threshold", kind: integer, def: 100, min: 1, max: unbounded,
+		about: "Candidates from which they are fetched in parallel."},
+	{path: "query.batch_size", kind: integer, def: 50, min: 1, max: 10000,
+		about: "Candidates of one parallel fetch."},
 
-	{path: "cdc_retention_hours", kind: integer, def: 168, min: 1, max: 8760, later: laterCDC},
+	{path: "cdc_retention_hours", kind: integer, def: 168, min: 1, max: 8760, reload: true,
+		about: "How long the change feed keeps changes."},
 }
 
 const (
-	hostKey   = "server.host"
-	laterAuth = "authentication"
-	laterTLS  = "TLS"
-	laterWAL  = "WAL archival"
-	laterCDC  = "change data capture"
+	pathKey      = "storage.rocksdb_path"
+	snapshotsKey = "storage.snapshot_dirs"
+	backupKey    = "storage.backup_dir"
+	hostKey      = "server.host"
+	overlayKey   = "server.config_overlay"
 )
+
+// maxRate bounds rates of requests a second; no server of this kind gets there.
+const maxRate = 1_000_000
 
 var compressions = []string{"none", "snappy", "zlib", "bz2", "lz4", "lz4hc", "zstd"}
 

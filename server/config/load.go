@@ -56,7 +56,8 @@ func load(source Source, content []byte) (*Config, error) {
 	if err != nil {
 		return nil, Problems{err.Error()}
 	}
-	c.Warnings = l.warnings
+	c.derive()
+	c.Warnings = append(l.warnings, c.warnings()...)
 	if problems := c.validate(); len(problems) > 0 {
 		return nil, problems
 	}
@@ -110,7 +111,7 @@ func (l *loader) defaults(withFile bool) layer {
 	values := layer{}
 	for i := range keys {
 		if keys[i].sets == nil {
-			values.set(&keys[i], keys[i].def)
+			values.set(&keys[i], keys[i].neutral())
 		}
 	}
 	if !withFile {

@@ -3,6 +3,8 @@ package config
 import (
 	"fmt"
 	"net"
+	"net/netip"
+	"path/filepath"
 	"regexp"
 )
 
@@ -33,7 +35,90 @@ func (c *Config) validate() Problems {
 	if h := c.Server.Host; net.ParseIP(h) == nil && !hostName.MatchString(h) {
 		fail("server.host is %q; it must be an IP address or a host name, without a port", h)
 	}
+	if s.EnableWALArchival && s.WALArchivePath == "" {
+		fail("storage.enable_wal_archival is true, but storage.wal_archive_path is empty; name the folder of the archive")
+	}
+	return append(p, c.Server.validate()...)
+}
+
+func (s *Server) validate() Problems {
+	var p Problems
+	fail := func(format string, args ...any) { p = append(p, fmt.Sprintf(format, args...)) }
+	if s.EnableAuth && len(s.APIKeys) == 0 {
+		fail("server.enable_auth is true, but server.api_keys is empty, so that nobody could get in; themis_server --hash-key makes a key")
+	}
+	if s.EnableTLS && (s.TLSCert == "" || s.TLSKey == "") {
+		fail("server.enable_tls is true, but server.tls_cert or server.tls_key is empty; name the files of the certificate and its key")
+	}
+	if s.TLSCA != "" && !s.EnableTLS {
+		fail("server.tls_ca asks clients for certificates, but server.enable_tls is false; set it to true or leave tls_ca out")
+	}
+	for _, proxy := range s.TrustedProxies {
+		if _, err := netip.ParsePrefix(proxy); err == nil {
+			continue
+		}
+		if _, err := netip.ParseAddr(proxy); err != nil {
+			fail("server.trusted_proxies holds %q; it must hold networks, as 10.0.0.0/8, or addresses", proxy)
+		}
+	}
+	if s.PprofPort != 0 && s.PprofPort == s.Port {
+		fail("server.pprof_port is %d, as server.port is; it needs a port of its own", s.PprofPort)
+	}
 	return p
+}
+
+// derive fills in the paths that lie beside or among the data.
+func (c *Config) derive() {
+	s := &c.Storage
+	data := filepath.Clean(s.RocksDBPath)
+	if len(s.SnapshotDirs) == 0 {
+		s.SnapshotDirs = []string{filepath.Join(filepath.Dir(data), "snapshots")}
+	}
+	if s.BackupDir == "" {
+		s.BackupDir = filepath.Join(filepath.Dir(data), "backups")
+	}
+	if c.Server.ConfigOverlay == "" {
+		c.Server.ConfigOverlay = filepath.Join(data, "config-overlay.json")
+	}
+}
+
+// warnings are what is allowed but hardly meant.
+func (c *Config) warnings() []string {
+	var w []string
+	s := &c.Server
+	if exposure := s.Exposure(); exposure != "" {
+		w = append(w, exposure)
+	}
+	if !s.EnableAuth && len(s.APIKeys) > 0 {
+		w = append(w, "server.api_keys has no effect while server.enable_auth is false")
+	}
+	if s.EnableAuth && !s.EnableTLS && !s.loopback() {
+		w = append(w, "API keys travel unencrypted while server.enable_tls is false, unless a proxy in front of the server encrypts them")
+	}
+	if !s.EnableTLS && (s.TLSCert != "" || s.TLSKey != "") {
+		w = append(w, "server.tls_cert and server.tls_key have no effect while server.enable_tls is false")
+	}
+	for _, k := range s.APIKeys {
+		if k.Key != "" && len(k.Key) < shortKey {
+			w = append(w, fmt.Sprintf("the API key %q has fewer than %d characters and can be guessed; themis_server --hash-key makes a better one", k.Name, shortKey))
+		}
+	}
+	return w
+}
+
+// Exposure says that anybody who reaches the server may do everything; it is
+// empty if that isn't so.
+func (s *Server) Exposure() string {
+	if s.EnableAuth || s.loopback() {
+		return ""
+	}
+	return fmt.Sprintf("THE SERVER IS OPEN: it listens on %s and asks for no key, so anybody who reaches it can read, change and delete everything; set server.enable_auth and server.api_keys, or server.host to 127.0.0.1", s.Host)
+}
+
+// loopback reports whether only this machine can connect.
+func (s *Server) loopback() bool {
+	ip := net.ParseIP(s.Host)
+	return s.Host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 var hostName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252})$`)

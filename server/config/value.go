@@ -25,12 +25,19 @@ func (k *key) fromFile(value any) (any, error) {
 			return k.check(v)
 		}
 	case list:
-		if v, ok := value.([]any); ok {
+		if v, ok := texts(value); ok {
 			return k.check(v)
+		}
+	case apiKeys:
+		if v, ok := value.([]any); ok {
+			return readAPIKeys(v)
 		}
 	}
 	if value == nil {
 		return nil, fmt.Errorf("has no value; give it one or leave the key out")
+	}
+	if k.kind == apiKeys { // the value may be a key that went astray
+		return nil, fmt.Errorf("is no list; it must be %s", k.expected())
 	}
 	return nil, fmt.Errorf("is %s; it must be %s", show(value), k.expected())
 }
@@ -50,6 +57,8 @@ func (k *key) fromText(value string) (any, error) {
 		return k.check(value)
 	case list:
 		return k.check(textList(value))
+	case apiKeys:
+		return parseAPIKeys(value)
 	}
 	return nil, fmt.Errorf("is %q; it must be %s", value, k.expected())
 }
@@ -77,16 +86,15 @@ func (k *key) check(value any) (any, error) {
 }
 
 // off reports whether a value is the one that asks for nothing.
-func (k *key) off(value any) bool {
-	if v, ok := value.([]any); ok {
-		return len(v) == 0
-	}
-	return value == k.def
-}
+func (k *key) off(value any) bool { return value == k.def }
 
+// neutral is the value of a key that nothing sets.
 func (k *key) neutral() any {
-	if k.kind == list {
-		return []any{}
+	switch k.kind {
+	case list:
+		return []string{}
+	case apiKeys:
+		return []APIKey{}
 	}
 	return k.def
 }
@@ -101,7 +109,9 @@ func (k *key) expected() string {
 	case k.kind == integer:
 		return fmt.Sprintf("a whole number from %d to %d", k.min, k.max)
 	case k.kind == list:
-		return "a list"
+		return "a list of strings"
+	case k.kind == apiKeys:
+		return "a list of objects with key or key_hash, role and name"
 	case len(k.oneOf) > 0:
 		return "one of " + strings.Join(k.oneOf, ", ")
 	case k.required:
@@ -122,9 +132,24 @@ func wholeNumber(value any) (int, bool) {
 	return 0, false
 }
 
+// texts reads a list of strings.
+func texts(value any) ([]string, bool) {
+	items, ok := value.([]any)
+	if !ok {
+		return nil, false
+	}
+	out := make([]string, len(items))
+	for i, item := range items {
+		if out[i], ok = item.(string); !ok {
+			return nil, false
+		}
+	}
+	return out, true
+}
+
 // textList reads a comma-separated list.
-func textList(value string) []any {
-	items := []any{}
+func textList(value string) []string {
+	items := []string{}
 	for item := range strings.SplitSeq(value, ",") {
 		if item = strings.TrimSpace(item); item != "" {
 			items = append(items, item)
