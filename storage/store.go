@@ -32,7 +32,6 @@ import (
 	"log/slog"
 	"os"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -103,8 +102,9 @@ type Store struct {
 }
 
 // Open opens the database at o.Path, creating it if o.CreateIfMissing. It
-// refuses data of another program (Invalid, "foreign_data") and of a newer
-// version of this one (Invalid, "newer_format"), and changes neither.
+// refuses data of another program (Invalid, "foreign_data") and of another
+// version of this one (Invalid, "older_format" or "newer_format", with what to
+// do about it), and changes neither.
 func Open(o Options) (*Store, error) {
 	o.EnsureDefaults()
 	if err := o.Validate(); err != nil {
@@ -151,12 +151,11 @@ func prepare(o *Options) (fresh bool, err error) {
 	if err != nil {
 		return false, openError(o.Path, err)
 	}
-	for _, name := range names {
-		if !slices.ContainsFunc(families, func(f rocks.Family) bool { return f.Name == name }) {
-			return false, errs.New(errs.Invalid, "foreign_data",
-				"The RocksDB database at %s has a column family %q that this version doesn't know. "+
-					"It belongs to another program or a newer version; nothing was changed.", o.Path, name)
-		}
+	known := func(name string) bool {
+		return slices.ContainsFunc(families, func(f rocks.Family) bool { return f.Name == name })
+	}
+	if len(names) != len(families) || slices.ContainsFunc(names, func(name string) bool { return !known(name) }) {
+		return false, admit(o.Path)
 	}
 	return false, nil
 }
@@ -190,8 +189,7 @@ func (s *Store) writeStamp(fresh bool) error {
 			return err
 		}
 		if !empty { // a crash while creating leaves no stamp, but no rows either
-			return errs.New(errs.Invalid, "foreign_data",
-				"The RocksDB database at %s was not written by this program; nothing was changed.", s.opts.Path)
+			return foreignData(s.opts.Path)
 		}
 	}
 	var b rocks.Batch
@@ -216,20 +214,13 @@ func (s *Store) isEmpty() (bool, error) {
 	return empty, nil
 }
 
-func formatStamp(version uint32) []byte {
-	return binary.LittleEndian.AppendUint32([]byte(formatMagic), version)
-}
-
 func (s *Store) checkStamp(stamp []byte) error {
-	version, ok := strings.CutPrefix(string(stamp), formatMagic)
-	if !ok || len(version) != 4 {
-		return errs.New(errs.Invalid, "foreign_data",
-			"The RocksDB database at %s was not written by this program; nothing was changed.", s.opts.Path)
-	}
-	if v := binary.LittleEndian.Uint32([]byte(version)); v != FormatVersion {
-		return errs.New(errs.Invalid, "newer_format",
-			"The data at %s has format %d and this version reads format %d; nothing was changed. "+
-				"Use the version that wrote it, or migrate a copy.", s.opts.Path, v, FormatVersion)
+	version, ok := parseStamp(stamp)
+	switch {
+	case !ok:
+		return foreignData(s.opts.Path)
+	case version != FormatVersion:
+		return otherFormat(s.opts.Path, version)
 	}
 	return nil
 }
