@@ -4,6 +4,12 @@
 // It owns no goroutines and no locks; keys don't change after they are made.
 package auth
 
+import (
+	"strings"
+
+	"github.com/vccdb/vccdb/internal/errs"
+)
+
 // Role orders what callers may do; each includes those before it. The zero value
 // belongs to nobody, so that a route without a role lets nobody in.
 type Role uint8
@@ -29,4 +35,14 @@ func (r Role) String() string {
 		return "admin"
 	}
 	return "nobody"
+}
+
+// ParseRole reads the role of a key. A key is never for public routes only.
+func ParseRole(name string) (Role, error) {
+	for _, role := range []Role{ReadOnly, ReadWrite, Admin} {
+		if strings.EqualFold(name, role.String()) {
+			return role, nil
+		}
+	}
+	return 0, errs.New(errs.Invalid, "invalid_role", "%.32q is no role; it must be readonly, readwrite or admin", name)
 }
