@@ -13,6 +13,7 @@ import (
 	"github.com/vccdb/vccdb/engine"
 	"github.com/vccdb/vccdb/internal/errs"
 	"github.com/vccdb/vccdb/server/api/openapi"
+	"github.com/vccdb/vccdb/server/auth"
 	"github.com/vccdb/vccdb/server/problem"
 	"github.com/vccdb/vccdb/server/rest"
 )
@@ -68,7 +69,7 @@ const maxKeys = 10_000
 func (a *API) batchRoutes() []rest.Route {
 	return []rest.Route{
 		{Operation: openapi.Operation{
-			Method: "POST", Path: "/entities/batch", ID: "batchEntities", Tag: tagEntities,
+			Method: "POST", Path: "/entities/batch", Role: auth.ReadWrite, ID: "batchEntities", Tag: tagEntities,
 			Summary: "Write many entities",
 			Description: "As application/json: a list of operations, with one result each. With atomic all are applied or none; " +
 				"then the first failure is the answer and names the operation. Without, the answer is 200 and each result has its own status.\n\n" +
@@ -84,7 +85,7 @@ func (a *API) batchRoutes() []rest.Route {
 			Answers: []openapi.Answer{{Status: 200, Description: "The results; for NDJSON the summary.", Media: []openapi.Media{either[importSummary](openapi.JSON[batchAnswer](`{"results":[{"key":"users:ada","status":201,"version":1,"created":true},{"key":"users:bob","status":412,"error":{"code":"version_mismatch","detail":"users:bob has version 4, not 3; nothing was changed"}},{"key":"users:eve","status":200,"version":2,"deleted":true}],"succeeded":2,"failed":1,"took_ms":2.1}`))}}},
 		}, Handle: a.batch},
 		{Operation: openapi.Operation{
-			Method: "POST", Path: "/entities/get", ID: "getEntities", Tag: tagEntities,
+			Method: "POST", Path: "/entities/get", Role: auth.ReadOnly, ID: "getEntities", Tag: tagEntities,
 			Summary: "Read many entities by key",
 			Params:  []openapi.Param{vectorsParam},
 			Body:    []openapi.Media{openapi.JSON[getRequest](`{"keys":["users:ada","users:nobody"]}`)},

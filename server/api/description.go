@@ -10,6 +10,7 @@ import (
 	"github.com/vccdb/vccdb/engine/query"
 	"github.com/vccdb/vccdb/engine/schema"
 	"github.com/vccdb/vccdb/server/api/openapi"
+	"github.com/vccdb/vccdb/server/auth"
 	"github.com/vccdb/vccdb/server/problem"
 	"github.com/vccdb/vccdb/server/rest"
 )
@@ -19,12 +20,12 @@ const tagDescription = "Description"
 func (a *API) descriptionRoutes() []rest.Route {
 	return []rest.Route{
 		{Operation: openapi.Operation{
-			Method: "GET", Path: "/openapi.json", ID: "openapi", Tag: tagDescription,
+			Method: "GET", Path: "/openapi.json", Role: auth.ReadOnly, ID: "openapi", Tag: tagDescription,
 			Summary: "This description as OpenAPI 3.1",
 			Answers: []openapi.Answer{{Status: 200, Media: []openapi.Media{openapi.JSON[document]("")}}},
 		}, Handle: a.sendSpec},
 		{Operation: openapi.Operation{
-			Method: "GET", Path: "/docs", ID: "docs", Tag: tagDescription,
+			Method: "GET", Path: "/docs", Role: auth.ReadOnly, ID: "docs", Tag: tagDescription,
 			Summary: "This description as a page",
 			Answers: []openapi.Answer{{Status: 200, Media: []openapi.Media{{Type: "text/html"}}}},
 		}, Handle: a.sendPage},

@@ -14,6 +14,7 @@ import (
 	"github.com/vccdb/vccdb/engine"
 	"github.com/vccdb/vccdb/internal/errs"
 	"github.com/vccdb/vccdb/server/api/openapi"
+	"github.com/vccdb/vccdb/server/auth"
 	"github.com/vccdb/vccdb/server/rest"
 )
 
@@ -82,7 +83,7 @@ var (
 func (a *API) entityRoutes() []rest.Route {
 	return []rest.Route{
 		{Operation: openapi.Operation{
-			Method: "PUT", Path: "/entities/{key}", ID: "putEntity", Tag: tagEntities,
+			Method: "PUT", Path: "/entities/{key}", Role: auth.ReadWrite, ID: "putEntity", Tag: tagEntities,
 			Summary:     "Create or replace an entity",
 			Description: keyNote + "\n\nThe body is the entity. A body whose only member is a string named blob is the entity as a string. " + vectorNote,
 			Params:      []openapi.Param{keyParam, ifMatchParam, ifNoneMatchParam},
@@ -93,7 +94,7 @@ func (a *API) entityRoutes() []rest.Route {
 			},
 		}, Handle: a.putEntity},
 		{Operation: openapi.Operation{
-			Method: "GET", Path: "/entities/{key}", ID: "getEntity", Tag: tagEntities,
+			Method: "GET", Path: "/entities/{key}", Role: auth.ReadOnly, ID: "getEntity", Tag: tagEntities,
 			Summary: "Read an entity",
 			Params: []openapi.Param{keyParam, vectorsParam,
 				{Name: "format", In: "query", Enum: []string{"json", "blob"}, Default: "json", Description: "blob gives the object as a string: {key, blob}."},
@@ -104,7 +105,7 @@ func (a *API) entityRoutes() []rest.Route {
 			},
 		}, Handle: a.getEntity},
 		{Operation: openapi.Operation{
-			Method: "PATCH", Path: "/entities/{key}", ID: "patchEntity", Tag: tagEntities,
+			Method: "PATCH", Path: "/entities/{key}", Role: auth.ReadWrite, ID: "patchEntity", Tag: tagEntities,
 			Summary:     "Change some members of an entity",
 			Description: "The body is a JSON merge patch (RFC 7396): members replace those of the same name, null removes one. 404 if the entity doesn't exist.",
 			Params:      []openapi.Param{keyParam, ifMatchParam},
@@ -113,13 +114,13 @@ func (a *API) entityRoutes() []rest.Route {
 			Answers: []openapi.Answer{{Status: 200, Media: []openapi.Media{openapi.JSON[written](`{"key":"users:ada","version":2,"created":false}`)}}},
 		}, Handle: a.patchEntity},
 		{Operation: openapi.Operation{
-			Method: "DELETE", Path: "/entities/{key}", ID: "deleteEntity", Tag: tagEntities,
+			Method: "DELETE", Path: "/entities/{key}", Role: auth.ReadWrite, ID: "deleteEntity", Tag: tagEntities,
 			Summary: "Delete an entity",
 			Params:  []openapi.Param{keyParam, ifMatchParam},
 			Answers: []openapi.Answer{{Status: 200, Media: []openapi.Media{openapi.JSON[deleted](`{"key":"users:ada","deleted":true}`)}}},
 		}, Handle: a.deleteEntity},
 		{Operation: openapi.Operation{
-			Method: "POST", Path: "/entities", ID: "createEntity", Tag: tagEntities,
+			Method: "POST", Path: "/entities", Role: auth.ReadWrite, ID: "createEntity", Tag: tagEntities,
 			Summary:     "Write an entity, with a key made by the server if none is given",
 			Description: "With a key this is PUT /entities/{key}. With a table alone the server makes a UUIDv7 as pk, so that keys sort by time.",
 			Params:      []openapi.Param{ifNoneMatchParam, idempotencyParam},
@@ -130,7 +131,7 @@ func (a *API) entityRoutes() []rest.Route {
 			},
 		}, Handle: a.createEntity},
 		{Operation: openapi.Operation{
-			Method: "GET", Path: "/entities", ID: "scrollEntities", Tag: tagEntities,
+			Method: "GET", Path: "/entities", Role: auth.ReadOnly, ID: "scrollEntities", Tag: tagEntities,
 			Summary:     "Read a table page by page",
 			Description: "Each entity that exists from the first page to the last is returned exactly once, whatever is written meanwhile.",
 			Params: []openapi.Param{{Name: "table", In: "query", Required: true, Description: "The table."},

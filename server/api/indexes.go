@@ -13,6 +13,7 @@ import (
 	"github.com/vccdb/vccdb/engine/schema"
 	"github.com/vccdb/vccdb/internal/errs"
 	"github.com/vccdb/vccdb/server/api/openapi"
+	"github.com/vccdb/vccdb/server/auth"
 	"github.com/vccdb/vccdb/server/rest"
 )
 
@@ -98,7 +99,7 @@ var workAnswers = []openapi.Answer{
 func (a *API) indexRoutes() []rest.Route {
 	return []rest.Route{
 		{Operation: openapi.Operation{
-			Method: "POST", Path: "/index/create", ID: "createIndex", Tag: tagIndexes,
+			Method: "POST", Path: "/index/create", Role: auth.ReadWrite, ID: "createIndex", Tag: tagIndexes,
 			Summary:     "Create an index and fill it from the existing entities",
 			Description: "Writes go on meanwhile and are indexed too. The index serves queries once its state is ready. If the existing entities don't fit it (a wrong dimension, two equal values under unique), nothing is kept. " + waitNote,
 			Params:      []openapi.Param{waitParam},
@@ -106,27 +107,27 @@ func (a *API) indexRoutes() []rest.Route {
 			Answers:     workAnswers,
 		}, Handle: a.createIndex},
 		{Operation: openapi.Operation{
-			Method: "POST", Path: "/index/drop", ID: "dropIndex", Tag: tagIndexes,
+			Method: "POST", Path: "/index/drop", Role: auth.ReadWrite, ID: "dropIndex", Tag: tagIndexes,
 			Summary: "Drop an index; the entities stay",
 			Body:    []openapi.Media{openapi.JSON[indexRef](`{"table":"users","column":"embedding"}`)},
 			Answers: []openapi.Answer{{Status: 200, Media: []openapi.Media{openapi.JSON[indexDropped](`{"table":"users","columns":["embedding"],"dropped":true}`)}}},
 		}, Handle: a.dropIndex},
 		{Operation: openapi.Operation{
-			Method: "POST", Path: "/index/rebuild", ID: "rebuildIndex", Tag: tagIndexes,
+			Method: "POST", Path: "/index/rebuild", Role: auth.ReadWrite, ID: "rebuildIndex", Tag: tagIndexes,
 			Summary: "Build an index anew from the entities", Description: waitNote,
 			Params:  []openapi.Param{waitParam},
 			Body:    []openapi.Media{openapi.JSON[indexRef](`{"table":"users","column":"embedding"}`)},
 			Answers: workAnswers,
 		}, Handle: a.rebuildIndex},
 		{Operation: openapi.Operation{
-			Method: "POST", Path: "/index/reindex", ID: "reindexTable", Tag: tagIndexes,
+			Method: "POST", Path: "/index/reindex", Role: auth.ReadWrite, ID: "reindexTable", Tag: tagIndexes,
 			Summary: "Build all indexes of a table anew", Description: waitNote,
 			Params:  []openapi.Param{waitParam},
 			Body:    []openapi.Media{openapi.JSON[reindexRequest](`{"table":"users"}`)},
 			Answers: workAnswers,
 		}, Handle: a.reindex},
 		{Operation: openapi.Operation{
-			Method: "GET", Path: "/index/stats", ID: "indexStats", Tag: tagIndexes,
+			Method: "GET", Path: "/index/stats", Role: auth.ReadOnly, ID: "indexStats", Tag: tagIndexes,
 			Summary: "List indexes with their figures",
 			Params:  []openapi.Param{{Name: "table", In: "query", Description: "Only this table's."}},
 			Answers: []openapi.Answer{{Status: 200, Media: []openapi.Media{openapi.JSON[indexList](`{"indexes":[` + exampleIndex + `]}`)}}},

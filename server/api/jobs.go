@@ -12,6 +12,7 @@ import (
 	"github.com/vccdb/vccdb/engine/jobs"
 	"github.com/vccdb/vccdb/internal/errs"
 	"github.com/vccdb/vccdb/server/api/openapi"
+	"github.com/vccdb/vccdb/server/auth"
 	"github.com/vccdb/vccdb/server/request"
 	"github.com/vccdb/vccdb/server/rest"
 )
@@ -35,22 +36,22 @@ func (a *API) jobRoutes() []rest.Route {
 	one := []openapi.Answer{{Status: 200, Media: []openapi.Media{openapi.JSON[jobs.Status](exampleJob)}}}
 	return []rest.Route{
 		{Operation: openapi.Operation{
-			Method: "GET", Path: "/jobs", ID: "listJobs", Tag: tagJobs,
+			Method: "GET", Path: "/jobs", Role: auth.ReadOnly, ID: "listJobs", Tag: tagJobs,
 			Summary: "List running jobs and the last hundred ended ones",
 			Answers: []openapi.Answer{{Status: 200, Media: []openapi.Media{openapi.JSON[jobList](`{"jobs":[` + exampleJob + `]}`)}}},
 		}, Handle: a.listJobs},
 		{Operation: openapi.Operation{
-			Method: "GET", Path: "/jobs/{id}", ID: "getJob", Tag: tagJobs,
+			Method: "GET", Path: "/jobs/{id}", Role: auth.ReadOnly, ID: "getJob", Tag: tagJobs,
 			Summary: "Read a job's state and progress", Params: []openapi.Param{jobParam}, Answers: one,
 		}, Handle: a.getJob},
 		{Operation: openapi.Operation{
-			Method: "POST", Path: "/jobs/{id}/cancel", ID: "cancelJob", Tag: tagJobs,
+			Method: "POST", Path: "/jobs/{id}/cancel", Role: auth.ReadWrite, ID: "cancelJob", Tag: tagJobs,
 			Summary:     "Cancel a job",
 			Description: "The job stops at its next step and what it had built is removed. The answer is its present state, which may still be running. A job that has ended stays as it is.",
 			Params:      []openapi.Param{jobParam}, Answers: one,
 		}, Handle: a.cancelJob},
 		{Operation: openapi.Operation{
-			Method: "GET", Path: "/jobs/{id}/stream", ID: "streamJob", Tag: tagJobs,
+			Method: "GET", Path: "/jobs/{id}/stream", Role: auth.ReadOnly, ID: "streamJob", Tag: tagJobs,
 			Summary:     "Follow a job as server-sent events",
 			Description: "Each event is named progress and its data is the job as JSON; the last one, named end, has a state other than running. Comments come as heartbeats.",
 			Params:      []openapi.Param{jobParam},

@@ -12,6 +12,7 @@ import (
 	"github.com/vccdb/vccdb/engine/query"
 	"github.com/vccdb/vccdb/internal/errs"
 	"github.com/vccdb/vccdb/server/api/openapi"
+	"github.com/vccdb/vccdb/server/auth"
 	"github.com/vccdb/vccdb/server/rest"
 )
 
@@ -55,7 +56,7 @@ const (
 func (a *API) queryRoutes() []rest.Route {
 	return []rest.Route{
 		{Operation: openapi.Operation{
-			Method: "POST", Path: "/query", ID: "query", Tag: tagQuery,
+			Method: "POST", Path: "/query", Role: auth.ReadOnly, ID: "query", Tag: tagQuery,
 			Summary: "Find entities by their values",
 			Description: filterNote + "\n\nWithout order_by the order is stable but has no meaning. A cursor continues a query exactly, also while entities are written.\n\n" +
 				"The mode of a plan is index_optimized, index_parallel, range_aware, full_scan_fallback or empty.",

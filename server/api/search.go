@@ -12,6 +12,7 @@ import (
 	"github.com/vccdb/vccdb/engine/schema"
 	"github.com/vccdb/vccdb/internal/errs"
 	"github.com/vccdb/vccdb/server/api/openapi"
+	"github.com/vccdb/vccdb/server/auth"
 	"github.com/vccdb/vccdb/server/rest"
 )
 
@@ -72,7 +73,7 @@ const (
 func (a *API) searchRoutes() []rest.Route {
 	return []rest.Route{
 		{Operation: openapi.Operation{
-			Method: "POST", Path: "/vector/search", ID: "searchVectors", Tag: tagVectors,
+			Method: "POST", Path: "/vector/search", Role: auth.ReadOnly, ID: "searchVectors", Tag: tagVectors,
 			Summary: "Find the entities with the nearest vectors",
 			Description: "Returns min(k, entities that match) results, never fewer, and never a deleted entity or an outdated vector. " + vectorNote + "\n\n" +
 				"Distance by metric: cosine is 1 - cos(a, b); l2 is the squared Euclidean distance; dot is the negated product. Lower is nearer; score is the same with higher nearer.\n\n" + filterNote,

@@ -7,6 +7,7 @@ import (
 
 	"github.com/vccdb/vccdb/engine"
 	"github.com/vccdb/vccdb/server/api/openapi"
+	"github.com/vccdb/vccdb/server/auth"
 	"github.com/vccdb/vccdb/server/rest"
 )
 
@@ -37,18 +38,18 @@ var tableParam = openapi.Param{Name: "table", In: "path", Required: true, Descri
 func (a *API) tableRoutes() []rest.Route {
 	return []rest.Route{
 		{Operation: openapi.Operation{
-			Method: "GET", Path: "/tables", ID: "listTables", Tag: tagTables,
+			Method: "GET", Path: "/tables", Role: auth.ReadOnly, ID: "listTables", Tag: tagTables,
 			Summary: "List the tables with counts, sizes and indexes",
 			Answers: []openapi.Answer{{Status: 200, Media: []openapi.Media{openapi.JSON[tableList](`{"tables":[` + exampleTable + `]}`)}}},
 		}, Handle: a.listTables},
 		{Operation: openapi.Operation{
-			Method: "GET", Path: "/tables/{table}", ID: "getTable", Tag: tagTables,
+			Method: "GET", Path: "/tables/{table}", Role: auth.ReadOnly, ID: "getTable", Tag: tagTables,
 			Summary: "Describe one table",
 			Params:  []openapi.Param{tableParam},
 			Answers: []openapi.Answer{{Status: 200, Media: []openapi.Media{openapi.JSON[table](exampleTable)}}},
 		}, Handle: a.getTable},
 		{Operation: openapi.Operation{
-			Method: "DELETE", Path: "/tables/{table}", ID: "dropTable", Tag: tagTables,
+			Method: "DELETE", Path: "/tables/{table}", Role: auth.ReadWrite, ID: "dropTable", Tag: tagTables,
 			Summary: "Drop a table with all its entities and indexes",
 			Params:  []openapi.Param{tableParam},
 			Answers: []openapi.Answer{{Status: 200, Media: []openapi.Media{openapi.JSON[tableDropped](`{"table":"users","dropped":true}`)}}},

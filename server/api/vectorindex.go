@@ -9,6 +9,7 @@ import (
 	"github.com/vccdb/vccdb/engine/schema"
 	"github.com/vccdb/vccdb/internal/errs"
 	"github.com/vccdb/vccdb/server/api/openapi"
+	"github.com/vccdb/vccdb/server/auth"
 	"github.com/vccdb/vccdb/server/rest"
 )
 
@@ -76,25 +77,25 @@ func (a *API) vectorIndexRoutes() []rest.Route {
 	config := []openapi.Answer{{Status: 200, Media: []openapi.Media{openapi.JSON[vectorConfig](exampleVectorConfig)}}}
 	return []rest.Route{
 		{Operation: openapi.Operation{
-			Method: "GET", Path: "/vector/index/config", ID: "getVectorConfig", Tag: tagVectors,
+			Method: "GET", Path: "/vector/index/config", Role: auth.ReadOnly, ID: "getVectorConfig", Tag: tagVectors,
 			Summary: "Read the configuration of a vector index", Description: whichNote,
 			Params: whichParams, Answers: config,
 		}, Handle: a.getVectorConfig},
 		{Operation: openapi.Operation{
-			Method: "PUT", Path: "/vector/index/config", ID: "setVectorConfig", Tag: tagVectors,
+			Method: "PUT", Path: "/vector/index/config", Role: auth.ReadWrite, ID: "setVectorConfig", Tag: tagVectors,
 			Summary:     "Change what can be changed live: ef",
 			Description: "The other settings shape the graph; for those, drop the index and create it anew. " + whichNote,
 			Body:        []openapi.Media{openapi.JSON[setVectorConfigRequest](`{"table":"users","ef":128}`)}, Answers: config,
 		}, Handle: a.setVectorConfig},
 		{Operation: openapi.Operation{
-			Method: "GET", Path: "/vector/index/stats", ID: "vectorStats", Tag: tagVectors,
+			Method: "GET", Path: "/vector/index/stats", Role: auth.ReadOnly, ID: "vectorStats", Tag: tagVectors,
 			Summary: "Describe the vector indexes from inside", Description: "All of them, or those of a table and column.",
 			Params: whichParams,
 			Answers: []openapi.Answer{{Status: 200, Media: []openapi.Media{openapi.JSON[vectorStatsList](
 				`{"indexes":[{"table":"users","column":"embedding","state":"ready","engine":"hnsw","device":"cpu","kernel":"avx2","dimension":3,"metric":"cosine","live":2,"tombstones":0,"pending":0,"levels":[2],"degree_histogram":[0,2],"bytes":{"vectors":24,"links":256,"ids":16},"stored_bytes":2048}]}`)}}},
 		}, Handle: a.vectorStats},
 		{Operation: openapi.Operation{
-			Method: "POST", Path: "/vector/index/recall", ID: "measureRecall", Tag: tagVectors,
+			Method: "POST", Path: "/vector/index/recall", Role: auth.ReadOnly, ID: "measureRecall", Tag: tagVectors,
 			Summary:     "Measure how much of the exact answer the graph search finds",
 			Description: "Takes stored vectors as queries, searches each both ways and compares. " + whichNote,
 			Body:        []openapi.Media{openapi.JSON[recallRequest](`{"table":"users","sample":100,"k":10,"ef":64}`)},
@@ -102,7 +103,7 @@ func (a *API) vectorIndexRoutes() []rest.Route {
 				`{"sample":100,"k":10,"ef":64,"recall":0.992,"approx_p50_ms":0.05,"approx_p99_ms":0.12,"exact_p50_ms":1.9,"exact_p99_ms":2.4}`)}}},
 		}, Handle: a.measureRecall},
 		{Operation: openapi.Operation{
-			Method: "POST", Path: "/vector/index/save", ID: "saveVectorIndex", Tag: tagVectors,
+			Method: "POST", Path: "/vector/index/save", Role: auth.ReadWrite, ID: "saveVectorIndex", Tag: tagVectors,
 			Summary:     "Checkpoint a graph (not available yet)",
 			Description: "Always answers not_supported in this version: vectors are durable as soon as they are acknowledged, and the graphs are built from them at each start.",
 			Body:        []openapi.Media{openapi.JSON[saveRequest](`{"table":"users"}`)}, OptionalBody: true,

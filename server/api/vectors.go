@@ -16,6 +16,7 @@ import (
 	"github.com/vccdb/vccdb/engine/schema"
 	"github.com/vccdb/vccdb/internal/errs"
 	"github.com/vccdb/vccdb/server/api/openapi"
+	"github.com/vccdb/vccdb/server/auth"
 	"github.com/vccdb/vccdb/server/problem"
 	"github.com/vccdb/vccdb/server/rest"
 )
@@ -70,7 +71,7 @@ func (a *API) vectorWriteRoutes() []rest.Route {
 	deleted := []openapi.Answer{{Status: 200, Media: []openapi.Media{openapi.JSON[deleteAnswer](`{"deleted":2,"method":"filter","took_ms":1.3}`)}}}
 	return []rest.Route{
 		{Operation: openapi.Operation{
-			Method: "POST", Path: "/vector/batch_insert", ID: "insertVectors", Tag: tagVectors,
+			Method: "POST", Path: "/vector/batch_insert", Role: auth.ReadWrite, ID: "insertVectors", Tag: tagVectors,
 			Summary: "Write many entities that are mostly a vector",
 			Description: "Each item becomes the entity table:pk with its fields and, in the column, its vector; an existing entity is replaced. " +
 				"Items stand for themselves: a bad one is listed in errors and the others are written. " + vectorNote,
@@ -79,14 +80,14 @@ func (a *API) vectorWriteRoutes() []rest.Route {
 			Answers: []openapi.Answer{{Status: 200, Media: []openapi.Media{openapi.JSON[insertAnswer](`{"inserted":2,"errors":[],"dimension":3,"took_ms":1.9}`)}}},
 		}, Handle: a.insertVectors},
 		{Operation: openapi.Operation{
-			Method: "POST", Path: "/vector/delete", ID: "deleteVectors", Tag: tagVectors,
+			Method: "POST", Path: "/vector/delete", Role: auth.ReadWrite, ID: "deleteVectors", Tag: tagVectors,
 			Summary:     "Delete many entities by key, prefix or filter",
 			Description: "The entities go with their vectors. A deletion by prefix or filter that is interrupted has deleted some; repeating it is safe. " + filterNote,
 			Body:        []openapi.Media{openapi.JSON[deleteRequest](`{"table":"users","pks":["ada","bob"]}`)},
 			Answers:     deleted,
 		}, Handle: a.deleteVectors},
 		{Operation: openapi.Operation{
-			Method: "DELETE", Path: "/vector/by-filter", ID: "deleteVectorsByFilter", Tag: tagVectors,
+			Method: "DELETE", Path: "/vector/by-filter", Role: auth.ReadWrite, ID: "deleteVectorsByFilter", Tag: tagVectors,
 			Summary:     "Delete many entities by filter",
 			Description: "POST /vector/delete does the same and passes proxies that drop the body of a DELETE.",
 			Body:        []openapi.Media{openapi.JSON[deleteFilterRequest](`{"table":"users","predicates":[{"column":"age","op":"lt","value":18}]}`)},

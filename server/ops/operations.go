@@ -8,6 +8,7 @@ import (
 	"github.com/gofiber/fiber/v3/middleware/adaptor"
 
 	"github.com/vccdb/vccdb/server/api/openapi"
+	"github.com/vccdb/vccdb/server/auth"
 	"github.com/vccdb/vccdb/server/problem"
 	"github.com/vccdb/vccdb/server/rest"
 )
@@ -17,16 +18,16 @@ const tag = "Operations"
 func (o *Ops) routes() []rest.Route {
 	return []rest.Route{
 		{Operation: openapi.Operation{
-			Method: "GET", Path: "/health", ID: "health", Tag: tag, Summary: "How the server is, for people and dashboards",
+			Method: "GET", Path: "/health", Role: auth.Public, ID: "health", Tag: tag, Summary: "How the server is, for people and dashboards",
 			Description: "Always 200 while the server answers at all; the body says what is wrong. Probes should use /livez and /readyz.",
 			Answers:     []openapi.Answer{ok(openapi.JSON[Health](`{"status":"ok","version":"1.0.0","database":"ready","uptime_seconds":90}`))},
 		}, Handle: o.health},
 		{Operation: openapi.Operation{
-			Method: "GET", Path: "/livez", ID: "livez", Tag: tag, Summary: "Whether the process answers",
+			Method: "GET", Path: "/livez", Role: auth.Public, ID: "livez", Tag: tag, Summary: "Whether the process answers",
 			Answers: []openapi.Answer{ok(openapi.JSON[Live](`{"status":"ok"}`))},
 		}, Handle: o.livez},
 		{Operation: openapi.Operation{
-			Method: "GET", Path: "/readyz", ID: "readyz", Tag: tag, Summary: "Whether to send requests here",
+			Method: "GET", Path: "/readyz", Role: auth.Public, ID: "readyz", Tag: tag, Summary: "Whether to send requests here",
 			Description: "503 while the server loads its vectors, drains or has failed.",
 			Answers: []openapi.Answer{
 				ok(openapi.JSON[Live](`{"status":"ready"}`)),
@@ -35,15 +36,15 @@ func (o *Ops) routes() []rest.Route {
 			},
 		}, Handle: o.readyz},
 		{Operation: openapi.Operation{
-			Method: "GET", Path: "/version", ID: "version", Tag: tag, Summary: "Which build runs",
+			Method: "GET", Path: "/version", Role: auth.ReadOnly, ID: "version", Tag: tag, Summary: "Which build runs",
 			Answers: []openapi.Answer{ok(openapi.JSON[Version](`{"name":"THEMIS","version":"1.0.0","build":"2026-11-22","commit":"abc1234","go":"go1.26.0"}`))},
 		}, Handle: o.version},
 		{Operation: openapi.Operation{
-			Method: "GET", Path: "/stats", ID: "stats", Tag: tag, Summary: "Figures of the server, the storage and the indexes",
+			Method: "GET", Path: "/stats", Role: auth.ReadOnly, ID: "stats", Tag: tag, Summary: "Figures of the server, the storage and the indexes",
 			Answers: []openapi.Answer{ok(openapi.JSON[Stats](""))},
 		}, Handle: o.stats},
 		{Operation: openapi.Operation{
-			Method: "GET", Path: "/metrics", ID: "metrics", Tag: tag, Summary: "The same figures for Prometheus",
+			Method: "GET", Path: "/metrics", Role: auth.ReadOnly, ID: "metrics", Tag: tag, Summary: "The same figures for Prometheus",
 			Answers: []openapi.Answer{ok(openapi.Media{Type: "text/plain"})},
 		}, Handle: adaptor.HTTPHandler(o.handler())},
 	}
