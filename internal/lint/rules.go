@@ -36,6 +36,7 @@ var rooms = []room{
 	{dir: "console", may: []string{"console", "web", "engine", "storage", "server/auth", "internal"}},
 	{dir: "server/auth", may: []string{"internal"}},
 	{dir: "server/config", may: []string{"server/auth", "internal"}},
+	{dir: "server/ops", may: []string{"server", "engine", "storage", "gpu", "internal"}},
 	{dir: "server", may: []string{"server", "console", "web", "engine", "storage", "internal"}},
 
 	{dir: "cmd/themis_bench", may: []string{"vecindex", "internal"}},
@@ -49,6 +50,7 @@ var private = []struct {
 	why  string
 }{
 	{"github.com/linxGnu/grocksdb", []string{"storage/rocks"}, "C memory ends in storage/rocks"},
+	{"github.com/NVIDIA/go-nvml", []string{"gpu"}, "devices are asked about through a gpu.Probe, which bounds the wait"},
 	{"gorgonia.org/cu", []string{"gpu/worker"}, "a device fault may only kill the worker process"},
 	{"C", []string{"storage/rocks", "gpu/worker"}, "C memory ends in storage/rocks, a device fault in the worker process"},
 	{Module + "/storage/rocks", []string{"storage"}, "RocksDB is reached through storage"},
