@@ -239,7 +239,7 @@ func (e *Engine) DropTable(ctx context.Context, name string) error {
 	}
 	indexes := t.schema.Load().list()
 	var b storage.Batch
-	b.DropTable(t.id)
+	b.DropTable(t.id, e.clock.next(), name)
 	b.DeleteMeta(metaTable + name)
 	b.ResetCounter(tableCounter(t.id))
 	for _, ix := range indexes {

@@ -47,7 +47,8 @@ func (c *change) addTo(b *storage.Batch, events []vectorEvent) []vectorEvent {
 	counter := tableCounter(c.table.id)
 	switch {
 	case c.after == nil:
-		b.DeleteEntity(c.table.id, c.id, c.key.PK, c.deleted)
+		last := record{stamp: c.deleted, version: c.before.version, pk: []byte(c.key.PK)}
+		b.DeleteEntity(c.table.id, c.id, c.key.PK, c.deleted, last.encode())
 		b.AddCounter(counter, -1)
 	default:
 		r := record{stamp: c.after.stamp, version: c.after.version, pk: []byte(c.key.PK), doc: c.after.doc}

@@ -16,12 +16,23 @@ import (
 // committed batch can be Reset and used again.
 type Batch struct {
 	rows     rocks.Batch
-	seqs     []int // offsets of the oplog keys that wait for their sequence
+	logged   []logged
+	notes    []byte // payloads of the feed that stand nowhere in rows
 	terms    []termOp
 	termKeys []byte // where the terms' keys stand
 	counters []counterOp
 	tallies  []tally
 	key, buf []byte // scratch
+}
+
+// logged is one oplog record, which waits for its sequence, and what the feed
+// has to say besides if it is on when the batch is committed.
+type logged struct {
+	// keyAt and opAt are where the record's key and value stand in rows.
+	keyAt, opAt int
+	// The payload is an entity's record in rows or, if noted, in notes.
+	from, to int
+	noted    bool
 }
 
 // termOp is one PutTerm or DeleteTerm that isn't in the rows yet.
@@ -38,23 +49,26 @@ type counterOp struct {
 }
 
 // PutEntity sets an entity: its record, the way from its primary key to its id,
-// and a PUT record in the oplog. An id belongs to one pk for the entity's life.
+// a PUT record in the oplog, and the record in the feed if that is on. An id
+// belongs to one pk for the entity's life.
 func (b *Batch) PutEntity(table, id uint32, pk string, stamp uint64, record []byte) {
 	b.key = keys.AppendEntity(b.key[:0], table, id)
 	b.put(familyEntities, table, b.key, record)
+	to := b.rows.SizeBytes()
 	b.key = keys.AppendPK(b.key[:0], table, pk)
 	b.buf = binary.BigEndian.AppendUint32(b.buf[:0], id)
 	b.put(familyPKs, table, b.key, b.buf)
-	b.log(Op{Kind: OpPut, Table: table, ID: id, PK: pk, Stamp: stamp})
+	b.log(Op{Kind: OpPut, Table: table, ID: id, PK: pk, Stamp: stamp}, logged{from: to - len(record), to: to})
 }
 
 // DeleteEntity removes what PutEntity set and adds a DELETE record to the oplog.
-func (b *Batch) DeleteEntity(table, id uint32, pk string, stamp uint64) {
+// The feed gets last, which tells its readers what was deleted.
+func (b *Batch) DeleteEntity(table, id uint32, pk string, stamp uint64, last []byte) {
 	b.key = keys.AppendEntity(b.key[:0], table, id)
 	b.rows.Delete(familyEntities, b.key)
 	b.key = keys.AppendPK(b.key[:0], table, pk)
 	b.rows.Delete(familyPKs, b.key)
-	b.log(Op{Kind: OpDelete, Table: table, ID: id, PK: pk, Stamp: stamp})
+	b.log(Op{Kind: OpDelete, Table: table, ID: id, PK: pk, Stamp: stamp}, b.note(last))
 }
 
 // PutTerm adds an index entry. Terms of one index must be prefix-free, as those
@@ -150,12 +164,13 @@ func (b *Batch) ResetCounter(key string) {
 }
 
 // DropTable removes every entity and primary key of a table and adds a DROP
-// record to the oplog. It costs the same for any size of table.
-func (b *Batch) DropTable(table uint32) {
+// record to the oplog, and to the feed with the table's name. It costs the same
+// for any size of table.
+func (b *Batch) DropTable(table uint32, stamp uint64, name string) {
 	from, to := scopeRange(table)
 	b.rows.DeleteRange(familyEntities, from, to)
 	b.rows.DeleteRange(familyPKs, from, to)
-	b.log(Op{Kind: OpDropTable, Table: table})
+	b.log(Op{Kind: OpDropTable, Table: table, Stamp: stamp}, b.note([]byte(name)))
 }
 
 // DropIndex removes every entry, sample and vector of an index. It costs the same
@@ -181,16 +196,33 @@ func (b *Batch) put(family int, scope uint32, key, value []byte) {
 	b.tallies = append(b.tallies, tally{family: family, scope: scope, bytes: size})
 }
 
-func (b *Batch) log(op Op) {
+func (b *Batch) note(payload []byte) logged {
+	from := len(b.notes)
+	b.notes = append(b.notes, payload...)
+	return logged{from: from, to: len(b.notes), noted: true}
+}
+
+func (b *Batch) log(op Op, l logged) {
 	b.buf = op.append(b.buf[:0])
 	b.key = keys.AppendSeq(b.key[:0], 0)
-	b.seqs = append(b.seqs, b.rows.Put(familyOplog, b.key, b.buf))
+	l.keyAt = b.rows.Put(familyOplog, b.key, b.buf)
+	l.opAt = b.rows.SizeBytes() - len(b.buf)
+	b.logged = append(b.logged, l)
+}
+
+// appendFeedRow appends the value of the feed's row for l.
+func (b *Batch) appendFeedRow(dst []byte, l logged) []byte {
+	dst = append(dst, b.rows.At(l.opAt, l.opAt+opHeader)...)
+	if l.noted {
+		return append(dst, b.notes[l.from:l.to]...)
+	}
+	return append(dst, b.rows.At(l.from, l.to)...)
 }
 
 // Reset empties the batch and keeps its memory.
 func (b *Batch) Reset() {
 	b.rows.Reset()
-	b.seqs = b.seqs[:0]
+	b.logged, b.notes = b.logged[:0], b.notes[:0]
 	b.terms, b.termKeys = b.terms[:0], b.termKeys[:0]
 	b.counters = b.counters[:0]
 	b.tallies = b.tallies[:0]

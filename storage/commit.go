@@ -51,6 +51,7 @@ type CommitOptions struct {
 // pendingCommit is one call of Commit on its way through the committer.
 type pendingCommit struct {
 	batch       *Batch
+	feed        feedChange
 	durable     bool
 	onCommit    func(first Seq)
 	first, last Seq
@@ -68,6 +69,11 @@ type pendingCommit struct {
 // the batch may or may not be there when the store is opened anew, and every
 // later commit fails alike.
 func (s *Store) Commit(b *Batch, o CommitOptions) (Seq, error) {
+	return s.commit(b, o, feedChange{})
+}
+
+// commit is Commit with a change of the feed's state before the batch.
+func (s *Store) commit(b *Batch, o CommitOptions, feed feedChange) (Seq, error) {
 	durability := cmp.Or(o.Durability, s.opts.Durability)
 	if !durability.Valid() {
 		return 0, errs.New(errs.Invalid, "invalid_durability",
@@ -76,6 +82,7 @@ func (s *Store) Commit(b *Batch, o CommitOptions) (Seq, error) {
 	b.writeTerms()
 	c := &pendingCommit{
 		batch:    b,
+		feed:     feed,
 		durable:  durability == DurabilitySync,
 		onCommit: o.OnCommit,
 		done:     make(chan struct{}),
@@ -200,6 +207,8 @@ type groupState struct {
 	members []*pendingCommit
 	rows    rocks.Batch
 	key     []byte
+	feedRow []byte
+	feed    feedState        // the feed's state after the group
 	changed map[string]int64 // counter values of the group
 	// round is how many durable commits the last group saw: its members and those
 	// that were waiting when it was done.
@@ -250,24 +259,39 @@ func (s *Store) commitGroup() error {
 	for _, c := range g.members {
 		s.written.add(c.batch.tallies)
 	}
+	announced := g.feed.on && last != s.LastSeq()
+	if g.feed != *s.feed.Load() {
+		s.feed.Store(new(g.feed)) // before lastSeq, see FeedRange
+	}
 	s.lastSeq.Store(uint64(last))
+	if announced {
+		s.opts.OnFeed(last)
+	}
 	return nil
 }
 
 // assemble concatenates the members' rows, gives the oplog records their
-// sequences and settles the counters.
+// sequences, adds the feed's rows and settles the counters.
 func (s *Store) assemble() (last Seq) {
 	g := &s.group
 	g.rows.Reset()
 	clear(g.changed)
 	last = s.LastSeq()
+	g.feed = *s.feed.Load()
 	for _, c := range g.members {
+		before := g.feed
+		g.feed = c.feed.after(before, last)
+		writeFeedState(&g.rows, before, g.feed)
 		c.first = last + 1
 		shift := g.rows.Append(&c.batch.rows)
-		for _, at := range c.batch.seqs {
+		for _, l := range c.batch.logged {
 			last++
 			g.key = keys.AppendSeq(g.key[:0], uint64(last))
-			g.rows.SetKey(at+shift, g.key)
+			g.rows.SetKey(l.keyAt+shift, g.key)
+			if g.feed.on {
+				g.feedRow = c.batch.appendFeedRow(g.feedRow[:0], l)
+				g.rows.Put(familyFeed, g.key, g.feedRow)
+			}
 		}
 		c.last = last
 		s.counters.resolve(g.changed, c.batch.counters)
@@ -317,7 +341,7 @@ func (s *Store) finishGroup(err error) {
 	}
 	clear(g.members)
 	if g.rows.SizeBytes() > keptGroupBytes {
-		g.rows = rocks.Batch{}
+		g.rows, g.feedRow = rocks.Batch{}, nil
 	}
 }
 

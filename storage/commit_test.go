@@ -100,7 +100,7 @@ func TestSnapshotsAreConsistent(t *testing.T) {
 				for range rng.IntN(5) + 1 {
 					id := w<<16 + rng.Uint32N(50)
 					if present[id] {
-						b.DeleteEntity(1, id, strconv.Itoa(int(id)), 1)
+						b.DeleteEntity(1, id, strconv.Itoa(int(id)), 1, nil)
 						b.DeleteTerm(1, []byte{0x10}, id)
 						b.DeleteVector(1, id)
 					} else {

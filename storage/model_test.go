@@ -102,7 +102,7 @@ func (m *model) randomOp(rng *rand.Rand, b *Batch) {
 		m.pks[pkKey{table, modelPK(id)}] = id
 		m.oplog = append(m.oplog, Op{OpPut, table, id, modelPK(id), stamp})
 	case n < 35:
-		b.DeleteEntity(table, id, modelPK(id), stamp)
+		b.DeleteEntity(table, id, modelPK(id), stamp, nil)
 		delete(m.entities, scoped{table, id})
 		delete(m.pks, pkKey{table, modelPK(id)})
 		m.oplog = append(m.oplog, Op{OpDelete, table, id, modelPK(id), stamp})
@@ -133,10 +133,10 @@ func (m *model) randomOp(rng *rand.Rand, b *Batch) {
 		b.ResetCounter(key)
 		m.counters[key] = 0
 	case n < 99:
-		b.DropTable(table)
+		b.DropTable(table, stamp, "")
 		maps.DeleteFunc(m.entities, func(k scoped, _ string) bool { return k.scope == table })
 		maps.DeleteFunc(m.pks, func(k pkKey, _ uint32) bool { return k.table == table })
-		m.oplog = append(m.oplog, Op{Kind: OpDropTable, Table: table})
+		m.oplog = append(m.oplog, Op{Kind: OpDropTable, Table: table, Stamp: stamp})
 	default:
 		b.DropIndex(index)
 		maps.DeleteFunc(m.terms, func(k entry, _ struct{}) bool { return k.index == index })

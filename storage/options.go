@@ -89,6 +89,12 @@ type Options struct {
 	// only while others were just committing alongside; negative: never.
 	GroupCommitMax time.Duration
 
+	// Feed records every change in the change feed; SetFeed changes it later.
+	Feed bool
+	// OnFeed, if any, runs on the committer after changes were recorded and are
+	// durable, with the newest sequence. It must not block.
+	OnFeed func(last Seq)
+
 	// Logger gets what an operator should know; nil discards it.
 	Logger *slog.Logger
 }
@@ -107,6 +113,9 @@ func (o *Options) EnsureDefaults() {
 	setDefault(&o.Durability, DurabilitySync)
 	setDefault(&o.SyncInterval, DefaultSyncInterval)
 	setDefault(&o.GroupCommitMax, DefaultGroupCommitMax)
+	if o.OnFeed == nil {
+		o.OnFeed = func(Seq) {}
+	}
 	setDefault(&o.Logger, slog.New(slog.DiscardHandler))
 }
 

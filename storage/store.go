@@ -1,5 +1,6 @@
 // Package storage keeps the database's rows in RocksDB: entities, primary keys,
-// index terms, vectors, the oplog and the catalog, one column family each.
+// index terms, vectors, the oplog, the change feed and the catalog, one column
+// family each.
 // FORMAT.md beside this file draws every byte.
 //
 // Invariants:
@@ -49,6 +50,7 @@ const (
 	familyVectors
 	familyOplog
 	familySamples
+	familyFeed
 )
 
 var families = []rocks.Family{
@@ -59,6 +61,7 @@ var families = []rocks.Family{
 	familyVectors:  {Name: "vectors", PointReads: true, BlockBytes: 16 << 10},
 	familyOplog:    {Name: "oplog", BlockBytes: 32 << 10},
 	familySamples:  {Name: "samples", BlockBytes: 16 << 10},
+	familyFeed:     {Name: "feed", BlockBytes: 32 << 10},
 }
 
 // The rows of the default family.
@@ -66,13 +69,14 @@ const (
 	metaFormat  = "sys/format"  // format stamp
 	metaLastSeq = "sys/seq"     // newest oplog sequence
 	metaTrimmed = "sys/trimmed" // newest oplog sequence that was trimmed
+	metaFeed    = "sys/feed"    // state of the change feed
 	metaCatalog = "cat/"        // + key of PutMeta
 	metaCounter = "cnt/"        // + key of AddCounter
 )
 
 // FormatVersion is the version of the data on disk that this package reads and
 // writes.
-const FormatVersion = 1
+const FormatVersion = 2
 
 // formatMagic precedes the version in the format stamp.
 const formatMagic = "themis"
@@ -85,6 +89,7 @@ type Store struct {
 	latest *Reader
 
 	lastSeq  atomic.Uint64
+	feed     atomic.Pointer[feedState]
 	failure  atomic.Pointer[errs.Error]
 	counters counterTable
 	queue    commitQueue
@@ -179,6 +184,9 @@ func (s *Store) load(fresh bool) error {
 		return err
 	}
 	s.lastSeq.Store(uint64(last))
+	if err := s.loadFeed(); err != nil {
+		return err
+	}
 	return s.loadCounters()
 }
 

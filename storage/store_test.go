@@ -144,36 +144,45 @@ func TestOpenAfterInterruptedCreate(t *testing.T) {
 // TestFormatBytes holds the rows of a small store against the bytes that
 // FORMAT.md draws. A change here is a format change.
 func TestFormatBytes(t *testing.T) {
-	s := open(t, testOptions(t))
+	o := testOptions(t)
+	o.Feed = true
+	s := open(t, o)
 	var b Batch
 	b.PutEntity(1, 0x0203, "alice", 0x0405, []byte("{}"))
 	b.PutTerm(6, []byte{0x10}, 7)
 	b.PutVector(8, 9, 0x0a0b, []float32{1, -2})
 	b.PutMeta("name", []byte("value"))
 	b.AddCounter("n", -2)
-	b.DeleteEntity(1, 0x0203, "bob", 5)
-	b.DropTable(9)
+	b.DeleteEntity(1, 0x0203, "bob", 5, []byte("last"))
+	b.DropTable(9, 6, "name")
 	b.PutEntity(1, 0x0203, "alice", 0x0405, []byte("{}"))
 	for id := range uint32(20_000) { // until one is sampled on both levels
 		b.PutTerm(0x0c, []byte{0x10}, id)
 	}
 	commit(t, s, &b)
 	must(t, s.TrimOplog(1))
+	must(t, s.TrimFeed(1))
 	want := map[int][]string{
 		familyDefault: {
-			"6361742f6e616d65=76616c7565",               // cat/name
-			"636e742f6e=feffffffffffffff",               // cnt/n
-			"7379732f666f726d6174=7468656d697301000000", // sys/format
-			"7379732f736571=0400000000000000",           // sys/seq
-			"7379732f7472696d6d6564=0100000000000000",   // sys/trimmed
+			"6361742f6e616d65=76616c7565",                         // cat/name
+			"636e742f6e=feffffffffffffff",                         // cnt/n
+			"7379732f66656564=0101000000000000000000000000000000", // sys/feed
+			"7379732f666f726d6174=7468656d697302000000",           // sys/format
+			"7379732f736571=0400000000000000",                     // sys/seq
+			"7379732f7472696d6d6564=0100000000000000",             // sys/trimmed
 		},
 		familyEntities: {"0000000100000203=7b7d"},
 		familyPKs:      {"00000001616c696365=00000203"},
 		familyVectors:  {"0000000800000009=0b0a0000000000000000803f000000c0"},
 		familyOplog: {
 			"0000000000000002=0201000000030200000500000000000000626f62",
-			"0000000000000003=0309000000000000000000000000000000",
+			"0000000000000003=0309000000000000000600000000000000",
 			"0000000000000004=0101000000030200000504000000000000616c696365",
+		},
+		familyFeed: {
+			"0000000000000002=02010000000302000005000000000000006c617374",
+			"0000000000000003=03090000000000000006000000000000006e616d65",
+			"0000000000000004=01010000000302000005040000000000007b7d",
 		},
 	}
 	for family, rows := range want {
@@ -401,7 +410,7 @@ func TestCompact(t *testing.T) {
 	commit(t, s, &b)
 	must(t, s.Flush())
 	b.Reset()
-	b.DropTable(1)
+	b.DropTable(1, 1, "one")
 	commit(t, s, &b)
 	canceled, cancel := context.WithCancel(t.Context())
 	cancel()

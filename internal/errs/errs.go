@@ -65,6 +65,9 @@ type Error struct {
 	Detail string
 	// Fields names the bad fields, if the input had any.
 	Fields []FieldError
+	// Numbers are what a program may want from the detail, by name:
+	// oldest_sequence.
+	Numbers map[string]uint64
 	// Err is the cause, nil if there is none. It is logged, never sent to a client.
 	Err error
 }

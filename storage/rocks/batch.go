@@ -57,6 +57,10 @@ func (b *Batch) bytes(data []byte) {
 	b.rep = append(b.rep, data...)
 }
 
+// At returns the bytes in [from, to) of the wire format, valid until the batch
+// changes.
+func (b *Batch) At(from, to int) []byte { return b.rep[from:to] }
+
 // SetKey overwrites a key of the same length at the offset Put returned.
 func (b *Batch) SetKey(keyAt int, key []byte) { copy(b.rep[keyAt:], key) }
 

@@ -71,3 +71,15 @@ func (db *DB) ApproximateFiles(family int, lower, upper []byte) (bytes uint64, e
 	}
 	return sizes[0], nil
 }
+
+// DropFiles removes the table files of one column family whose keys all lie in
+// [first, last]. Files of level 0 stay, and so do rows in files that reach
+// beyond the range. Unlike a write it isn't in the write-ahead log: whoever
+// needs to know of it after a crash has made a note before.
+func (db *DB) DropFiles(family int, first, last []byte) error {
+	if !db.gate.enter() {
+		return ErrClosed
+	}
+	defer db.gate.leave()
+	return wrap("drop files", db.db.DeleteFileInRangeCF(db.families[family], grocksdb.Range{Start: first, Limit: last}))
+}
