@@ -64,6 +64,14 @@ func Open(o Options) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
+	cutOff, err := interrupted(o.Path)
+	if err != nil {
+		n.destroy()
+		return nil, wrap("open", err)
+	}
+	if cutOff {
+		n.db.SetWALRecoveryMode(grocksdb.SkipAnyCorruptedRecordsRecovery)
+	}
 	names := o.familyNames()
 	handle, families, err := grocksdb.OpenDbColumnFamilies(n.db, o.Path, names, n.families)
 	if err != nil {
@@ -90,6 +98,12 @@ func Open(o Options) (*DB, error) {
 		if id := f.ID(); id != uint32(i) {
 			db.Close()
 			return nil, fmt.Errorf("rocks: column family %q has id %d, want %d", names[i], id, i)
+		}
+	}
+	if cutOff { // opening has put all that the log held into files
+		if err := removeMark(filepath.Join(o.Path, resumingFile)); err != nil {
+			db.Close()
+			return nil, err
 		}
 	}
 	return db, nil

@@ -14,14 +14,16 @@ type Error struct {
 	// Op is what was tried: open, write, read.
 	Op   string
 	Text string
+	// full is set where RocksDB's code is known, and it is that of a full disk.
+	full bool
 }
 
 func (e *Error) Error() string { return "rocksdb " + e.Op + ": " + e.Text }
 
 // NoSpace reports whether the disk or a quota is full.
 func (e *Error) NoSpace() bool {
-	return strings.Contains(e.Text, "No space left on device") ||
-		strings.Contains(e.Text, "Disk quota exceeded") ||
+	return e.full || strings.Contains(strings.ToLower(e.Text), "no space left on device") ||
+		strings.Contains(strings.ToLower(e.Text), "disk quota exceeded") ||
 		strings.Contains(e.Text, "Space limit reached")
 }
 

@@ -1,5 +1,8 @@
 package rocks
 
+// #include "recovery.h"
+import "C"
+
 import (
 	"fmt"
 	"runtime"
@@ -90,6 +93,7 @@ type native struct {
 	families []*grocksdb.Options
 	tables   []*grocksdb.BlockBasedTableOptions
 	cache    *grocksdb.Cache
+	errors   *C.error_watch
 }
 
 func newNative(o *Options) (*native, error) {
@@ -100,6 +104,11 @@ func newNative(o *Options) (*native, error) {
 	}
 	n := &native{cache: grocksdb.NewLRUCache(o.BlockCacheBytes)}
 	n.db = n.databaseOptions(o)
+	var err error
+	if n.errors, err = watchErrors(n.db); err != nil {
+		n.destroy()
+		return nil, err
+	}
 	for _, f := range o.Families {
 		n.families = append(n.families, n.familyOptions(o, f))
 	}
@@ -112,6 +121,7 @@ func (n *native) destroy() {
 		n.tables[i].Destroy()
 	}
 	n.db.Destroy()
+	C.error_watch_free(n.errors)
 	n.cache.Destroy()
 }
 
