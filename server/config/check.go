@@ -33,9 +33,6 @@ func Check(w io.Writer, source Source, machine Machine) bool {
 		return false
 	}
 	fmt.Fprintln(w, "✓ Config file valid")
-	for _, warning := range c.Warnings {
-		fmt.Fprintln(w, "  note:", warning)
-	}
 	well := true
 	for _, check := range []func(Machine) (line, mend string){
 		c.Storage.checkPath, c.Server.checkPort, c.Storage.checkMemory, c.Server.checkThreads,
@@ -47,6 +44,9 @@ func Check(w io.Writer, source Source, machine Machine) bool {
 			continue
 		}
 		fmt.Fprintln(w, "✓", line)
+	}
+	for _, warning := range c.Warnings {
+		fmt.Fprintln(w, "  note:", warning)
 	}
 	return well
 }

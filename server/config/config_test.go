@@ -10,6 +10,19 @@ import (
 	"testing"
 )
 
+// load is Load with a file's content at hand.
+func load(source Source, content []byte) (*Config, error) {
+	in, err := readFrom(source, content)
+	if err != nil {
+		return nil, err
+	}
+	s, err := in.resolve()
+	if err != nil {
+		return nil, err
+	}
+	return s.config, nil
+}
+
 // TestKeysAndFieldsAgree holds that every key has a field of its type unless
 // its feature comes later, and that every field has a key.
 func TestKeysAndFieldsAgree(t *testing.T) {

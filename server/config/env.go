@@ -58,7 +58,7 @@ func (l *loader) variable(k *key, variables map[string]string, values layer) {
 		l.problem("%s is %q; it must be %s (set by %s)%s", k.path, text, k.expected(), from, serviceLinkHint)
 		return
 	}
-	l.text(k, from, text, values)
+	l.text(k, from, "env "+from, text, values)
 }
 
 func (l *loader) unknownVariable(name string, known []string) {

@@ -38,8 +38,6 @@ type key struct {
 	sets []string
 	// reload says that the key can change while the server runs.
 	reload bool
-	// derived says that an empty value stands for one made from other keys.
-	derived bool
 	// about is one sentence for operators.
 	about string
 }
@@ -97,9 +95,9 @@ var keys = []key{
 		about: "Age at which archived logs are deleted; 0 keeps them for ever."},
 	{path: "storage.enable_wal_archival", kind: boolean, def: false,
 		about: "Whether write-ahead logs are archived, for recovery to a point in time."},
-	{path: snapshotsKey, kind: list, derived: true,
+	{path: snapshotsKey, kind: list,
 		about: "The folders that snapshots may be made in; without any, the folder snapshots beside the data."},
-	{path: backupKey, kind: text, def: "", derived: true,
+	{path: backupKey, kind: text, def: "",
 		about: "The folder of backups; empty is the folder backups beside the data."},
 
 	// The default of server.host is the loopback address without a file.
@@ -135,7 +133,7 @@ var keys = []key{
 		about: "Networks (CIDR) of proxies whose X-Forwarded-For counts."},
 	{path: "server.pprof_port", kind: integer, def: 0, min: 0, max: 65535,
 		about: "The port of Go's profiles, on 127.0.0.1 only; 0 is off."},
-	{path: overlayKey, kind: text, def: "", derived: true,
+	{path: overlayKey, kind: text, def: "",
 		about: "The file of persisted changes; empty is config-overlay.json among the data."},
 
 	{path: "logging.level", kind: text, def: "info", env: []string{"THEMIS_LOG_LEVEL"}, reload: true,

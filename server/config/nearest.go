@@ -6,6 +6,7 @@ import "strings"
 // candidate is also measured by its last part alone, so that a key in the wrong
 // section, or in none, finds its home.
 func nearest(name string, candidates []string) string {
+	name = name[:min(len(name), longestName)]
 	best, bestDistance := "", -1
 	for _, candidate := range candidates {
 		d := min(distance(name, candidate), 1+distance(lastPart(name), lastPart(candidate)))
@@ -15,6 +16,9 @@ func nearest(name string, candidates []string) string {
 	}
 	return best
 }
+
+// longestName bounds the work for a name that resembles nothing.
+const longestName = 128
 
 func lastPart(path string) string { return path[strings.LastIndexByte(path, '.')+1:] }
 

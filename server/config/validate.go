@@ -68,17 +68,17 @@ func (s *Server) validate() Problems {
 }
 
 // derive fills in the paths that lie beside or among the data.
-func (c *Config) derive() {
-	s := &c.Storage
-	data := filepath.Clean(s.RocksDBPath)
-	if len(s.SnapshotDirs) == 0 {
-		s.SnapshotDirs = []string{filepath.Join(filepath.Dir(data), "snapshots")}
+func derive(values layer) {
+	data := filepath.Clean(values[pathKey].value.(string))
+	set := func(path string, value any) { values[path] = given{value, values[path].from} }
+	if len(values[snapshotsKey].value.([]string)) == 0 {
+		set(snapshotsKey, []string{filepath.Join(filepath.Dir(data), "snapshots")})
 	}
-	if s.BackupDir == "" {
-		s.BackupDir = filepath.Join(filepath.Dir(data), "backups")
+	if values[backupKey].value == "" {
+		set(backupKey, filepath.Join(filepath.Dir(data), "backups"))
 	}
-	if c.Server.ConfigOverlay == "" {
-		c.Server.ConfigOverlay = filepath.Join(data, "config-overlay.json")
+	if values[overlayKey].value == "" {
+		set(overlayKey, filepath.Join(data, "config-overlay.json"))
 	}
 }
 
