@@ -95,6 +95,7 @@ type Store struct {
 	queue    commitQueue
 	written  recentWrites
 	group    groupState // the committer's own
+	timeline sync.Mutex // held while the timeline is looked up or made
 
 	// unsynced says that the write-ahead log has records that were not synced.
 	unsynced atomic.Bool

@@ -35,3 +35,6 @@ func (db *DB) Updates(from uint64, fn func(wire []byte) (bool, error)) error {
 	}
 	return wrap("read the log", it.Err())
 }
+
+// LatestSequence is RocksDB's own sequence number of the newest write.
+func (s *Source) LatestSequence() uint64 { return s.db.GetLatestSequenceNumber() }
