@@ -1,11 +1,13 @@
 package ops
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/vccdb/vccdb/engine"
+	"github.com/vccdb/vccdb/engine/jobs"
 	"github.com/vccdb/vccdb/engine/query"
 )
 
@@ -15,7 +17,7 @@ type engineCollector struct {
 	db      Database
 	figures []figure
 	// A figure with a label has one sample for each value.
-	filesLevel, plans, searches *prometheus.Desc
+	filesLevel, plans, searches, jobs *prometheus.Desc
 }
 
 // figure is one number of the engine.
@@ -31,10 +33,14 @@ func newEngineCollector(db Database) *engineCollector {
 		filesLevel: describe("rocksdb_files_level", "Table files, by level.", "level"),
 		plans:      describe("vccdb_query_plans_total", "Queries, by plan mode.", "mode"),
 		searches:   describe("vccdb_vector_searches_total", "Vector searches, by plan mode.", "mode"),
+		jobs:       describe("vccdb_jobs", "Jobs that /jobs lists, by state.", "state"),
 	}
+	c.gauge("vccdb_ready", "1 if requests are answered from complete data, as /readyz says.",
+		func(*engine.Stats, *VectorStats) float64 { return truth(db.Readiness().Ready) })
 	c.storageFigures()
 	c.indexFigures()
 	c.vectorFigures()
+	c.feedFigures()
 	return c
 }
 
@@ -69,8 +75,25 @@ func (c *engineCollector) storageFigures() {
 		func(s *engine.Stats, _ *VectorStats) float64 { return float64(s.Storage.MemtableSizeBytes) })
 	c.gauge("rocksdb_total_sst_files_size_bytes", "Bytes of all table files.",
 		func(s *engine.Stats, _ *VectorStats) float64 { return float64(s.Storage.TotalSSTFilesSizeBytes) })
-	c.gauge("rocksdb_background_errors", "Failures of flushes and compactions.",
+	c.counter("rocksdb_background_errors", "Failures of flushes and compactions.",
 		func(s *engine.Stats, _ *VectorStats) float64 { return float64(s.Storage.BackgroundErrors) })
+	c.gauge("rocksdb_num_running_compactions", "Compactions under way.",
+		func(s *engine.Stats, _ *VectorStats) float64 { return float64(s.Storage.NumRunningCompactions) })
+	c.gauge("rocksdb_num_running_flushes", "Flushes under way.",
+		func(s *engine.Stats, _ *VectorStats) float64 { return float64(s.Storage.NumRunningFlushes) })
+	c.gauge("rocksdb_actual_delayed_write_rate_bytes", "Bytes per second that writes are slowed down to; 0 while they aren't.",
+		func(s *engine.Stats, _ *VectorStats) float64 { return float64(s.Storage.ActualDelayedWriteRate) })
+	c.gauge("rocksdb_is_write_stopped", "1 while writes wait for compaction.",
+		func(s *engine.Stats, _ *VectorStats) float64 { return truth(s.Storage.IsWriteStopped) })
+	c.counter("rocksdb_last_sequence", "Sequence number of the last write.",
+		func(s *engine.Stats, _ *VectorStats) float64 { return float64(s.Storage.LastSequence) })
+}
+
+func truth(yes bool) float64 {
+	if yes {
+		return 1
+	}
+	return 0
 }
 
 func (c *engineCollector) indexFigures() {
@@ -118,6 +141,7 @@ func (c *engineCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- c.filesLevel
 	ch <- c.plans
 	ch <- c.searches
+	ch <- c.jobs
 }
 
 // Collect implements prometheus.Collector.
@@ -134,12 +158,37 @@ func (c *engineCollector) Collect(ch chan<- prometheus.Metric) {
 	for level, files := range s.Storage.FilesPerLevel {
 		ch <- prometheus.MustNewConstMetric(c.filesLevel, prometheus.GaugeValue, float64(files), "L"+strconv.Itoa(level))
 	}
-	tally(ch, c.plans, s.QueryModes)
-	tally(ch, c.searches, s.SearchModes)
+	tally(ch, c.plans, s.QueryModes, queryModes)
+	tally(ch, c.searches, s.SearchModes, searchModes)
+	c.countJobs(ch)
 }
 
-func tally(ch chan<- prometheus.Metric, desc *prometheus.Desc, counts map[string]uint64) {
-	for name, count := range counts {
-		ch <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(count), name)
+// The modes are shown from the start, at 0, so that rates over them begin with
+// the first query.
+var (
+	queryModes = []string{
+		string(query.ModeEmpty), string(query.ModeFullScan), string(query.ModeRangeAware), string(query.ModeIndex), string(query.ModeIndexParallel),
+	}
+	searchModes = []string{"empty", "exact", "graph", "filtered_graph"}
+)
+
+func tally(ch chan<- prometheus.Metric, desc *prometheus.Desc, counts map[string]uint64, modes []string) {
+	for _, mode := range modes {
+		ch <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(counts[mode]), mode)
+	}
+	for mode, count := range counts {
+		if !slices.Contains(modes, mode) {
+			ch <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(count), mode)
+		}
+	}
+}
+
+func (c *engineCollector) countJobs(ch chan<- prometheus.Metric) {
+	counts := map[jobs.State]int{}
+	for _, job := range c.db.Jobs().List() {
+		counts[job.State]++
+	}
+	for _, state := range []jobs.State{jobs.Running, jobs.Done, jobs.Failed, jobs.Canceled} {
+		ch <- prometheus.MustNewConstMetric(c.jobs, prometheus.GaugeValue, float64(counts[state]), string(state))
 	}
 }

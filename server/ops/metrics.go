@@ -12,33 +12,48 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// durations are the buckets of request durations in seconds: a cached lookup is
-// well below a millisecond, the default deadline is 30 s.
-var durations = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
+// durations are the bounds of the buckets of request durations, in seconds: a
+// lookup takes a tenth of a millisecond and more, and beyond 10 s the exact
+// figure no longer matters.
+var durations = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
+
+// expectedStatuses are counted from 0 on, so that a rate over them is right from
+// the first one that is answered: refused, throttled, failed, overloaded, late,
+// full.
+var expectedStatuses = []int{200, 400, 401, 403, 404, 429, 500, 503, 504, 507}
 
 // metrics counts requests and keeps the Prometheus registry.
 type metrics struct {
 	registry           *prometheus.Registry
 	requests, failures atomic.Uint64
 	duration           *prometheus.HistogramVec
+	responses          *prometheus.CounterVec
 	rate               rate
 }
 
-func newMetrics(now func() time.Time, uptime func() time.Duration, db Database) *metrics {
-	m := &metrics{registry: prometheus.NewRegistry(), rate: rate{now: now}}
+func newMetrics(o *Options, uptime func() time.Duration) *metrics {
+	m := &metrics{registry: prometheus.NewRegistry(), rate: rate{now: o.Now}}
 	m.duration = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "vccdb_request_duration_seconds", Buckets: durations,
-		Help: "Time to answer a request, by method, route pattern and class of status.",
-	}, []string{"method", "route", "status"})
+		Help: "Time to answer a request, by method and route pattern.",
+	}, []string{"method", "route"})
+	m.responses = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "vccdb_responses_total", Help: "Requests answered, by status: 401 and 403 are denied, 429 are over a rate limit.",
+	}, []string{"status"})
+	for _, status := range expectedStatuses {
+		m.responses.WithLabelValues(strconv.Itoa(status))
+	}
 	m.registry.MustRegister(
 		counter("vccdb_requests_total", "Requests answered.", &m.requests),
 		counter("vccdb_errors_total", "Requests answered with a status from 500 up.", &m.failures),
 		gauge("vccdb_qps", "Requests answered per second, over the last ten seconds.", m.rate.perSecond),
 		gauge("process_uptime_seconds", "Time since the start.", func() float64 { return uptime().Seconds() }),
-		m.duration,
+		m.duration, m.responses,
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		newEngineCollector(db),
+		newEngineCollector(o.Database),
+		newGPUCollector(o.GPU),
+		newMachineCollector(o),
 	)
 	return m
 }
@@ -59,7 +74,8 @@ func (m *metrics) Observe(method, route string, status int, took time.Duration) 
 		m.failures.Add(1)
 	}
 	m.rate.add()
-	m.duration.WithLabelValues(method, route, strconv.Itoa(status/100)+"xx").Observe(took.Seconds())
+	m.duration.WithLabelValues(method, route).Observe(took.Seconds())
+	m.responses.WithLabelValues(strconv.Itoa(status)).Inc()
 }
 
 func (m *metrics) totals() (requests, failures uint64) {

@@ -17,6 +17,7 @@ import (
 	"github.com/gofiber/fiber/v3"
 
 	"github.com/vccdb/vccdb/engine"
+	"github.com/vccdb/vccdb/engine/jobs"
 	"github.com/vccdb/vccdb/internal/errs"
 	"github.com/vccdb/vccdb/server/problem"
 )
@@ -25,6 +26,7 @@ import (
 type Database interface {
 	Readiness() engine.Readiness
 	Stats() (engine.Stats, error)
+	Jobs() *jobs.Registry
 }
 
 // Build names the program.
@@ -47,6 +49,13 @@ type Options struct {
 	Database Database
 	// Draining reports whether the server is shutting down; nil is never.
 	Draining func() bool
+	// Warnings are sentences about a state that works but shouldn't stay; nil is
+	// none.
+	Warnings func() []string
+	// GPU tells which devices there are; nil is none.
+	GPU GPU
+	// DataPath is the folder whose file system's space is shown; empty is none.
+	DataPath string
 	// Now is the clock, for tests; time.Now when nil.
 	Now func() time.Time
 }
@@ -63,11 +72,17 @@ func New(o Options) *Ops {
 	if o.Draining == nil {
 		o.Draining = func() bool { return false }
 	}
+	if o.Warnings == nil {
+		o.Warnings = func() []string { return nil }
+	}
+	if o.GPU == nil {
+		o.GPU = noGPU{}
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
 	ops := &Ops{o: o, started: o.Now()}
-	ops.metrics = newMetrics(o.Now, ops.uptime, o.Database)
+	ops.metrics = newMetrics(&ops.o, ops.uptime)
 	return ops
 }
 
@@ -81,10 +96,16 @@ type Health struct {
 	// Database is ready, or a sentence that says why it isn't.
 	Database      string `json:"database"`
 	UptimeSeconds int64  `json:"uptime_seconds"`
+	// Warnings say what works but shouldn't stay as it is, such as a server that
+	// anybody may write to.
+	Warnings []string `json:"warnings"`
 }
 
 func (o *Ops) health(c fiber.Ctx) error {
-	h := Health{Status: "ok", Version: o.o.Build.Version, Database: "ready", UptimeSeconds: int64(o.uptime().Seconds())}
+	h := Health{
+		Status: "ok", Version: o.o.Build.Version, Database: "ready", UptimeSeconds: int64(o.uptime().Seconds()),
+		Warnings: append([]string{}, o.o.Warnings()...),
+	}
 	if r := o.readiness(); !r.Ready {
 		h.Status, h.Database = "degraded", r.Reason
 	}
@@ -149,6 +170,7 @@ type Stats struct {
 	Storage StorageStats `json:"storage"`
 	Query   QueryStats   `json:"query"`
 	Vector  VectorStats  `json:"vector"`
+	Feed    FeedStats    `json:"feed"`
 	GPU     GPUStats     `json:"gpu"`
 }
 
@@ -188,11 +210,6 @@ type VectorStats struct {
 	SearchModes map[string]uint64 `json:"search_modes"`
 }
 
-// GPUStats say whether searches use a GPU.
-type GPUStats struct {
-	Enabled bool `json:"enabled"`
-}
-
 func (o *Ops) stats(c fiber.Ctx) error {
 	s, err := o.o.Database.Stats()
 	if err != nil {
@@ -207,6 +224,8 @@ func (o *Ops) stats(c fiber.Ctx) error {
 		Storage: StorageStats{rocksDB(&s)},
 		Query:   QueryStats{s.Tables, s.QueryModes},
 		Vector:  sumVectors(&s),
+		Feed:    feedStats(&s.Feed),
+		GPU:     gpuStats(o.o.GPU.Status(c.Context())),
 	})
 }
 
