@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/vccdb/vccdb/engine"
+	"github.com/vccdb/vccdb/gpu"
 	"github.com/vccdb/vccdb/server"
 	"github.com/vccdb/vccdb/server/api"
 	"github.com/vccdb/vccdb/server/config"
@@ -58,7 +59,9 @@ func serve(ctx context.Context, c *config.Config, _, stderr io.Writer) (err erro
 	if err != nil {
 		return err
 	}
-	app := newApp(c, db, logger)
+	devices := gpu.New(gpu.Options{})
+	defer devices.Close()
+	app := newApp(c, db, devices, logger)
 	served := make(chan error, 1)
 	go func() { served <- app.Serve(listener) }()
 	logger.Info("themis_server runs", "version", thisBuild().Version, "address", listener.Addr().String(),
@@ -67,9 +70,12 @@ func serve(ctx context.Context, c *config.Config, _, stderr io.Writer) (err erro
 	return stop(app, db, err, logger)
 }
 
-func newApp(c *config.Config, db *engine.Engine, logger *slog.Logger) *server.Server {
+func newApp(c *config.Config, db *engine.Engine, devices *gpu.Probe, logger *slog.Logger) *server.Server {
 	var app *server.Server
-	operations := ops.New(ops.Options{Build: thisBuild(), Database: db, Draining: func() bool { return app.Draining() }})
+	operations := ops.New(ops.Options{
+		Build: thisBuild(), Database: db, GPU: devices, DataPath: c.Storage.RocksDBPath,
+		Draining: func() bool { return app.Draining() },
+	})
 	work := api.New(db, api.Options{
 		Version: thisBuild().Version, MaxLineBytes: int(c.Server.MaxRequestBytes()),
 		ChunkTimeout: c.Server.RequestTimeout(), Operations: operations.Operations(),
