@@ -29,7 +29,8 @@ func (s *Server) readBody(c fiber.Ctx) error {
 	connection := connOf(c)
 	if s.isStreamed(c) {
 		defer connection.beginBody(s.lifetime, true)()
-		request.Of(c).Stream = &bodyReader{c.Request().BodyStream(), connection}
+		info := request.Of(c)
+		info.Stream = &bodyReader{c.Request().BodyStream(), connection, info}
 		return c.Next()
 	}
 	held := &heldBytes{total: &s.bodyBytes, limit: s.o.MaxBufferedBytes}
@@ -49,7 +50,7 @@ func (s *Server) bufferBody(c fiber.Ctx, held *heldBytes) ([]byte, error) {
 	if declared > s.o.MaxRequestBytes {
 		return nil, s.tooLarge()
 	}
-	held.reader = &bodyReader{c.Request().BodyStream(), connOf(c)}
+	held.reader = &bodyReader{c.Request().BodyStream(), connOf(c), request.Of(c)}
 	var body bytes.Buffer
 	// ReadFrom wants bytes.MinRead of room to find the end.
 	body.Grow(int(min(max(declared, 0), firstBodyBytes)) + bytes.MinRead)
@@ -77,21 +78,23 @@ func (s *Server) isStreamed(c fiber.Ctx) bool {
 
 var ndjsonTypes = []string{"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"}
 
-// bodyReader turns the errors of a body into answers for its sender.
+// bodyReader turns the errors of a body into answers for its sender, and counts.
 type bodyReader struct {
 	stream io.Reader
 	conn   *conn
+	info   *request.Info
 }
 
 func (r *bodyReader) Read(p []byte) (int, error) {
 	n, err := r.stream.Read(p)
+	r.info.BodyBytes += int64(n)
 	if err == nil || err == io.EOF {
 		return n, err
 	}
 	if cause := r.conn.bodyErr(); cause != nil {
 		return n, cause
 	}
-	return n, errs.Wrap(err, errs.Invalid, "malformed_body", "The body isn't framed as HTTP wants it.")
+	return n, errs.New(errs.Invalid, "malformed_body", "The body isn't framed as HTTP wants it.")
 }
 
 // heldBytes counts what one request's body takes against the memory for all.

@@ -2,12 +2,14 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -38,7 +40,9 @@ type listener struct {
 	stall time.Duration
 	// most bounds the open connections. It isn't left to fasthttp, whose refusal
 	// is no problem document and carries no request id.
-	most  int
+	most int
+	// tls is nil for plain HTTP.
+	tls   *tls.Config
 	close func() error
 	mu    struct {
 		sync.Mutex
@@ -67,7 +71,7 @@ func (l *listener) Accept() (net.Conn, error) {
 			if c := l.add(accepted); c != nil {
 				return c, nil
 			}
-			refuse(accepted)
+			l.refuse(accepted)
 		case errors.As(err, &number) && slices.Contains(passing, number):
 			time.Sleep(acceptPause)
 		default:
@@ -86,6 +90,10 @@ func (l *listener) add(accepted net.Conn) *conn {
 		return nil
 	}
 	c := &conn{Conn: accepted, stall: l.stall, listener: l}
+	if l.tls != nil {
+		c.tls = tls.Server(accepted, l.tls)
+		c.Conn = c.tls
+	}
 	l.mu.open[c] = struct{}{}
 	return c
 }
@@ -99,19 +107,28 @@ func (l *listener) remove(c *conn) {
 	delete(l.mu.open, c)
 }
 
-// refuse answers without having read a request. Nothing blocks: the answer fits
-// the empty send buffer.
-func refuse(c net.Conn) {
+// refuse answers a connection that is too many; with TLS it would have to work
+// for that, and closes.
+func (l *listener) refuse(c net.Conn) {
 	defer c.Close()
-	p := problem.Of(errs.New(errs.Unavailable, "overloaded", "The server has as many connections as it takes. Nothing was done; try again soon."))
+	if l.tls == nil {
+		answerRaw(c, "Retry-After: 1\r\n",
+			errs.New(errs.Unavailable, "overloaded", "The server has as many connections as it takes. Nothing was done; try again soon."))
+	}
+}
+
+// answerRaw answers without having read a request. Nothing blocks: the answer
+// fits the empty send buffer.
+func answerRaw(c net.Conn, header string, cause error) {
+	p := problem.Of(cause)
 	p.RequestID = requestID("")
 	body, err := json.Marshal(p)
 	if err != nil {
 		return
 	}
 	c.SetWriteDeadline(time.Now().Add(time.Second))
-	fmt.Fprintf(c, "HTTP/1.1 503 Service Unavailable\r\nContent-Type: %s\r\nX-Request-ID: %s\r\nRetry-After: 1\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s",
-		problem.ContentType, p.RequestID, len(body), body)
+	fmt.Fprintf(c, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nX-Request-ID: %s\r\n%sContent-Length: %d\r\nConnection: close\r\n\r\n%s",
+		p.Status, p.Title, problem.ContentType, p.RequestID, header, len(body), body)
 }
 
 // hurry ends the wait of connections that have sent nothing at all, such as those
@@ -134,7 +151,11 @@ var past = time.Unix(1, 0)
 // stop, and a close that lets the client read the answer. Except for Close and
 // the deadlines, one goroutine at a time uses it.
 type conn struct {
+	// Conn is tls, if that isn't nil.
 	net.Conn
+	tls *tls.Conn
+	// shaken is set when the handshake was tried.
+	shaken   bool
 	listener *listener
 	// stall bounds each write, and each read of a streamed body.
 	stall time.Duration
@@ -183,7 +204,36 @@ func (c *conn) closeGently() {
 	}
 }
 
+// handshake happens in the first read, which has the deadline of the header, and
+// in the connection's own goroutine: a slow client delays nobody else.
+func (c *conn) handshake() error {
+	c.shaken = true
+	if err := c.SetWriteDeadline(time.Now().Add(c.stall)); err != nil {
+		return err
+	}
+	err := c.tls.Handshake()
+	var plain tls.RecordHeaderError
+	if errors.As(err, &plain) && plain.Conn != nil && speaksHTTP(plain.RecordHeader) {
+		answerRaw(plain.Conn, "", errs.New(errs.Invalid, "tls_required", "This port speaks HTTPS; the request came as plain HTTP. Use an https URL."))
+		linger(plain.Conn)
+		return io.EOF // nobody is left to answer
+	}
+	return err
+}
+
+// speaksHTTP knows the first five bytes of a request.
+func speaksHTTP(start [5]byte) bool {
+	return slices.ContainsFunc(fiber.DefaultMethods, func(method string) bool {
+		return strings.HasPrefix(method+" /", string(start[:]))
+	})
+}
+
 func (c *conn) Read(p []byte) (int, error) {
+	if c.tls != nil && !c.shaken {
+		if err := c.handshake(); err != nil {
+			return 0, err
+		}
+	}
 	if c.rolling {
 		if err := c.SetReadDeadline(time.Now().Add(c.stall)); err != nil {
 			return 0, err
@@ -235,9 +285,16 @@ func (c *conn) Write(p []byte) (int, error) {
 
 func (c *conn) Close() error {
 	defer c.listener.remove(c)
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && c.linger.Load() && half.CloseWrite() == nil {
-		c.SetReadDeadline(time.Now().Add(lingerTime))
-		io.CopyN(io.Discard, c.Conn, lingerBytes)
+	if c.linger.Load() {
+		linger(c.Conn)
 	}
 	return c.Conn.Close()
+}
+
+// linger ends the answer and lets the client read it.
+func linger(c net.Conn) {
+	if half, ok := c.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
+		c.SetReadDeadline(time.Now().Add(lingerTime))
+		io.CopyN(io.Discard, c, lingerBytes)
+	}
 }

@@ -49,7 +49,11 @@ func next(c fiber.Ctx) (err error) {
 }
 
 func (s *Server) attach(c fiber.Ctx) {
-	info := &request.Info{ID: requestID(c.Get(fiber.HeaderXRequestID)), Lifetime: s.lifetime, Draining: s.draining}
+	id := requestID(c.Get(fiber.HeaderXRequestID))
+	if s.redact(id) != id {
+		id = requestID("")
+	}
+	info := &request.Info{ID: id, Remote: s.remote(c), Lifetime: s.lifetime, Draining: s.draining}
 	request.Attach(c, info)
 	c.Set(fiber.HeaderXRequestID, info.ID)
 }
@@ -70,23 +74,32 @@ func requestID(given string) string {
 // fail answers with a problem document.
 func (s *Server) fail(c fiber.Ctx, err error) {
 	if err := problem.Write(c, err); err != nil {
-		s.o.Logger.Error("an error could not be answered", "request_id", request.ID(c), "error", err)
+		s.o.Logger.Error("an error could not be answered", "request_id", request.ID(c), "error", s.redact(err.Error()))
 		c.Status(http.StatusInternalServerError)
 	}
 }
 
 // finish closes the connection over a body that wasn't read, as the rest of it
-// would be taken for the next request, then measures and logs.
+// would be taken for the next request, then measures, logs and audits.
 func (s *Server) finish(c fiber.Ctx, route string, start time.Time) {
 	if c.Request().IsBodyStream() && c.Request().Header.ContentLength() != 0 {
 		c.RequestCtx().SetConnectionClose()
 		connOf(c).closeGently()
 	}
+	// An error may quote the request, and the request may hold a key in the wrong
+	// place.
+	if body := c.Response().Body; problem.Recorded(c) != nil {
+		if text := string(body()); s.redact(text) != text {
+			c.Response().SetBodyString(s.redact(text))
+		}
+	}
 	took := time.Since(start)
 	if s.o.Observer != nil {
 		s.o.Observer.Observe(methodOf(c), route, c.Response().StatusCode(), took)
 	}
-	s.log(c, route, took)
+	info := request.Of(c)
+	s.log(c, info, route, took)
+	s.audit(c, info, route, took)
 }
 
 // methodOf is c.Method for requests that may not have been routed.
@@ -103,7 +116,7 @@ const slow = time.Second
 // log writes the access log: failures of the server as errors and warnings, slow
 // requests for information, the rest for debugging, since a database answers too
 // many to log each.
-func (s *Server) log(c fiber.Ctx, route string, took time.Duration) {
+func (s *Server) log(c fiber.Ctx, info *request.Info, route string, took time.Duration) {
 	status, failure := c.Response().StatusCode(), problem.Recorded(c)
 	level := slog.LevelDebug
 	switch {
@@ -118,15 +131,27 @@ func (s *Server) log(c fiber.Ctx, route string, took time.Duration) {
 		return
 	}
 	attrs := []slog.Attr{
-		slog.String("request_id", request.ID(c)),
-		slog.String("method", methodOf(c)), slog.String("path", c.Path()), slog.String("route", route),
-		slog.Int("status", status), slog.Float64("took_ms", float64(took.Microseconds())/1000),
-		slog.String("remote", c.RequestCtx().RemoteAddr().String()),
+		slog.String("request_id", info.ID),
+		slog.String("method", methodOf(c)), slog.String("path", s.target(c)), slog.String("route", route),
+		slog.Int("status", status), slog.Float64("took_ms", milliseconds(took)),
+		slog.Int64("bytes_in", info.BodyBytes), slog.Int("bytes_out", answerBytes(c)),
+		slog.String("principal", info.Principal.Name), slog.String("remote", info.Remote.String()),
 	}
 	if failure != nil {
-		attrs = append(attrs, slog.String("error", failure.Error()))
+		attrs = append(attrs, slog.String("error", s.redact(failure.Error())))
 	}
 	s.o.Logger.LogAttrs(context.Background(), level, "request", attrs...)
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// answerBytes is the length of the answer's body; 0 for one that streams, which
+// has only begun.
+func answerBytes(c fiber.Ctx) int {
+	if c.Response().IsBodyStream() {
+		return 0
+	}
+	return len(c.Response().Body())
 }
 
 // admit lets the request work if there is a slot, until its deadline. Streams
@@ -149,7 +174,8 @@ func (s *Server) admit(c fiber.Ctx) error {
 	}
 	if !streamed {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, s.o.RequestTimeout, s.late)
+		limit := s.timeout.Load()
+		ctx, cancel = context.WithTimeoutCause(ctx, limit.after, limit.late)
 		defer cancel()
 	}
 	c.SetContext(ctx)

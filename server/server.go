@@ -1,14 +1,22 @@
-// Package server runs the HTTP interface: one Fiber app, its listener, the
-// limits that keep one client from hurting the others, and the drain.
+// Package server runs the HTTP interface: one Fiber app, its listener, TLS, who
+// may do what, the limits that keep one client from hurting the others, the
+// audit log, and the drain.
 //
 // A request goes through these steps, in this order (New writes them down):
 //
+//	strict      refuses what isn't HTTP to the letter
 //	observe     gives it an id, turns errors and panics into problem documents,
-//	            measures and logs it
-//	operations  /livez and the like answer here, whatever the load
+//	            measures, logs and audits it
+//	require     checks the key, the role and the rates, for the matched route
 //	readBody    reads the body within limits of size, time and memory
 //	admit       bounds the requests under way and sets the deadline
 //	work        the API's handlers
+//
+// The last four are the chain of one route each, registered with it: no route
+// exists without its check, and nothing but the route that is served decides what
+// a request needs. A route without a role lets nobody in. Operations such as
+// /livez answer right after require, whatever the load. What matches no route
+// needs a key too, so that strangers don't learn which routes there are.
 //
 // Handlers stop at their deadline because they take their context from
 // c.Context(); nothing kills them. A client that goes away isn't noticed before
@@ -16,7 +24,8 @@
 //
 // Package request is what a handler gets with a request, package problem how
 // errors are answered. Goroutines: fasthttp's, one per connection; Shutdown waits
-// for them. Its only lock guards the listener's set of open connections.
+// for them. Locks guard the listener's set of open connections, the certificates
+// in use and the shards of the rate limits; none is held while another is taken.
 package server
 
 import (
@@ -26,6 +35,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -35,7 +45,10 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/vccdb/vccdb/internal/errs"
+	"github.com/vccdb/vccdb/server/api/openapi"
+	"github.com/vccdb/vccdb/server/auth"
 	"github.com/vccdb/vccdb/server/problem"
+	"github.com/vccdb/vccdb/server/rest"
 )
 
 // Options configure a Server. The zero value of each field means its default.
@@ -62,8 +75,19 @@ type Options struct {
 	// DrainDelay is how long connections are still accepted while the drain has
 	// begun and /readyz says so; 0 is none.
 	DrainDelay time.Duration
-	Observer   Observer
-	Logger     *slog.Logger
+	// Keys let callers in; nil asks nobody for a key, and everybody may do
+	// everything. See SetKeys.
+	Keys *auth.Keys
+	// RateLimits are off by default. See SetRateLimits.
+	RateLimits RateLimits
+	// TrustedProxies are the networks whose X-Forwarded-For is believed.
+	TrustedProxies []netip.Prefix
+	// TLS is nil for plain HTTP.
+	TLS *TLSOptions
+	// Audit is told of every changing and every denied call; nil is nobody.
+	Audit    *slog.Logger
+	Observer Observer
+	Logger   *slog.Logger
 }
 
 // Observer is told about every answered request. The route is a pattern or one
@@ -72,9 +96,10 @@ type Observer interface {
 	Observe(method, route string, status int, took time.Duration)
 }
 
-// Routes adds handlers to a router.
+// Routes are what a package serves. It doesn't register them itself, so none can
+// be without its check.
 type Routes interface {
-	Register(fiber.Router)
+	Routes() []rest.Route
 }
 
 func (o Options) ensureDefaults() Options {
@@ -119,8 +144,19 @@ type Server struct {
 	isDraining atomic.Bool
 	lifetime   context.Context
 	abort      context.CancelCauseFunc
-	// late is why a request's context ends at its deadline.
-	late error
+
+	// These may be changed while the server runs.
+	timeout atomic.Pointer[timeout]
+	keys    atomic.Pointer[auth.Keys]
+	limits  *limits
+
+	operations []openapi.Operation
+}
+
+// timeout is how long a request may work, and the error it ends with.
+type timeout struct {
+	after time.Duration
+	late  error
 }
 
 // New returns a server that answers operations under any load and work within
@@ -132,18 +168,34 @@ func New(o Options, operations Routes, work ...Routes) *Server {
 		slots:    make(chan struct{}, o.MaxInFlight),
 		streams:  make(chan struct{}, o.MaxStreams),
 		draining: make(chan struct{}),
-		late: errs.New(errs.Timeout, "request_timeout",
-			"The request took longer than %v and was stopped. A write may have been done; read it back before sending it again.", o.RequestTimeout),
+		limits:   newLimits(o.RateLimits),
 	}
+	s.keys.Store(o.Keys)
+	s.SetRequestTimeout(o.RequestTimeout)
 	s.lifetime, s.abort = context.WithCancelCause(context.Background())
 	s.app = s.newApp()
 	s.app.Use(s.observe)
-	operations.Register(s.app)
-	s.app.Use(s.readBody, s.admit)
+	s.register(operations)
 	for _, routes := range work {
-		routes.Register(s.app)
+		s.register(routes, s.readBody, s.admit)
 	}
+	s.app.Use(s.require(auth.ReadOnly), s.readBody) // then it is a 404 or a 405
 	return s
+}
+
+func (s *Server) register(r Routes, steps ...fiber.Handler) {
+	routes := r.Routes()
+	rest.Register(s.app, routes, s.require, steps...)
+	s.operations = append(s.operations, rest.Operations(routes)...)
+}
+
+// Operations describes every route of the server.
+func (s *Server) Operations() []openapi.Operation { return s.operations }
+
+// SetRequestTimeout changes how long later requests may work.
+func (s *Server) SetRequestTimeout(d time.Duration) {
+	s.timeout.Store(&timeout{d, errs.New(errs.Timeout, "request_timeout",
+		"The request took longer than %v and was stopped. A write may have been done; read it back before sending it again.", d)})
 }
 
 // headerBytes bounds a request's line and headers. A key in a path takes up to
@@ -174,9 +226,17 @@ func (s *Server) newApp() *fiber.App {
 	h.ErrorHandler = s.malformed
 	route := h.Handler
 	h.Handler = func(ctx *fasthttp.RequestCtx) {
+		if err := strict(&ctx.Request.Header); err != nil {
+			s.hangUp(ctx, err)
+			return
+		}
 		if !slices.Contains(fiber.DefaultMethods, string(ctx.Method())) {
 			ctx.Response.Header.Set(fiber.HeaderAllow, strings.Join(fiber.DefaultMethods, ", "))
 			s.malformed(ctx, fiber.ErrMethodNotAllowed)
+			return
+		}
+		if path := ctx.URI().PathOriginal(); len(path) == 0 || path[0] != '/' {
+			s.hangUp(ctx, malformedHeader("the request's target is no path"))
 			return
 		}
 		route(ctx)
@@ -184,9 +244,17 @@ func (s *Server) newApp() *fiber.App {
 	return app
 }
 
-// Serve answers on the listener until Shutdown; the error is nil then.
+// Serve answers on the listener until Shutdown; the error is nil then. With
+// TLS it fails at once if the files can't be used.
 func (s *Server) Serve(l net.Listener) error {
 	own := newListener(l, s.o.MaxConnections, s.o.StallTimeout)
+	if s.o.TLS != nil {
+		certificates, err := newCertificates(*s.o.TLS, s.o.Logger)
+		if err != nil {
+			return err
+		}
+		own.tls = certificates.serverConfig()
+	}
 	s.listener.Store(own)
 	return s.app.Listener(own, fiber.ListenConfig{DisableStartupMessage: true})
 }
@@ -246,6 +314,17 @@ func (s *Server) malformed(ctx *fasthttp.RequestCtx, err error) {
 	s.finish(c, "malformed", start)
 }
 
+// hangUp answers a request that leaves open where it ends.
+func (s *Server) hangUp(ctx *fasthttp.RequestCtx, err error) {
+	ctx.SetConnectionClose()
+	s.malformed(ctx, err)
+	if own, ok := ctx.Conn().(*conn); ok {
+		own.closeGently()
+	}
+}
+
+// malformedError keeps nothing of fasthttp's text, which quotes the request and
+// with it its key.
 func malformedError(err error) error {
 	var tooBig *fasthttp.ErrSmallBuffer
 	var timeout net.Error
@@ -258,7 +337,10 @@ func malformedError(err error) error {
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return fiber.ErrRequestTimeout
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return errs.Wrap(err, errs.Invalid, "body_truncated", "The connection ended before the body did.")
+		return errs.New(errs.Invalid, "body_truncated", "The connection ended before the body did.")
 	}
-	return errs.Wrap(err, errs.Invalid, "malformed_request", "This is not a well-formed HTTP request.")
+	if errs.CodeOf(err) == "malformed_request" {
+		return err
+	}
+	return errs.New(errs.Invalid, "malformed_request", "This is not a well-formed HTTP request.")
 }

@@ -21,8 +21,11 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/vccdb/vccdb/internal/errs"
+	"github.com/vccdb/vccdb/server/api/openapi"
+	"github.com/vccdb/vccdb/server/auth"
 	"github.com/vccdb/vccdb/server/problem"
 	"github.com/vccdb/vccdb/server/request"
+	"github.com/vccdb/vccdb/server/rest"
 )
 
 func TestMain(m *testing.M) {
@@ -33,10 +36,15 @@ func TestMain(m *testing.M) {
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"))
 }
 
-// routes adapts a function to Routes.
-type routes func(fiber.Router)
+// routes adapts a list to Routes.
+type routes []rest.Route
 
-func (r routes) Register(router fiber.Router) { r(router) }
+func (r routes) Routes() []rest.Route { return r }
+
+// add lists one more route; POSTs are for writers.
+func (r *routes) add(method, path string, role auth.Role, handle fiber.Handler, body ...openapi.Media) {
+	*r = append(*r, rest.Route{Operation: openapi.Operation{Method: method, Path: path, Role: role, Body: body}, Handle: handle})
+}
 
 // live is a running server with the routes that the tests need.
 type live struct {
@@ -86,14 +94,14 @@ func start(t *testing.T, o Options) *live {
 	o.Observer = l
 	o.Logger = slog.New(slog.NewTextHandler(lockedWriter{&l.mu, l.log}, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	o.StreamRoutes = []string{"POST /stream"}
-	l.Server = New(o, routes(func(r fiber.Router) {
-		r.Get("/readyz", func(c fiber.Ctx) error {
-			if l.Draining() {
-				return errs.New(errs.Unavailable, "draining", "Draining.")
-			}
-			return c.SendString("ready")
-		})
-	}), routes(l.work))
+	var operations routes
+	operations.add("GET", "/readyz", auth.Public, func(c fiber.Ctx) error {
+		if l.Draining() {
+			return errs.New(errs.Unavailable, "draining", "Draining.")
+		}
+		return c.SendString("ready")
+	})
+	l.Server = New(o, operations, l.work())
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -117,16 +125,17 @@ func start(t *testing.T, o Options) *live {
 	return l
 }
 
-func (l *live) work(r fiber.Router) {
-	r.Get("/things/:name", func(c fiber.Ctx) error { return c.SendString(c.Params("name")) })
-	r.Post("/size", func(c fiber.Ctx) error { return c.SendString(fmt.Sprint(len(c.Body()))) })
-	r.Get("/panic", func(fiber.Ctx) error { panic("secret text") })
-	r.Get("/fails", func(fiber.Ctx) error { return fmt.Errorf("secret cause") })
-	r.Get("/sleep", func(c fiber.Ctx) error {
+func (l *live) work() routes {
+	var r routes
+	r.add("GET", "/things/{name}", auth.ReadOnly, func(c fiber.Ctx) error { return c.SendString(c.Params("name")) })
+	r.add("POST", "/size", auth.ReadWrite, func(c fiber.Ctx) error { return c.SendString(fmt.Sprint(len(c.Body()))) })
+	r.add("GET", "/panic", auth.ReadOnly, func(fiber.Ctx) error { panic("secret text") })
+	r.add("GET", "/fails", auth.ReadOnly, func(fiber.Ctx) error { return fmt.Errorf("secret cause") })
+	r.add("GET", "/sleep", auth.ReadOnly, func(c fiber.Ctx) error {
 		<-c.Context().Done()
 		return fmt.Errorf("scan: %w", c.Context().Err())
 	})
-	r.Post("/wait", func(c fiber.Ctx) error {
+	r.add("POST", "/wait", auth.ReadWrite, func(c fiber.Ctx) error {
 		select {
 		case <-l.release:
 			return c.SendString("done")
@@ -134,7 +143,7 @@ func (l *live) work(r fiber.Router) {
 			return context.Canceled
 		}
 	})
-	r.Post("/stream", func(c fiber.Ctx) error {
+	r.add("POST", "/stream", auth.ReadWrite, func(c fiber.Ctx) error {
 		lines, scanner := 0, bufio.NewScanner(request.Body(c))
 		for scanner.Scan() {
 			lines++
@@ -147,7 +156,10 @@ func (l *live) work(r fiber.Router) {
 		}
 		return c.SendString(fmt.Sprint(lines))
 	})
-	r.Get("/big", func(c fiber.Ctx) error { return c.Send(make([]byte, 8<<20)) })
+	r.add("GET", "/big", auth.ReadOnly, func(c fiber.Ctx) error { return c.Send(make([]byte, 8<<20)) })
+	r.add("DELETE", "/admin", auth.Admin, func(c fiber.Ctx) error { return c.SendString("gone") })
+	r.add("GET", "/nobody", 0, func(c fiber.Ctx) error { return c.SendString("in") })
+	return r
 }
 
 // do sends a request and returns the status, the header and the body, checking

@@ -8,8 +8,6 @@
 package admin
 
 import (
-	"github.com/gofiber/fiber/v3"
-
 	"github.com/vccdb/vccdb/server/api/openapi"
 	"github.com/vccdb/vccdb/server/rest"
 )
@@ -35,5 +33,5 @@ func (a *Admin) routes() []rest.Route {
 // Operations describes the routes.
 func (a *Admin) Operations() []openapi.Operation { return rest.Operations(a.routes()) }
 
-// Register adds the routes.
-func (a *Admin) Register(r fiber.Router) { rest.Register(r, a.routes()) }
+// Routes lists every route.
+func (a *Admin) Routes() []rest.Route { return a.routes() }

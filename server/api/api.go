@@ -16,8 +16,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/gofiber/fiber/v3"
-
 	"github.com/vccdb/vccdb/server/api/openapi"
 	"github.com/vccdb/vccdb/server/rest"
 )
@@ -80,5 +78,5 @@ func (a *API) routes() []rest.Route {
 	return all
 }
 
-// Register adds every route to r.
-func (a *API) Register(r fiber.Router) { rest.Register(r, a.routes()) }
+// Routes lists every route.
+func (a *API) Routes() []rest.Route { return a.routes() }

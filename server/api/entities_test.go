@@ -169,15 +169,18 @@ func TestUnknownMembersAreAllNamed(t *testing.T) {
 	c.fails(422, "content_encoding_not_supported", "PUT", "/entities/t:1", `{}`, "Content-Encoding: gzip")
 }
 
-// A foreign web page can't write: its browser would have to ask first.
+// A foreign web page can't write, and the server's own only what is JSON.
 func TestCrossSiteRequests(t *testing.T) {
 	c := newClient(t, api.Options{})
-	r := c.call("POST", "/entities", `{"table":"t","entity":{}}`, "Origin: https://evil.example", "Content-Type: text/plain")
-	if r.status != 415 {
-		t.Errorf("%d %s", r.status, r.body)
+	const entity = `{"table":"t","entity":{}}`
+	for _, contentType := range []string{"text/plain", "application/json"} {
+		c.fails(403, "cross_origin", "POST", "/entities", entity, "Origin: https://evil.example", "Content-Type: "+contentType)
+		c.fails(403, "cross_origin", "POST", "/entities", entity, "Sec-Fetch-Site: cross-site", "Content-Type: "+contentType)
 	}
-	c.must(201, "POST", "/entities", `{"table":"t","entity":{}}`, "Origin: https://console.example", "Content-Type: application/json")
-	c.must(201, "POST", "/entities", `{"table":"t","entity":{}}`, "Content-Type: application/x-www-form-urlencoded") // curl -d
+	c.fails(415, "unsupported_media_type", "POST", "/entities", entity, "Origin: "+c.url, "Content-Type: text/plain")
+	c.must(201, "POST", "/entities", entity, "Origin: "+c.url, "Content-Type: application/json")
+	c.must(201, "POST", "/entities", entity, "Sec-Fetch-Site: same-origin", "Origin: https://console.example", "Content-Type: application/json")
+	c.must(201, "POST", "/entities", entity, "Content-Type: application/x-www-form-urlencoded") // curl -d
 }
 
 func TestScroll(t *testing.T) {

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -15,7 +14,6 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
-	"github.com/gofiber/fiber/v3"
 	"go.uber.org/goleak"
 
 	"github.com/vccdb/vccdb/engine"
@@ -94,15 +92,13 @@ func newClient(t *testing.T, opts api.Options) *client {
 	return c
 }
 
-// routesOf lists what the packages register, as "METHOD /path/{param}".
+// routesOf lists what the packages serve, as "METHOD /path/{param}".
 func routesOf(packages ...server.Routes) []string {
-	app := fiber.New(fiber.Config{DisableHeadAutoRegister: true})
-	for _, p := range packages {
-		p.Register(app)
-	}
 	var list []string
-	for _, r := range app.GetRoutes() {
-		list = append(list, r.Method+" "+regexp.MustCompile(`:(\w+)`).ReplaceAllString(r.Path, "{$1}"))
+	for _, p := range packages {
+		for _, r := range p.Routes() {
+			list = append(list, r.Method+" "+r.Path)
+		}
 	}
 	slices.Sort(list)
 	return list

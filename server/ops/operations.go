@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"reflect"
 
-	"github.com/gofiber/fiber/v3"
 	"github.com/gofiber/fiber/v3/middleware/adaptor"
 
 	"github.com/vccdb/vccdb/server/api/openapi"
@@ -59,5 +58,5 @@ func ok(m openapi.Media) openapi.Answer {
 // Operations describes the routes.
 func (o *Ops) Operations() []openapi.Operation { return rest.Operations(o.routes()) }
 
-// Register adds the routes.
-func (o *Ops) Register(r fiber.Router) { rest.Register(r, o.routes()) }
+// Routes lists every route.
+func (o *Ops) Routes() []rest.Route { return o.routes() }

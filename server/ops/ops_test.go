@@ -18,6 +18,8 @@ import (
 
 	"github.com/vccdb/vccdb/engine"
 	"github.com/vccdb/vccdb/internal/errs"
+	"github.com/vccdb/vccdb/server/auth"
+	"github.com/vccdb/vccdb/server/rest"
 	"github.com/vccdb/vccdb/storage"
 )
 
@@ -64,7 +66,8 @@ func newFixture() *fixture {
 		Build:    Build{Version: "1.0.0", Date: "2026-11-22", Commit: "abc1234"},
 		Database: &f.db, Now: func() time.Time { return f.now }, Draining: func() bool { return f.draining },
 	})
-	f.Register(f.app)
+	open := func(auth.Role) fiber.Handler { return func(c fiber.Ctx) error { return c.Next() } }
+	rest.Register(f.app, f.Routes(), open)
 	return f
 }
 

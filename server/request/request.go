@@ -1,6 +1,6 @@
 // Package request is what the server attaches to a request before a handler
-// sees it: its id, its body as a stream, and a context for work that may last
-// longer than the request's own deadline.
+// sees it: its id, who sends it, its body as a stream, and a context for work
+// that may last longer than the request's own deadline.
 //
 // A handler takes its context from c.Context(): it ends at the request's
 // deadline and when the server's drain runs out. A body is read before the
@@ -14,14 +14,27 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"net/netip"
 
 	"github.com/gofiber/fiber/v3"
+
+	"github.com/vccdb/vccdb/server/auth"
 )
 
 // Info is attached to each request.
 type Info struct {
 	// ID is echoed in X-Request-ID.
 	ID string
+	// Remote is the client's address, as told by the trusted proxies if the
+	// connection comes from one; invalid outside of TCP.
+	Remote netip.Addr
+	// Principal is who sends the request. On public routes and before the key was
+	// checked it is the zero value, who may do nothing.
+	Principal auth.Principal
+	// Role is what the matched route asks for, the zero value if none matched.
+	Role auth.Role
+	// BodyBytes of the body were read so far.
+	BodyBytes int64
 	// Lifetime has no deadline; it ends when the server's drain runs out.
 	Lifetime context.Context
 	// Draining is closed when the server's drain begins.
@@ -42,6 +55,15 @@ func ID(c fiber.Ctx) string {
 		return info.ID
 	}
 	return ""
+}
+
+// Principal returns who sends the request, the zero value on public routes and
+// outside a server.
+func Principal(c fiber.Ctx) auth.Principal {
+	if info := Of(c); info != nil {
+		return info.Principal
+	}
+	return auth.Principal{}
 }
 
 // Body reads the request's body, streamed or not. It is valid until the handler

@@ -16,6 +16,7 @@ import (
 
 	"github.com/vccdb/vccdb/internal/errs"
 	"github.com/vccdb/vccdb/server/api/openapi"
+	"github.com/vccdb/vccdb/server/auth"
 	"github.com/vccdb/vccdb/server/problem"
 )
 
@@ -34,10 +35,16 @@ func Operations(routes []Route) []openapi.Operation {
 	return operations
 }
 
-// Register adds the routes to r.
-func Register(r fiber.Router, routes []Route) {
+// Register adds the routes to r. The chain of each begins with require(its role),
+// which decides whether the request may go on; no handler is reached without.
+// The steps come between that and the handler.
+func Register(r fiber.Router, routes []Route, require func(auth.Role) fiber.Handler, steps ...fiber.Handler) {
 	for _, route := range routes {
-		r.Add([]string{route.Method}, fiberPath(route.Path), serve(route))
+		var chain []any
+		for _, step := range steps {
+			chain = append(chain, step)
+		}
+		r.Add([]string{route.Method}, fiberPath(route.Path), require(route.Role), append(chain, serve(route))...)
 	}
 }
 
