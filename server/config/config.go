@@ -1,15 +1,22 @@
-// Package config reads the server's configuration: defaults, then a file, then
-// THEMIS_* environment variables, then flags, each layer over the one before.
+// Package config reads the server's configuration and changes it while the server
+// runs. Sources lie over each other: defaults, then a file, then THEMIS_*
+// environment variables, then the overlay file, which holds what was persisted
+// through the API, then flags, then what was changed for this run only.
 //
 // Every key is one row of the table in keys.go, which knows its type, range,
-// default and environment names. A key that isn't in the table is an error that
-// names the nearest one; a value that doesn't parse or is out of range is an
-// error that names its source; a key whose feature isn't built yet is accepted
-// at its neutral value only. Nothing is ignored, and all problems are reported
-// at once.
+// default, environment names and whether it can change without a restart. A key
+// that isn't in the table is an error that names the nearest one; a value that
+// doesn't parse or is out of range is an error that names its source; a key whose
+// feature isn't built yet is accepted at its neutral value only. Nothing is
+// ignored, and all problems are reported at once.
+//
+// Live is the configuration of a running server. A change happens as a whole or
+// not at all: every part that follows it may refuse before the first one acts,
+// and what is persisted is on disk before anything is in force.
 //
 // The package is a leaf: it touches neither the environment nor the network by
-// itself (Load is given both), and owns no goroutines and no locks.
+// itself (Load is given both), and owns no goroutines. Live has one lock, which is
+// held during a change and while subscribers are called.
 package config
 
 import (

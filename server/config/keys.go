@@ -36,8 +36,9 @@ type key struct {
 	later string
 	// sets makes the key a shorthand that sets these keys.
 	sets []string
-	// reload says that the key can change while the server runs.
-	reload bool
+	// reload says that the key can change while the server runs; signal says that
+	// it does so at a hangup signal only, since it holds secrets.
+	reload, signal bool
 	// about is one sentence for operators.
 	about string
 }
@@ -113,8 +114,8 @@ var keys = []key{
 		about: "The biggest body of a request."},
 	{path: "server.enable_auth", kind: boolean, def: false,
 		about: "Whether requests need an API key."},
-	{path: "server.api_keys", kind: apiKeys,
-		about: "The API keys: key or key_hash, role and name of each."},
+	{path: "server.api_keys", kind: apiKeys, signal: true,
+		about: "The API keys: key or key_hash, role and name of each; a change in the file takes effect at SIGHUP."},
 	{path: "server.enable_tls", kind: boolean, def: false,
 		about: "Whether the server speaks HTTPS."},
 	{path: "server.tls_cert", kind: text, def: "",

@@ -265,7 +265,7 @@ func diff(before, after *state) []Change {
 func needRestart(changes []Change) []string {
 	var fixed []string
 	for _, c := range changes {
-		if !find(c.Key).reload {
+		if k := find(c.Key); !k.reload && !k.signal {
 			fixed = append(fixed, c.Key)
 		}
 	}

@@ -18,9 +18,10 @@ type Setting struct {
 	Default jsontext.Value `json:"default"`
 	// Source is default, file, "env THEMIS_X", overlay, flag or runtime.
 	Source string `json:"source"`
-	// Reload is set if the key can change while the server runs; the others need
-	// a restart.
+	// Reload is set if the key can change while the server runs, Signal if it does
+	// so at a hangup signal only; the others need a restart.
 	Reload bool `json:"reload"`
+	Signal bool `json:"signal"`
 	// Allowed says in words which values the key takes. Min and Max bound an
 	// integer; OneOf are the values of a string that has no others.
 	Allowed string   `json:"allowed"`
@@ -62,7 +63,7 @@ func (k *key) setting(g given) Setting {
 	s := Setting{
 		Key: k.path, Description: k.about, Type: k.kind.String(), Source: g.from,
 		Value: encode(masked(g.value)), Default: encode(masked(k.neutral())),
-		Reload: k.reload, Allowed: k.expected(), OneOf: k.oneOf, Available: k.later == "",
+		Reload: k.reload, Signal: k.signal, Allowed: k.expected(), OneOf: k.oneOf, Available: k.later == "",
 		Env: append([]string{k.envName()}, k.env...),
 	}
 	if k.kind == integer {

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"path/filepath"
 	"regexp"
+
+	"github.com/vccdb/vccdb/server/auth"
 )
 
 // validate checks what no single key can.
@@ -46,6 +48,9 @@ func (s *Server) validate() Problems {
 	fail := func(format string, args ...any) { p = append(p, fmt.Sprintf(format, args...)) }
 	if s.EnableAuth && len(s.APIKeys) == 0 {
 		fail("server.enable_auth is true, but server.api_keys is empty, so that nobody could get in; themis_server --hash-key makes a key")
+	}
+	if _, err := auth.NewKeys(s.AuthKeys()); err != nil {
+		fail("server.api_keys: %v", err)
 	}
 	if s.EnableTLS && (s.TLSCert == "" || s.TLSKey == "") {
 		fail("server.enable_tls is true, but server.tls_cert or server.tls_key is empty; name the files of the certificate and its key")
@@ -97,11 +102,6 @@ func (c *Config) warnings() []string {
 	}
 	if !s.EnableTLS && (s.TLSCert != "" || s.TLSKey != "") {
 		w = append(w, "server.tls_cert and server.tls_key have no effect while server.enable_tls is false")
-	}
-	for _, k := range s.APIKeys {
-		if k.Key != "" && len(k.Key) < shortKey {
-			w = append(w, fmt.Sprintf("the API key %q has fewer than %d characters and can be guessed; themis_server --hash-key makes a better one", k.Name, shortKey))
-		}
 	}
 	return w
 }
