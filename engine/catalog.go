@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/vccdb/vccdb/engine/schema"
@@ -23,11 +24,22 @@ const (
 	// metaNextID is the next id for a table or index, 4 bytes big endian. Ids of
 	// tables and indexes are never used twice.
 	metaNextID = "next_id"
+	// metaDropped + id holds a droppedRecord as JSON: the table's name, for events
+	// of the feed. It goes when they do.
+	metaDropped = "dropped/"
 )
 
 type tableRecord struct {
 	ID uint32 `json:"id"`
 }
+
+// droppedRecord is of a dropped table, whose events have sequences up to Last.
+type droppedRecord struct {
+	Name string      `json:"name"`
+	Last storage.Seq `json:"last"`
+}
+
+func droppedKey(id uint32) string { return fmt.Sprintf("%s%d", metaDropped, id) }
 
 func tableCounter(id uint32) string { return fmt.Sprintf("entities/%d", id) }
 func indexCounter(id uint32) string { return fmt.Sprintf("entries/%d", id) }
@@ -62,7 +74,7 @@ func (e *Engine) loadCatalog() error {
 		if ok {
 			t.ids.next = uint64(last) + 1
 		}
-		e.catalog.tables[t.name] = t
+		e.catalog.tables[t.name], e.catalog.names[t.id] = t, t.name
 		return nil
 	})
 	if err != nil {
@@ -78,7 +90,26 @@ func (e *Engine) loadCatalog() error {
 	if err != nil {
 		return err
 	}
+	if err := e.loadDropped(); err != nil {
+		return err
+	}
 	return e.loadIndexes()
+}
+
+// loadDropped reads the names of dropped tables that the feed still knows.
+func (e *Engine) loadDropped() error {
+	return e.store.ScanMeta(metaDropped, func(key string, value []byte) error {
+		id, err := strconv.ParseUint(strings.TrimPrefix(key, metaDropped), 10, 32)
+		var r droppedRecord
+		if err == nil {
+			err = json.Unmarshal(value, &r)
+		}
+		if err != nil {
+			return corruptCatalog(key, err)
+		}
+		e.catalog.names[uint32(id)], e.catalog.dropped[uint32(id)] = r.Name, r.Last
+		return nil
+	})
 }
 
 // loadIndexes attaches the stored index definitions to their tables.
@@ -158,7 +189,7 @@ func (e *Engine) createTable(name string) (*table, error) {
 	if _, err := e.store.Commit(&b, storage.CommitOptions{}); err != nil {
 		return nil, err
 	}
-	e.catalog.tables[name] = t
+	e.catalog.tables[name], e.catalog.names[t.id] = t, name
 	return t, nil
 }
 
@@ -247,6 +278,9 @@ func (e *Engine) DropTable(ctx context.Context, name string) error {
 	}
 	e.catalog.Lock()
 	defer e.catalog.Unlock()
+	if err := e.keepNameLocked(&b, t); err != nil {
+		return err
+	}
 	if _, err := e.store.Commit(&b, storage.CommitOptions{}); err != nil {
 		return err
 	}
@@ -256,6 +290,22 @@ func (e *Engine) DropTable(ctx context.Context, name string) error {
 	for _, ix := range indexes {
 		ix.close(e.log)
 	}
+	return nil
+}
+
+// keepNameLocked notes a dropped table's name if the feed has events of it, all
+// of which have been committed. SetFeed holds the catalog's lock too.
+func (e *Engine) keepNameLocked(b *storage.Batch, t *table) error {
+	feed := e.store.FeedRange()
+	if !feed.On {
+		return nil
+	}
+	raw, err := json.Marshal(droppedRecord{Name: t.name, Last: feed.Last})
+	if err != nil {
+		return err
+	}
+	b.PutMeta(droppedKey(t.id), raw)
+	e.catalog.dropped[t.id] = feed.Last
 	return nil
 }
 

@@ -19,6 +19,8 @@ type CheckReport struct {
 	Entities uint64 `json:"entities"`
 	Terms    uint64 `json:"terms"`
 	Vectors  uint64 `json:"vectors"`
+	// FeedEvents are those of the change feed.
+	FeedEvents uint64 `json:"feed_events"`
 	// Total counts the findings; Findings names the first hundred.
 	Total    int      `json:"total"`
 	Findings []string `json:"findings"`
@@ -33,8 +35,9 @@ func (r *CheckReport) find(format string, args ...any) {
 
 // Check proves, table by table, that entities, primary keys, index terms,
 // stored vectors and counters agree both ways, and that each vector index holds
-// just the stored vectors and keeps its own invariants. Writes to a table wait
-// while it is looked at. An error means that the check itself could not be done.
+// just the stored vectors and keeps its own invariants; and that the change feed
+// is readable from end to end and tells the same as the oplog. Writes to a table
+// wait while it is looked at. An error means that the check itself could not be done.
 func (e *Engine) Check(ctx context.Context) (*CheckReport, error) {
 	r := &CheckReport{Findings: []string{}}
 	for _, t := range e.allTables() {
@@ -42,6 +45,9 @@ func (e *Engine) Check(ctx context.Context) (*CheckReport, error) {
 			return nil, err
 		}
 		r.Tables++
+	}
+	if err := e.checkFeed(ctx, r); err != nil {
+		return nil, contextError(err)
 	}
 	return r, nil
 }

@@ -13,9 +13,10 @@
 // on searches answer Unavailable and everything else works.
 //
 // Goroutines: one that loads vectors at a start, one that sweeps expired
-// entities and trims the oplog, one per job, and those of the storage and vector
-// packages; Close stops them all and waits. Locks: see write.go for the order
-// that writes take; catalog is innermost.
+// entities and trims the oplog and the change feed, one that hands new events to
+// the feed's streams, one per job, and those of the storage and vector packages;
+// Close stops them all and waits. Locks: see write.go for the order that writes
+// take; catalog is innermost, and feed.tail is never held with another.
 package engine
 
 import (
@@ -28,15 +29,17 @@ import (
 	"github.com/vccdb/vccdb/engine/jobs"
 	"github.com/vccdb/vccdb/internal/errs"
 	"github.com/vccdb/vccdb/storage"
+	"github.com/vccdb/vccdb/storage/snapshot"
 )
 
 // Engine is an open database. All methods are safe for concurrent use.
 type Engine struct {
-	opts  Options
-	log   *slog.Logger
-	store *storage.Store
-	clock clock
-	jobs  *jobs.Registry
+	opts      Options
+	log       *slog.Logger
+	store     *storage.Store
+	clock     clock
+	jobs      *jobs.Registry
+	snapshots *snapshot.Folders
 
 	keyLocks, uniqueLocks *stripes
 
@@ -44,6 +47,10 @@ type Engine struct {
 		sync.RWMutex
 		tables map[string]*table
 		nextID uint32
+		// names are of all tables, of dropped ones too while the feed may have
+		// events of theirs; dropped says up to which sequence.
+		names   map[uint32]string
+		dropped map[uint32]storage.Seq
 	}
 
 	// ctx ends when Close begins.
@@ -53,6 +60,9 @@ type Engine struct {
 
 	load     loadState
 	counters counters
+	feed     feed
+	// defaultEf is the search width of vector indexes without one of their own.
+	defaultEf atomic.Int64
 }
 
 // loadState is how far filling the vector indexes has come.
@@ -66,20 +76,25 @@ type loadState struct {
 // can be read and written; vectors are still being loaded then, see Readiness.
 func Open(_ context.Context, opts Options) (*Engine, error) {
 	opts = opts.EnsureDefaults()
-	store, err := storage.Open(opts.Storage)
-	if err != nil {
-		return nil, err
-	}
 	e := &Engine{
 		opts:        opts,
 		log:         opts.Logger,
-		store:       store,
 		clock:       clock{now: opts.Now},
 		jobs:        jobs.NewRegistry(opts.Logger.With("component", "jobs")),
 		keyLocks:    newStripes(keyStripes),
 		uniqueLocks: newStripes(uniqueStripes),
 	}
 	e.catalog.tables = map[string]*table{}
+	e.catalog.names = map[uint32]string{}
+	e.catalog.dropped = map[uint32]storage.Seq{}
+	e.defaultEf.Store(int64(opts.Vector.Ef))
+	e.feed.init(opts.Feed)
+	opts.Storage.Feed, opts.Storage.OnFeed = opts.Feed.Enabled, e.feed.announce
+	store, err := storage.Open(opts.Storage)
+	if err != nil {
+		return nil, err
+	}
+	e.store = store
 	e.ctx, e.stop = context.WithCancel(context.Background())
 	if err := e.start(); err != nil {
 		e.Close()
@@ -88,7 +103,13 @@ func Open(_ context.Context, opts Options) (*Engine, error) {
 	return e, nil
 }
 
-func (e *Engine) start() error {
+func (e *Engine) start() (err error) {
+	if e.snapshots, err = snapshot.New(e.opts.Copies.SnapshotDirs, e.opts.Copies.Version); err != nil {
+		return err
+	}
+	if err := e.snapshots.Sweep(); err != nil { // it takes room, and nothing else
+		e.log.Warn("what an unfinished snapshot left could not be removed", "component", "snapshot", "error", err)
+	}
 	if err := e.restoreClock(); err != nil {
 		return err
 	}
@@ -103,6 +124,8 @@ func (e *Engine) start() error {
 	}
 	e.startLoading()
 	e.wg.Go(e.sweepLoop)
+	e.feed.seen.Store(uint64(e.store.FeedRange().Last))
+	e.wg.Go(e.feedLoop)
 	return nil
 }
 

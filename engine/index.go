@@ -79,7 +79,6 @@ func (e *Engine) validateVectorConfig(def *schema.IndexDef) error {
 	setDefault(&c.Metric, "cosine")
 	setDefault(&c.M, e.opts.Vector.M)
 	setDefault(&c.EfConstruction, e.opts.Vector.EfConstruction)
-	setDefault(&c.Ef, e.opts.Vector.Ef)
 	setDefault(&c.Quantization, "none")
 	setDefault(&c.Engine, "auto")
 	def.Vector = &c
@@ -149,7 +148,7 @@ func (e *Engine) startBackfill(t *table, ix *index) (*jobs.Job, error) {
 // makeReady puts ix into service, in place of the one it replaces. The
 // caller holds the table's ddl lock.
 func (e *Engine) makeReady(t *table, ix *index) error {
-	def := ix.currentDef()
+	def := ix.storedDef()
 	def.State = schema.StateReady
 	var b storage.Batch
 	putIndexDef(&b, def)
@@ -275,7 +274,7 @@ func (e *Engine) RebuildIndex(ctx context.Context, tableName string, columns []s
 	if !ix.ready() {
 		return nil, errs.New(errs.Conflict, "index_building", "the index %s is being built already", ix.subject())
 	}
-	return e.startBuild(ctx, t, *ix.currentDef(), ix)
+	return e.startBuild(ctx, t, *ix.storedDef(), ix)
 }
 
 // Reindex starts rebuilding every index of a table, one after the other.
@@ -293,7 +292,7 @@ func (e *Engine) Reindex(_ context.Context, tableName string) (*jobs.Job, error)
 		}
 		for i, ix := range ready {
 			p.Set(uint64(i), uint64(len(ready)))
-			job, err := e.startBuild(ctx, t, *ix.currentDef(), ix)
+			job, err := e.startBuild(ctx, t, *ix.storedDef(), ix)
 			if err != nil {
 				return err
 			}

@@ -13,6 +13,8 @@ type Options struct {
 	Storage storage.Options
 	Vector  VectorOptions
 	Query   QueryOptions
+	Copies  CopyOptions
+	Feed    FeedOptions
 	// SweepInterval is how often expired entities are looked for; 1 s. They are
 	// invisible from the moment they expire, swept or not.
 	SweepInterval time.Duration
@@ -55,6 +57,8 @@ func (o Options) EnsureDefaults() Options {
 	setDefault(&o.Query.BatchSize, 50)
 	setDefault(&o.Query.Workers, runtime.GOMAXPROCS(0))
 	setDefault(&o.SweepInterval, time.Second)
+	o.Feed = o.Feed.EnsureDefaults()
+	o.Copies = o.Copies.ensureDefaults(o.Storage.Path)
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -31,7 +31,7 @@ func (e *Engine) VectorRecall(ctx context.Context, req RecallRequest) (RecallRep
 	if err != nil {
 		return RecallReport{}, err
 	}
-	setDefault(&req.Ef, int(s.ix.vector.ef.Load()))
+	setDefault(&req.Ef, s.ix.vector.width())
 	report := RecallReport{K: req.K, Ef: req.Ef}
 	if s.index == nil || s.index.Len() < 2 {
 		return RecallReport{}, errs.New(errs.Invalid, "too_few_vectors", "the index %s has too few vectors to measure recall on", s.ix.subject())

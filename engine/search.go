@@ -242,7 +242,7 @@ func (s *vectorSearch) run(ctx context.Context, vector []float32) (*SearchResult
 	}
 	ef := s.req.Ef
 	if ef == 0 {
-		ef = int(s.ix.vector.ef.Load())
+		ef = s.ix.vector.width()
 	}
 	plan := planSearch(s.req, s.allow != nil, matching, live, ef)
 	s.e.counters.searchModes.add(plan.Mode)
@@ -460,7 +460,7 @@ func (e *Engine) SetVectorConfig(_ context.Context, tableName, column string, ch
 	if !slices.Contains(t.schema.Load().list(), ix) {
 		return schema.IndexDef{}, errs.New(errs.Conflict, "index_changed", "the index %s was changed at the same moment; nothing was done", ix.subject())
 	}
-	def := ix.currentDef()
+	def := ix.storedDef()
 	if err := applyVectorChange(def.Vector, change); err != nil {
 		return schema.IndexDef{}, err
 	}
@@ -470,7 +470,7 @@ func (e *Engine) SetVectorConfig(_ context.Context, tableName, column string, ch
 		return schema.IndexDef{}, err
 	}
 	ix.vector.ef.Store(int64(def.Vector.Ef))
-	return *def, nil
+	return *ix.currentDef(), nil
 }
 
 // applyVectorChange refuses what only a new index can have.

@@ -47,7 +47,12 @@ func (e *Engine) Stats() (Stats, error) {
 	if err != nil {
 		return Stats{}, err
 	}
+	feed, err := e.FeedStats()
+	if err != nil {
+		return Stats{}, err
+	}
 	s := Stats{
+		Feed:                 feed,
 		Storage:              properties,
 		QueryModes:           e.counters.queryModes.snapshot(),
 		SearchModes:          e.counters.searchModes.snapshot(),

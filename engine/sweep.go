@@ -17,7 +17,8 @@ const (
 	oplogKeep = 10_000
 )
 
-// sweepLoop removes expired entities and trims the oplog until Close.
+// sweepLoop removes expired entities and trims the oplog and the change feed
+// until Close.
 func (e *Engine) sweepLoop() {
 	ticker := time.NewTicker(e.opts.SweepInterval)
 	defer ticker.Stop()
@@ -35,6 +36,9 @@ func (e *Engine) sweepLoop() {
 		}
 		if err := e.trimOplog(); err != nil && e.ctx.Err() == nil {
 			e.log.Warn("the oplog could not be trimmed", "component", "storage", "error", err)
+		}
+		if err := e.retainFeed(); err != nil && e.ctx.Err() == nil {
+			e.log.Warn("old events could not be removed from the change feed", "component", "feed", "error", err)
 		}
 	}
 }

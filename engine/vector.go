@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"log/slog"
@@ -39,7 +40,10 @@ type vectorIndex struct {
 	index atomic.Pointer[vecindex.Index]
 	// fixedDimension is set before index.
 	fixedDimension atomic.Int64
-	ef             atomic.Int64
+	// ef is the index's own search width, 0 while it goes by defaultEf, which is
+	// the engine's.
+	ef        atomic.Int64
+	defaultEf *atomic.Int64
 
 	write struct {
 		sync.Mutex
@@ -66,7 +70,7 @@ func (e *Engine) newVectorIndex(def *schema.IndexDef) (*vectorIndex, error) {
 	if !ok {
 		return nil, errs.New(errs.Invalid, "invalid_index", "%q is no metric; use cosine, l2 or dot", c.Metric)
 	}
-	v := &vectorIndex{id: def.ID, subject: indexSubject(def), config: *c, metric: metric, opts: e.opts.Vector, log: e.log}
+	v := &vectorIndex{id: def.ID, subject: indexSubject(def), config: *c, metric: metric, opts: e.opts.Vector, log: e.log, defaultEf: &e.defaultEf}
 	v.ef.Store(int64(c.Ef))
 	if c.Dimension > 0 {
 		if err := v.open(c.Dimension); err != nil {
@@ -87,7 +91,7 @@ func (v *vectorIndex) open(dimension int) error {
 		c := v.config
 		ix, err = hnsw.New(hnsw.Options{
 			Dimension: dimension, Metric: v.metric,
-			M: c.M, EfConstruction: c.EfConstruction, Ef: int(v.ef.Load()),
+			M: c.M, EfConstruction: c.EfConstruction, Ef: v.width(),
 			Workers: v.opts.Workers, Logger: v.log,
 		})
 	}
@@ -104,6 +108,21 @@ func (v *vectorIndex) current() vecindex.Index {
 	if p := v.index.Load(); p != nil {
 		return *p
 	}
+	return nil
+}
+
+// width is how many candidates a search keeps that doesn't say.
+func (v *vectorIndex) width() int {
+	return int(cmp.Or(v.ef.Load(), v.defaultEf.Load()))
+}
+
+// SetDefaultEf changes the search width of all vector indexes that have none of
+// their own, from the next search on. Invalid unless it is 1 to MaxK.
+func (e *Engine) SetDefaultEf(ef int) error {
+	if ef < 1 || ef > MaxK {
+		return errs.New(errs.Invalid, "invalid_ef", "ef_search is %d; it must be 1 to %d; nothing was changed", ef, MaxK)
+	}
+	e.defaultEf.Store(int64(ef))
 	return nil
 }
 
@@ -176,9 +195,18 @@ func checkVector(vector []float32, dimension int, metric vecindex.Metric) *errs.
 
 func columnPointer(column string) string { return "/" + strings.ReplaceAll(column, ".", "/") }
 
-// currentDef is the definition with what has changed since the index was made:
-// a dimension taken from the first vector, and ef.
+// currentDef is storedDef with the search width that is in force.
 func (ix *index) currentDef() *schema.IndexDef {
+	def := ix.storedDef()
+	if ix.vector != nil {
+		def.Vector.Ef = ix.vector.width()
+	}
+	return def
+}
+
+// storedDef is the definition with what has changed since the index was made: a
+// dimension taken from the first vector, and an ef of its own.
+func (ix *index) storedDef() *schema.IndexDef {
 	def := *ix.def
 	if ix.vector != nil {
 		config := *def.Vector
@@ -203,7 +231,7 @@ func (e *Engine) fixDimension(ix *index, dimension int) error {
 		}
 		return nil
 	}
-	def := ix.currentDef()
+	def := ix.storedDef()
 	def.Vector.Dimension = dimension
 	var b storage.Batch
 	putIndexDef(&b, def)

@@ -271,15 +271,18 @@ func feedTrimmed(from Seq, within FeedRange) error {
 func (s *Store) FeedBefore(stamp uint64) (Seq, error) {
 	within := s.FeedRange()
 	lo, hi := within.Start, within.Last // the rows up to lo are older, those after hi are not
-	for lo < hi {
-		mid := lo + (hi-lo+1)/2
+	// The oldest is asked first: as a rule even that isn't old enough.
+	for mid := lo + 1; lo < hi; mid = lo + (hi-lo+1)/2 {
 		older, err := s.feedOlder(mid, stamp)
 		if err != nil {
 			return 0, err
 		}
-		if older {
+		switch {
+		case older:
 			lo = mid
-		} else {
+		case mid == within.Start+1:
+			return within.Start, nil
+		default:
 			hi = mid - 1
 		}
 	}

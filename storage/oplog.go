@@ -29,7 +29,7 @@ type Op struct {
 	Kind      OpKind
 	Table, ID uint32 // ID is 0 in a drop
 	PK        string // empty in a drop
-	Stamp     uint64 // as given to the Batch, 0 in a drop
+	Stamp     uint64 // as given to the Batch
 }
 
 // opHeader is kind, table, id, stamp; the pk follows.
@@ -91,6 +91,9 @@ func (s *Store) ReadOplog(ctx context.Context, from Seq, fn func(seq Seq, op Op)
 		return fn(Seq(seq), op)
 	}))
 }
+
+// OplogStart returns the newest sequence that was trimmed from the oplog.
+func (s *Store) OplogStart() (Seq, error) { return readSeq(s.db.Latest(), metaTrimmed) }
 
 // TrimOplog removes the oplog records up to and including upTo. Sequences go on
 // where they were.
