@@ -27,17 +27,9 @@ func (db *DB) Backup(dir string) (id uint32, err error) {
 	return id, nil
 }
 
-// BackupInfo is one backup in a folder. Files and Bytes count shared files too.
-type BackupInfo struct {
-	ID          uint32
-	UnixSeconds int64
-	Bytes       uint64
-	Files       uint32
-}
-
-// withBackups opens the backups in a folder. It makes the folder's parts that
-// are missing.
-func withBackups(dir string, fn func(*grocksdb.BackupEngine) error) error {
+// PurgeBackups removes all but the newest backups in a folder and the files that
+// only the others used. Nothing else may use the folder meanwhile.
+func PurgeBackups(dir string, keep int) error {
 	opts := grocksdb.NewDefaultOptions()
 	defer opts.Destroy()
 	engine, err := grocksdb.OpenBackupEngine(opts, dir)
@@ -45,35 +37,5 @@ func withBackups(dir string, fn func(*grocksdb.BackupEngine) error) error {
 		return wrap("backup", err)
 	}
 	defer engine.Close()
-	return wrap("backup", fn(engine))
-}
-
-// Backups lists the backups in a folder, oldest first, without those whose
-// files are missing or have the wrong size.
-func Backups(dir string) (list []BackupInfo, err error) {
-	err = withBackups(dir, func(engine *grocksdb.BackupEngine) error {
-		for _, b := range engine.GetInfo() {
-			list = append(list, BackupInfo{ID: b.ID, UnixSeconds: b.Timestamp, Bytes: b.Size, Files: b.NumFiles})
-		}
-		return nil
-	})
-	return list, err
-}
-
-// PurgeBackups removes all but the newest backups and the files that only the
-// others used.
-func PurgeBackups(dir string, keep int) error {
-	return withBackups(dir, func(engine *grocksdb.BackupEngine) error {
-		return engine.PurgeOldBackups(uint32(keep))
-	})
-}
-
-// RestoreBackup puts a backup's files into the folder target and compares their
-// checksums on the way.
-func RestoreBackup(dir string, id uint32, target string) error {
-	return withBackups(dir, func(engine *grocksdb.BackupEngine) error {
-		opts := grocksdb.NewRestoreOptions()
-		defer opts.Destroy()
-		return engine.RestoreDBFromBackup(target, target, opts, id)
-	})
+	return wrap("backup", engine.PurgeOldBackups(uint32(keep)))
 }

@@ -1,0 +1,204 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/vccdb/vccdb/engine/jobs"
+	"github.com/vccdb/vccdb/internal/errs"
+	"github.com/vccdb/vccdb/storage"
+	"github.com/vccdb/vccdb/storage/snapshot"
+)
+
+// CopyOptions say where copies of the database are kept.
+type CopyOptions struct {
+	// SnapshotDirs are the folders that snapshots may stand in; without any, the
+	// folder snapshots beside the data. The first takes those made by name.
+	SnapshotDirs []string
+	// BackupDir is the folder of backups, "" for backups beside the data.
+	BackupDir string
+	// Version is the program's, for manifests.
+	Version string
+}
+
+func (o CopyOptions) ensureDefaults(data string) CopyOptions {
+	if len(o.SnapshotDirs) == 0 {
+		o.SnapshotDirs = []string{filepath.Join(filepath.Dir(filepath.Clean(data)), "snapshots")}
+	}
+	o.BackupDir = cmp.Or(o.BackupDir, filepath.Join(filepath.Dir(filepath.Clean(data)), "backups"))
+	return o
+}
+
+// SnapshotRef names a new snapshot: by a name, by a path below one of the
+// snapshot folders, or, with neither, by the time.
+type SnapshotRef struct{ Name, Path string }
+
+// Snapshot is a snapshot in a list. The figures are zero if its manifest can't be
+// read; Damaged says why.
+type Snapshot struct {
+	Name, Path string
+	Created    time.Time
+	Sequence   uint64
+	Bytes      int64
+	Files      int
+	Version    string
+	Damaged    string
+}
+
+func snapshotOf(i *snapshot.Info) Snapshot {
+	s := Snapshot{Name: i.Name, Path: i.Path}
+	if i.Err != nil {
+		s.Damaged = i.Err.Error()
+	}
+	if m := i.Manifest; m != nil {
+		s.Created, s.Sequence, s.Bytes, s.Files, s.Version = m.Created, m.Sequence, m.Bytes, len(m.Files), m.Version
+	}
+	return s
+}
+
+// Backup is one backup.
+type Backup struct {
+	ID      uint32
+	Created time.Time
+	// Bytes and Files count what is shared with other backups too.
+	Bytes int64
+	Files int
+}
+
+func backupOf(b *storage.Backup) Backup {
+	return Backup{ID: b.ID, Created: b.Created, Bytes: b.Bytes, Files: len(b.Files)}
+}
+
+// Work is a job that leads to a T.
+type Work[T any] struct {
+	Job *jobs.Job
+
+	mu     sync.Mutex
+	result T
+}
+
+// Result is what the job has led to, the zero value before it is done.
+func (w *Work[T]) Result() T {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.result
+}
+
+func startWork[T any](e *Engine, kind, subject string, run func(context.Context, jobs.Progress) (T, error)) (*Work[T], error) {
+	w := &Work[T]{}
+	job, err := e.jobs.Start(kind, subject, func(ctx context.Context, p jobs.Progress) error {
+		result, err := run(ctx, p)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.result = result
+		return err
+	})
+	w.Job = job
+	return w, err
+}
+
+// CreateSnapshot starts making a snapshot of everything. Errors at once are
+// Invalid "invalid_snapshot_name" and "invalid_snapshot_path"; the job fails with
+// Conflict "snapshot_exists" or StorageFull.
+func (e *Engine) CreateSnapshot(ref SnapshotRef) (*Work[Snapshot], error) {
+	place, err := e.snapshotPlace(ref)
+	if err != nil {
+		return nil, err
+	}
+	return startWork(e, "snapshot", place.Name, func(ctx context.Context, p jobs.Progress) (Snapshot, error) {
+		info, err := e.snapshots.Create(ctx, e.store, place, p.Set)
+		if err != nil {
+			return Snapshot{}, err
+		}
+		return snapshotOf(info), nil
+	})
+}
+
+func (e *Engine) snapshotPlace(ref SnapshotRef) (snapshot.Place, error) {
+	switch {
+	case ref.Name != "" && ref.Path != "":
+		return snapshot.Place{}, errs.Field("invalid_value", "/path", "give either name or path, not both")
+	case ref.Path != "":
+		return e.snapshots.ByPath(ref.Path)
+	}
+	return e.snapshots.ByName(cmp.Or(ref.Name, snapshot.DefaultName(e.opts.Now())))
+}
+
+// Snapshots lists the snapshots, oldest first.
+func (e *Engine) Snapshots() ([]Snapshot, error) {
+	list, err := e.snapshots.List()
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Snapshot, len(list))
+	for i := range list {
+		out[i] = snapshotOf(&list[i])
+	}
+	return out, nil
+}
+
+// VerifySnapshot starts comparing a snapshot's files with their checksums. The
+// result is what is wrong, a sentence each, naming the file; the job fails with
+// NotFound "snapshot_not_found".
+func (e *Engine) VerifySnapshot(name string) (*Work[[]string], error) {
+	return startWork(e, "snapshot_verify", name, func(ctx context.Context, p jobs.Progress) ([]string, error) {
+		report, err := e.snapshots.Verify(ctx, name, p.Set)
+		if err != nil {
+			return nil, err
+		}
+		return report.Findings, nil
+	})
+}
+
+// DeleteSnapshot removes a snapshot. Errors are NotFound "snapshot_not_found" and
+// Conflict "snapshot_busy".
+func (e *Engine) DeleteSnapshot(name string) error { return e.snapshots.Delete(name) }
+
+// CreateBackup starts adding a backup to the folder of backups. The job can't be
+// canceled; it fails with Conflict "backup_busy" or StorageFull.
+func (e *Engine) CreateBackup() (*Work[Backup], error) {
+	return startWork(e, "backup", e.opts.Copies.BackupDir, func(context.Context, jobs.Progress) (Backup, error) {
+		b, err := e.store.Backup(e.opts.Copies.BackupDir)
+		if err != nil {
+			return Backup{}, err
+		}
+		return backupOf(b), nil
+	})
+}
+
+// Backups lists the backups, oldest first.
+func (e *Engine) Backups() ([]Backup, error) {
+	list, err := storage.Backups(e.opts.Copies.BackupDir)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Backup, len(list))
+	for i := range list {
+		out[i] = backupOf(&list[i])
+	}
+	return out, nil
+}
+
+// VerifyBackup starts comparing a backup's files with their checksums. The result
+// is what is wrong. An error is NotFound "backup_not_found".
+func (e *Engine) VerifyBackup(id uint32) (*Work[[]string], error) {
+	dir := e.opts.Copies.BackupDir
+	b, err := storage.ReadBackup(dir, id)
+	if err != nil {
+		return nil, err
+	}
+	return startWork(e, "backup_verify", dir, func(ctx context.Context, p jobs.Progress) ([]string, error) {
+		return b.Verify(ctx, dir, p.Set)
+	})
+}
+
+// PurgeBackups removes all backups but the newest ones.
+func (e *Engine) PurgeBackups(keep int) error {
+	if keep < 1 {
+		return errs.Field("invalid_value", "/keep", "must be 1 or more")
+	}
+	return storage.PurgeBackups(e.opts.Copies.BackupDir, keep)
+}
