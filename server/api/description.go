@@ -62,7 +62,8 @@ func (a *API) document() *openapi.Document {
 			Version: cmp.Or(a.opts.Version, "dev"),
 			Description: "A vector-centric, multi-model database: JSON entities, secondary indexes and vector search. " +
 				"Errors are application/problem+json (RFC 9457) with a stable code, the request's id and pointers to the fields at fault. " +
-				"Every answer carries X-Request-ID. Lists are read in pages with limit and cursor.",
+				"Every answer carries X-Request-ID. Lists are read in pages with limit and cursor. " +
+				"Where the server asks for API keys, each call says which role its key needs: admin may do what readwrite may, and that what readonly may.",
 		},
 		Named: namedSchemas(),
 		Types: map[reflect.Type]string{

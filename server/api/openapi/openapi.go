@@ -7,8 +7,10 @@
 package openapi
 
 import (
+	"maps"
 	"net/http"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -111,7 +113,39 @@ type operation struct {
 	Parameters  []parameter      `json:"parameters,omitempty"`
 	RequestBody *body            `json:"requestBody,omitempty"`
 	Responses   map[string]*body `json:"responses"`
-	source      *Operation       `json:"-"`
+	// Security lists the ways to present a key; a public operation has none.
+	Security []requirement `json:"security"`
+	// Role is what a key needs at least.
+	Role   string     `json:"x-role"`
+	source *Operation `json:"-"`
+}
+
+// requirement names a security scheme.
+type requirement map[string][]string
+
+// schemes are the ways to present a key.
+var schemes = map[string]securityScheme{
+	"bearer": {Type: "http", Scheme: "bearer", Description: "Authorization: Bearer KEY"},
+	"apiKey": {Type: "apiKey", In: "header", Name: "api-key", Description: "api-key: KEY"},
+}
+
+type securityScheme struct {
+	Type        string `json:"type"`
+	Scheme      string `json:"scheme,omitempty"`
+	In          string `json:"in,omitempty"`
+	Name        string `json:"name,omitempty"`
+	Description string `json:"description"`
+}
+
+func security(role auth.Role) []requirement {
+	if role == auth.Public {
+		return []requirement{}
+	}
+	var either []requirement
+	for _, name := range slices.Sorted(maps.Keys(schemes)) {
+		either = append(either, requirement{name: {}})
+	}
+	return either
 }
 
 type parameter struct {
@@ -135,7 +169,8 @@ type mediaType struct {
 }
 
 type components struct {
-	Schemas map[string]*Schema `json:"schemas"`
+	Schemas         map[string]*Schema        `json:"schemas"`
+	SecuritySchemes map[string]securityScheme `json:"securitySchemes"`
 }
 
 // Options of Build.
@@ -170,14 +205,14 @@ func Build(opts Options, ops []Operation) *Document {
 		item[strings.ToLower(ops[i].Method)] = op
 		doc.operations = append(doc.operations, op)
 	}
-	doc.Components.Schemas = r.schemas
+	doc.Components = components{r.schemas, schemes}
 	return doc
 }
 
 func buildOperation(r *reflector, op *Operation, opts Options) *operation {
 	out := &operation{
 		OperationID: op.ID, Tags: []string{op.Tag}, Summary: op.Summary, Description: op.Description,
-		Responses: map[string]*body{}, source: op,
+		Responses: map[string]*body{}, Security: security(op.Role), Role: op.Role.String(), source: op,
 	}
 	for _, p := range op.Params {
 		out.Parameters = append(out.Parameters, buildParameter(r, p))

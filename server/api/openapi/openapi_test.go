@@ -12,6 +12,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/vccdb/vccdb/server/api/openapi"
+	"github.com/vccdb/vccdb/server/auth"
 )
 
 type inner struct {
@@ -45,7 +46,9 @@ func document() *openapi.Document {
 		Named:   map[string]*openapi.Schema{"Special": {Description: "By hand."}},
 		Problem: reflect.TypeFor[failure](), ProblemType: "application/problem+json",
 	}, []openapi.Operation{{
-		Method: "POST", Path: "/things/{id}", ID: "postThing", Tag: "Things", Summary: "Sum <script>", Description: "One.\n\nTwo.",
+		Method: "GET", Path: "/live", ID: "live", Tag: "Things", Role: auth.Public,
+	}, {
+		Method: "POST", Path: "/things/{id}", Role: auth.ReadWrite, ID: "postThing", Tag: "Things", Summary: "Sum <script>", Description: "One.\n\nTwo.",
 		Params:  []openapi.Param{{Name: "id", In: "path"}, {Name: "n", In: "query", Of: 0, Default: "3"}},
 		Body:    []openapi.Media{openapi.JSON[outer](`{"id":1}`)},
 		Answers: []openapi.Answer{{Status: 200, Media: []openapi.Media{{Type: "text/plain", Example: "a\nb"}}}},
@@ -99,5 +102,26 @@ func TestPage(t *testing.T) {
 	sum := sha256.Sum256([]byte(style))
 	if want := "style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"; !strings.Contains(openapi.PagePolicy(), want) {
 		t.Errorf("the policy %q doesn't allow the page's style sheet (%s)", openapi.PagePolicy(), want)
+	}
+}
+
+func TestSecurity(t *testing.T) {
+	got, err := document().JSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := document().HTML()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]string{
+		string(got) + "public":  `"security":[],"x-role":"public"`,
+		string(got) + "writers": `"security":[{"apiKey":[]},{"bearer":[]}],"x-role":"readwrite"`,
+		string(got) + "schemes": `"apiKey":{"type":"apiKey","in":"header","name":"api-key"`,
+		string(page):            "Role: readwrite",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %s in %s", want, text)
+		}
 	}
 }

@@ -51,11 +51,13 @@ type (
 	}
 	section struct {
 		ID, Method, Path, Summary string
-		Paragraphs                []string
-		Parameters                []row
-		Bodies                    []block
-		BodyOptional              bool
-		Answers                   []block
+		// Role is what a caller needs.
+		Role         string
+		Paragraphs   []string
+		Parameters   []row
+		Bodies       []block
+		BodyOptional bool
+		Answers      []block
 	}
 	// block is one body or answer.
 	block struct {
@@ -87,7 +89,7 @@ func (d *Document) page() page {
 
 func (d *Document) section(op *operation) section {
 	s := section{
-		ID: op.OperationID, Method: op.source.Method, Path: op.source.Path, Summary: op.Summary,
+		ID: op.OperationID, Method: op.source.Method, Path: op.source.Path, Summary: op.Summary, Role: op.Role,
 		Paragraphs: paragraphs(op.Description),
 	}
 	for _, p := range op.Parameters {
