@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"net/http/httptest"
 	"reflect"
@@ -17,6 +18,7 @@ import (
 	"github.com/gofiber/fiber/v3"
 
 	"github.com/vccdb/vccdb/engine"
+	"github.com/vccdb/vccdb/engine/jobs"
 	"github.com/vccdb/vccdb/internal/errs"
 	"github.com/vccdb/vccdb/server/auth"
 	"github.com/vccdb/vccdb/server/rest"
@@ -28,10 +30,12 @@ type fakeDatabase struct {
 	readiness engine.Readiness
 	stats     engine.Stats
 	err       error
+	jobs      *jobs.Registry
 }
 
 func (f *fakeDatabase) Readiness() engine.Readiness  { return f.readiness }
 func (f *fakeDatabase) Stats() (engine.Stats, error) { return f.stats, f.err }
+func (f *fakeDatabase) Jobs() *jobs.Registry         { return f.jobs }
 
 // fixture is an Ops over a fake database and a clock that stands still.
 type fixture struct {
@@ -51,6 +55,7 @@ func fill[T any](p **T) *T {
 func newFixture() *fixture {
 	f := &fixture{now: time.Unix(1_000_000, 0), app: fiber.New()}
 	f.db.readiness = engine.Readiness{Ready: true}
+	f.db.jobs = jobs.NewRegistry(slog.New(slog.DiscardHandler))
 	f.db.stats = engine.Stats{
 		Storage: storage.Properties{EstimateNumKeys: 12, BlockCacheHit: 3, BlockCacheMiss: 1, BlockCacheUsageBytes: 5,
 			BlockCacheCapacityBytes: 6, EstimatePendingCompactionBytes: 7, MemtableSizeBytes: 8, FilesPerLevel: []uint64{4, 0, 0, 0, 0, 0, 9}},
@@ -103,12 +108,12 @@ func TestProbes(t *testing.T) {
 	f.now = f.now.Add(90 * time.Second)
 	f.expect(t, "/livez", 200, `{"status":"ok"}`)
 	f.expect(t, "/readyz", 200, `{"status":"ready"}`)
-	f.expect(t, "/health", 200, `{"status":"ok","version":"1.0.0","database":"ready","uptime_seconds":90}`)
+	f.expect(t, "/health", 200, `{"status":"ok","version":"1.0.0","database":"ready","uptime_seconds":90,"warnings":[]}`)
 
 	f.db.readiness = engine.Readiness{Reason: "loading 100 %", Done: 3, Total: 8}
 	f.expect(t, "/livez", 200, `{"status":"ok"}`)
 	f.expect(t, "/readyz", 503, `{"type":"about:blank","title":"Service Unavailable","status":503,"detail":"loading 100 %","code":"not_ready","done":3,"total":8}`)
-	f.expect(t, "/health", 200, `{"status":"degraded","version":"1.0.0","database":"loading 100 %","uptime_seconds":90}`)
+	f.expect(t, "/health", 200, `{"status":"degraded","version":"1.0.0","database":"loading 100 %","uptime_seconds":90,"warnings":[]}`)
 
 	f.db.readiness.Ready, f.draining = true, true
 	if status, body := f.get(t, "/readyz"); status != 503 || !strings.Contains(body, "shutting down") {
@@ -169,9 +174,12 @@ func TestMetrics(t *testing.T) {
 	samples := parse(t, body)
 	want := map[string]float64{
 		"vccdb_requests_total": 3, "vccdb_errors_total": 1, "vccdb_qps": .3, "process_uptime_seconds": 4,
-		`vccdb_request_duration_seconds_bucket{method="GET",route="/entities/:key",status="2xx",le="0.0025"}`: 1,
-		`vccdb_request_duration_seconds_bucket{method="POST",route="/query",status="5xx",le="30"}`:            0,
-		`vccdb_request_duration_seconds_count{method="POST",route="/query",status="5xx"}`:                     1,
+		`vccdb_request_duration_seconds_bucket{method="GET",route="/entities/:key",le="0.001"}`:  0,
+		`vccdb_request_duration_seconds_bucket{method="GET",route="/entities/:key",le="0.0025"}`: 2,
+		`vccdb_request_duration_seconds_bucket{method="POST",route="/query",le="10"}`:            0,
+		`vccdb_request_duration_seconds_count{method="POST",route="/query"}`:                     1,
+		`vccdb_responses_total{status="200"}`:                                                    1, `vccdb_responses_total{status="404"}`: 1, `vccdb_responses_total{status="504"}`: 1,
+		`vccdb_responses_total{status="401"}`: 0, `vccdb_responses_total{status="403"}`: 0, `vccdb_responses_total{status="429"}`: 0,
 		"rocksdb_block_cache_usage_bytes": 5, "rocksdb_block_cache_capacity_bytes": 6, "rocksdb_block_cache_hit": 3,
 		"rocksdb_block_cache_miss": 1, "rocksdb_estimate_num_keys": 12, "rocksdb_pending_compaction_bytes": 7,
 		"rocksdb_memtable_size_bytes": 8, `rocksdb_files_level{level="L0"}`: 4, `rocksdb_files_level{level="L6"}`: 9,

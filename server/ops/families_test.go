@@ -1,0 +1,160 @@
+package ops
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gofiber/fiber/v3"
+
+	"github.com/vccdb/vccdb/engine"
+	"github.com/vccdb/vccdb/engine/jobs"
+	"github.com/vccdb/vccdb/gpu"
+	"github.com/vccdb/vccdb/server/auth"
+	"github.com/vccdb/vccdb/server/rest"
+)
+
+// with returns the fixture with other options.
+func (f *fixture) with(change func(*Options)) *fixture {
+	o := f.o
+	change(&o)
+	f.Ops, f.app = New(o), fiber.New()
+	open := func(auth.Role) fiber.Handler { return func(c fiber.Ctx) error { return c.Next() } }
+	rest.Register(f.app, f.Routes(), open)
+	return f
+}
+
+// fakeGPU is a machine with these devices.
+type fakeGPU gpu.Status
+
+func (f fakeGPU) Status(context.Context) gpu.Status { return gpu.Status(f) }
+
+func TestGPU(t *testing.T) {
+	watts := 70.5
+	f := newFixture().with(func(o *Options) {
+		o.GPU = fakeGPU{Devices: []gpu.Device{
+			{Index: 0, Name: "A", MemoryTotalBytes: 100, MemoryUsedBytes: 40, PowerWatts: &watts},
+			{Index: 3, Name: "B", MemoryTotalBytes: 200},
+		}}
+	})
+	_, body := f.get(t, "/metrics")
+	samples := parse(t, body)
+	for name, want := range map[string]float64{
+		"vccdb_gpu_devices": 2, `vccdb_gpu_memory_total_bytes{index="0"}`: 100, `vccdb_gpu_memory_used_bytes{index="0"}`: 40,
+		`vccdb_gpu_power_watts{index="0"}`: 70.5, `vccdb_gpu_memory_total_bytes{index="3"}`: 200,
+	} {
+		if got, ok := samples[name]; !ok || got != want {
+			t.Errorf("%s = %v, want %v", name, got, want)
+		}
+	}
+	if _, ok := samples[`vccdb_gpu_power_watts{index="3"}`]; ok {
+		t.Error("a figure that the device doesn't report is shown")
+	}
+	const want = `"gpu":{"enabled":false,"reason":"searches don't use the GPU: vector_index.use_gpu is not available yet",` +
+		`"devices":[{"index":0,"name":"A","memory_total_bytes":100,"memory_used_bytes":40,"power_watts":70.5},{"index":3,"name":"B","memory_total_bytes":200,"memory_used_bytes":0}]}`
+	if _, body := f.get(t, "/stats"); !strings.Contains(body, want) {
+		t.Errorf("%s\nlacks %s", body, want)
+	}
+
+	f = newFixture().with(func(o *Options) { o.GPU = fakeGPU{Reason: "no driver"} })
+	if _, body := f.get(t, "/stats"); !strings.Contains(body, `"gpu":{"enabled":false,"reason":"no driver","devices":[]}`) {
+		t.Errorf("without a device: %s", body)
+	}
+	if _, body := f.get(t, "/metrics"); parse(t, body)["vccdb_gpu_devices"] != 0 || strings.Contains(body, "vccdb_gpu_memory") {
+		t.Errorf("without a device: %s", body)
+	}
+}
+
+func TestFeed(t *testing.T) {
+	f := newFixture()
+	f.db.stats.Feed = engine.FeedStats{
+		Enabled: true, Oldest: 11, Latest: 12, Events: 13, Bytes: 14, Retention: 3 * time.Hour, Streams: 15, Waiting: 16,
+		SlowReadersCut: 17, EventsRead: 18, EventsTrimmed: 19,
+	}
+	_, body := f.get(t, "/metrics")
+	samples := parse(t, body)
+	for name, want := range map[string]float64{
+		"vccdb_changefeed_enabled": 1, "vccdb_changefeed_oldest_sequence": 11, "vccdb_changefeed_latest_sequence": 12,
+		"vccdb_changefeed_events": 13, "vccdb_changefeed_size_bytes": 14, "vccdb_changefeed_retention_seconds": 10800,
+		"vccdb_changefeed_streams": 15, "vccdb_changefeed_waiting": 16, "vccdb_changefeed_slow_readers_cut_total": 17,
+		"vccdb_changefeed_events_read_total": 18, "vccdb_changefeed_events_trimmed_total": 19,
+	} {
+		if got, ok := samples[name]; !ok || got != want {
+			t.Errorf("%s = %v, want %v", name, got, want)
+		}
+	}
+	const want = `"feed":{"enabled":true,"oldest_sequence":11,"latest_sequence":12,"events":13,"bytes":14,"retention_hours":3,` +
+		`"streams":15,"waiting":16,"slow_readers_cut":17,"events_read":18,"events_trimmed":19}`
+	if _, body := f.get(t, "/stats"); !strings.Contains(body, want) {
+		t.Errorf("%s\nlacks %s", body, want)
+	}
+}
+
+func TestJobsAreCounted(t *testing.T) {
+	f := newFixture()
+	defer f.db.jobs.Close()
+	for _, outcome := range []error{nil, nil, errors.New("broken")} {
+		job, err := f.db.jobs.Start("build", "x", func(context.Context, jobs.Progress) error { return outcome })
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = job.Wait(t.Context()) // its outcome is known
+	}
+	if _, err := f.db.jobs.Start("build", "x", func(ctx context.Context, _ jobs.Progress) error { <-ctx.Done(); return ctx.Err() }); err != nil {
+		t.Fatal(err)
+	}
+	_, body := f.get(t, "/metrics")
+	samples := parse(t, body)
+	for state, want := range map[string]float64{"running": 1, "done": 2, "failed": 1, "canceled": 0} {
+		if got := samples[`vccdb_jobs{state="`+state+`"}`]; got != want {
+			t.Errorf("%s: %v, want %v", state, got, want)
+		}
+	}
+}
+
+func TestMachine(t *testing.T) {
+	f := newFixture().with(func(o *Options) { o.DataPath = t.TempDir() })
+	_, body := f.get(t, "/metrics")
+	samples := parse(t, body)
+	size, free := samples["vccdb_disk_size_bytes"], samples["vccdb_disk_free_bytes"]
+	if size < 1<<20 || free <= 0 || free > size {
+		t.Errorf("size %v, free %v", size, free)
+	}
+	if !strings.Contains(body, `vccdb_build_info{commit="abc1234",go="go1`) {
+		t.Errorf("no build: %s", body)
+	}
+	if samples["vccdb_ready"] != 1 {
+		t.Error("it isn't ready")
+	}
+	f.db.readiness = engine.Readiness{Reason: "loading"}
+	f.with(func(o *Options) { o.DataPath += "/gone" })
+	_, body = f.get(t, "/metrics")
+	samples = parse(t, body)
+	if _, ok := samples["vccdb_disk_free_bytes"]; ok || samples["vccdb_ready"] != 0 {
+		t.Errorf("without the folder, and loading: %s", body)
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	f := newFixture().with(func(o *Options) {
+		o.Warnings = func() []string { return []string{"Anybody on the network may write."} }
+	})
+	f.expect(t, "/health", 200, `{"status":"ok","version":"1.0.0","database":"ready","uptime_seconds":0,"warnings":["Anybody on the network may write."]}`)
+}
+
+// TestBoundedLabels holds that traffic of any kind adds no more series than
+// routes, methods and statuses there are.
+func TestBoundedLabels(t *testing.T) {
+	f := newFixture()
+	count := func() int { _, body := f.get(t, "/metrics"); return len(parse(t, body)) }
+	f.Observe("GET", "/entities/:key", 200, time.Millisecond)
+	before := count()
+	for i := range 1000 {
+		f.Observe("GET", "/entities/:key", 200, time.Duration(i)*time.Millisecond)
+	}
+	if after := count(); after != before {
+		t.Errorf("%d series became %d", before, after)
+	}
+}
