@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -48,6 +49,16 @@ func serve(ctx context.Context, c *config.Config, _, stderr io.Writer) (err erro
 	if c.Server.WorkerThreads > 0 {
 		runtime.GOMAXPROCS(c.Server.WorkerThreads)
 	}
+	audit, auditFile, err := newAudit(c, logger)
+	if err != nil {
+		return err
+	}
+	defer auditFile.Close()
+	if o := tlsOptions(&c.Server); o != nil {
+		if err := o.Validate(); err != nil {
+			return err
+		}
+	}
 	// The port is claimed first: opening the data may take a while, and is no use
 	// if another process has the port.
 	listener, err := net.Listen("tcp", c.Server.Address())
@@ -61,7 +72,10 @@ func serve(ctx context.Context, c *config.Config, _, stderr io.Writer) (err erro
 	}
 	devices := gpu.New(gpu.Options{})
 	defer devices.Close()
-	app := newApp(c, db, devices, logger)
+	app, err := newApp(c, db, devices, logger, audit)
+	if err != nil {
+		return errors.Join(err, db.Close())
+	}
 	served := make(chan error, 1)
 	go func() { served <- app.Serve(listener) }()
 	logger.Info("themis_server runs", "version", thisBuild().Version, "address", listener.Addr().String(),
@@ -70,8 +84,7 @@ func serve(ctx context.Context, c *config.Config, _, stderr io.Writer) (err erro
 	return stop(app, db, err, logger)
 }
 
-func newApp(c *config.Config, db *engine.Engine, devices *gpu.Probe, logger *slog.Logger) *server.Server {
-	var app *server.Server
+func newApp(c *config.Config, db *engine.Engine, devices *gpu.Probe, logger, audit *slog.Logger) (app *server.Server, err error) {
 	operations := ops.New(ops.Options{
 		Build: thisBuild(), Database: db, GPU: devices, DataPath: c.Storage.RocksDBPath,
 		Draining: func() bool { return app.Draining() },
@@ -80,8 +93,13 @@ func newApp(c *config.Config, db *engine.Engine, devices *gpu.Probe, logger *slo
 		Version: thisBuild().Version, MaxLineBytes: int(c.Server.MaxRequestBytes()),
 		ChunkTimeout: c.Server.RequestTimeout(), Operations: operations.Operations(),
 	})
-	app = server.New(serverOptions(&c.Server, operations, logger), operations, work)
-	return app
+	options, err := serverOptions(&c.Server, operations, logger)
+	if err != nil {
+		return nil, err
+	}
+	options.Audit = audit
+	app = server.New(options, operations, work)
+	return app, nil
 }
 
 // wait returns when the server should stop: nil if it was told to, or why it

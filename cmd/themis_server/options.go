@@ -57,13 +57,25 @@ const drainDelay = 500 * time.Millisecond
 // streamRoutes take NDJSON of any length.
 var streamRoutes = []string{"POST /entities/batch"}
 
-func serverOptions(c *config.Server, observer server.Observer, logger *slog.Logger) server.Options {
+func serverOptions(c *config.Server, observer server.Observer, logger *slog.Logger) (server.Options, error) {
+	keys, err := authKeys(c)
+	if err != nil {
+		return server.Options{}, err
+	}
+	proxies, err := trustedProxies(c)
+	if err != nil {
+		return server.Options{}, err
+	}
 	return server.Options{
 		RequestTimeout:  c.RequestTimeout(),
 		MaxRequestBytes: c.MaxRequestBytes(),
 		StreamRoutes:    streamRoutes,
 		DrainDelay:      drainDelay,
+		Keys:            keys,
+		RateLimits:      rateLimits(c),
+		TrustedProxies:  proxies,
+		TLS:             tlsOptions(c),
 		Observer:        observer,
 		Logger:          logger.With(logging.Component, "server"),
-	}
+	}, nil
 }

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"io"
+	"log/slog"
+	"net/netip"
+
+	"github.com/vccdb/vccdb/server"
+	"github.com/vccdb/vccdb/server/auth"
+	"github.com/vccdb/vccdb/server/config"
+	"github.com/vccdb/vccdb/server/logging"
+)
+
+// How the keys of security reach the server.
+
+// authKeys is nil if nobody is asked for a key.
+func authKeys(c *config.Server) (*auth.Keys, error) {
+	if !c.EnableAuth {
+		return nil, nil
+	}
+	return auth.NewKeys(c.AuthKeys())
+}
+
+// tlsOptions is nil for plain HTTP.
+func tlsOptions(c *config.Server) *server.TLSOptions {
+	if !c.EnableTLS {
+		return nil
+	}
+	return &server.TLSOptions{CertFile: c.TLSCert, KeyFile: c.TLSKey, ClientCAFile: c.TLSCA}
+}
+
+func rateLimits(c *config.Server) server.RateLimits {
+	return server.RateLimits{PerKey: float64(c.RateLimitPerKey), PerAddress: float64(c.RateLimitPerAddress), Burst: c.RateLimitBurst}
+}
+
+// trustedProxies reads networks and single addresses.
+func trustedProxies(c *config.Server) ([]netip.Prefix, error) {
+	var networks []netip.Prefix
+	for _, text := range c.TrustedProxies {
+		network, err := netip.ParsePrefix(text)
+		if err != nil {
+			address, addressErr := netip.ParseAddr(text)
+			if addressErr != nil {
+				return nil, err
+			}
+			network = netip.PrefixFrom(address, address.BitLen())
+		}
+		networks = append(networks, network.Masked())
+	}
+	return networks, nil
+}
+
+// newAudit makes the audit log: a file of its own if one is named, else a part
+// of the log if callers are told apart at all. It is nil without both.
+func newAudit(c *config.Config, logger *slog.Logger) (*slog.Logger, io.Closer, error) {
+	switch {
+	case c.Logging.AuditFile != "":
+		return logging.OpenAudit(c.Logging.AuditFile, c.Logging.RotationSizeMB, c.Logging.MaxFiles)
+	case c.Server.EnableAuth:
+		return logger.With(logging.Component, "audit"), io.NopCloser(nil), nil
+	}
+	return nil, io.NopCloser(nil), nil
+}
