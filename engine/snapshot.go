@@ -202,3 +202,8 @@ func (e *Engine) PurgeBackups(keep int) error {
 	}
 	return storage.PurgeBackups(e.opts.Copies.BackupDir, keep)
 }
+
+// StartCompaction starts rewriting all data; see Compact.
+func (e *Engine) StartCompaction() (*jobs.Job, error) {
+	return e.jobs.Start("compact", "", func(ctx context.Context, _ jobs.Progress) error { return e.Compact(ctx) })
+}

@@ -8,6 +8,9 @@
 package admin
 
 import (
+	"slices"
+
+	"github.com/vccdb/vccdb/engine"
 	"github.com/vccdb/vccdb/server/api/openapi"
 	"github.com/vccdb/vccdb/server/rest"
 )
@@ -16,7 +19,10 @@ import (
 const tag = "Operations"
 
 // Options are what an Admin serves.
-type Options struct{}
+type Options struct {
+	// Database is what is copied and kept in order.
+	Database *engine.Engine
+}
 
 // Admin serves the routes of operators.
 type Admin struct {
@@ -27,7 +33,7 @@ type Admin struct {
 func New(o Options) *Admin { return &Admin{o: o} }
 
 func (a *Admin) routes() []rest.Route {
-	return nil
+	return slices.Concat(a.snapshotRoutes(), a.backupRoutes(), a.maintenanceRoutes())
 }
 
 // Operations describes the routes.
