@@ -12,6 +12,7 @@ import (
 
 	"github.com/vccdb/vccdb/engine"
 	"github.com/vccdb/vccdb/server/api/openapi"
+	"github.com/vccdb/vccdb/server/config"
 	"github.com/vccdb/vccdb/server/rest"
 )
 
@@ -22,6 +23,8 @@ const tag = "Operations"
 type Options struct {
 	// Database is what is copied and kept in order.
 	Database *engine.Engine
+	// Config is the live configuration; nil serves none.
+	Config *config.Live
 }
 
 // Admin serves the routes of operators.
@@ -33,7 +36,7 @@ type Admin struct {
 func New(o Options) *Admin { return &Admin{o: o} }
 
 func (a *Admin) routes() []rest.Route {
-	return slices.Concat(a.snapshotRoutes(), a.backupRoutes(), a.maintenanceRoutes())
+	return slices.Concat(a.configRoutes(), a.snapshotRoutes(), a.backupRoutes(), a.maintenanceRoutes())
 }
 
 // Operations describes the routes.

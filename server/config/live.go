@@ -28,15 +28,20 @@ type Live struct {
 		sync.Mutex
 		in          *layers
 		logger      *slog.Logger
-		subscribers []Prepare
+		subscribers []Subscriber
 	}
 }
 
-// Prepare is told about a change before it happens. It returns what puts the new
-// configuration in force, nil if there is nothing to do, or why that can't be.
-// All of them are asked first; apply is called only if none refuses. Both are
-// called in the order of subscription, one change at a time.
-type Prepare func(before, after *Config) (apply func(), err error)
+// Subscriber is a part of the server that follows the configuration. Subscribers
+// are called in the order of subscription, one change at a time.
+type Subscriber struct {
+	// Check may refuse a change before anything happens; nil accepts all.
+	Check func(before, after *Config) error
+	// Apply puts after in force. If it fails, nothing of the change may be in force
+	// in this part, and the change is taken back in the others: Apply is called
+	// with the two the other way round.
+	Apply func(before, after *Config) error
+}
 
 // Open loads the configuration as Load does. The error is a Problems.
 func Open(source Source) (*Live, error) {
@@ -65,10 +70,10 @@ func (l *Live) SetLogger(logger *slog.Logger) {
 }
 
 // Subscribe adds a part of the server that follows changes.
-func (l *Live) Subscribe(p Prepare) {
+func (l *Live) Subscribe(s Subscriber) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.mu.subscribers = append(l.mu.subscribers, p)
+	l.mu.subscribers = append(l.mu.subscribers, s)
 }
 
 // Outcome is what a change did, or would do.
@@ -100,26 +105,23 @@ func (l *Live) Edit(who string, document []byte) (*Outcome, error) {
 		return nil, errs.Wrap(err, errs.Invalid, "invalid_setting", "%v; nothing was changed", err)
 	}
 	entry := Entry{Time: l.now().UTC(), Who: who, Persisted: e.persist, Changes: diff(l.state.Load(), s)}
-	out := &Outcome{Changes: entry.Changes, Persisted: e.persist, DryRun: e.dryRun, Notes: next.outranked(e)}
-	apply, err := l.prepareLocked(s)
-	if err != nil {
+	out := &Outcome{Changes: entry.Changes, Persisted: e.persist && !e.dryRun, DryRun: e.dryRun, Notes: next.outranked(e)}
+	if err := l.checkLocked(s); err != nil {
 		return nil, err
 	}
-	if e.dryRun {
-		out.Persisted = false
+	if e.dryRun || len(entry.Changes) == 0 && !e.persist {
 		return out, nil
 	}
-	if len(entry.Changes) == 0 && !e.persist {
-		return out, nil
-	}
-	if err := next.record(entry); err != nil {
+	if err := next.stage(entry); err != nil {
 		if e.persist {
 			return nil, next.notWritten(err)
 		}
-		out.Notes = append(out.Notes, "the change is in force, but its entry of the history could not be written and will be gone after a restart")
 		l.mu.logger.Warn("the history of the configuration could not be written", "error", err)
+		out.Notes = append(out.Notes, "the change is in force, but its entry of the history could not be written and will be gone after a restart")
 	}
-	l.commitLocked(next, s, entry, apply)
+	if err := l.commitLocked(next, s, entry); err != nil {
+		return nil, err
+	}
 	return out, nil
 }
 
@@ -142,18 +144,19 @@ func (l *Live) Reload(who string) (*Outcome, error) {
 		return nil, errs.New(errs.Conflict, "restart_required", "%s can't change while the server runs; nothing was changed, restart it instead",
 			strings.Join(fixed, ", "))
 	}
-	apply, err := l.prepareLocked(s)
-	if err != nil {
+	if err := l.checkLocked(s); err != nil {
 		return nil, err
 	}
 	// The memory knows entries that could not be written.
 	next.history = l.mu.in.history
 	if len(entry.Changes) > 0 {
-		if err := next.record(entry); err != nil {
+		if err := next.stage(entry); err != nil {
 			l.mu.logger.Warn("the history of the configuration could not be written", "error", err)
 		}
 	}
-	l.commitLocked(next, s, entry, apply)
+	if err := l.commitLocked(next, s, entry); err != nil {
+		return nil, err
+	}
 	return &Outcome{Changes: entry.Changes, Persisted: true}, nil
 }
 
@@ -164,32 +167,55 @@ func (l *Live) History() []Entry {
 	return slices.Clone(l.mu.in.history)
 }
 
-func (l *Live) prepareLocked(s *state) ([]func(), error) {
-	var all []func()
-	for _, prepare := range l.mu.subscribers {
-		apply, err := prepare(l.Config(), s.config)
-		if err != nil {
-			var own *errs.Error
-			if errors.As(err, &own) {
-				return nil, err
-			}
-			return nil, errs.Wrap(err, errs.Invalid, "invalid_setting", "%v; nothing was changed", err)
+func (l *Live) checkLocked(s *state) error {
+	for _, subscriber := range l.mu.subscribers {
+		if subscriber.Check == nil {
+			continue
 		}
-		if apply != nil {
-			all = append(all, apply)
+		if err := subscriber.Check(l.Config(), s.config); err != nil {
+			return refused(err)
 		}
 	}
-	return all, nil
+	return nil
 }
 
-func (l *Live) commitLocked(next *layers, s *state, entry Entry, apply []func()) {
-	for _, do := range apply {
-		do()
+// refused keeps an error in the terms of the caller.
+func refused(err error) error {
+	var own *errs.Error
+	if errors.As(err, &own) {
+		return err
+	}
+	return errs.Wrap(err, errs.Invalid, "invalid_setting", "%v; nothing was changed", err)
+}
+
+// commitLocked puts a state in force and its overlay file in place, both or
+// neither.
+func (l *Live) commitLocked(next *layers, s *state, entry Entry) error {
+	before := l.Config()
+	for i, subscriber := range l.mu.subscribers {
+		if err := subscriber.Apply(before, s.config); err != nil {
+			l.takeBackLocked(i, s.config, before)
+			return refused(err)
+		}
+	}
+	if err := next.publish(); err != nil {
+		l.takeBackLocked(len(l.mu.subscribers), s.config, before)
+		return next.notWritten(err)
 	}
 	l.mu.in = next
 	l.state.Store(s)
 	for _, c := range entry.Changes {
 		l.logLocked(entry, c)
+	}
+	return nil
+}
+
+// takeBackLocked undoes what the first n subscribers have applied.
+func (l *Live) takeBackLocked(n int, after, before *Config) {
+	for i := n - 1; i >= 0; i-- {
+		if err := l.mu.subscribers[i].Apply(after, before); err != nil {
+			l.mu.logger.Error("a change of the configuration could not be taken back in full; restart the server", "error", err)
+		}
 	}
 }
 
@@ -239,13 +265,6 @@ func (in *layers) outranked(e *edit) []string {
 		}
 	}
 	return notes
-}
-
-// record puts an entry before the others and writes the overlay file.
-func (in *layers) record(entry Entry) error {
-	history := append([]Entry{entry}, in.history...)
-	in.history = history[:min(len(history), maxHistory)]
-	return in.write()
 }
 
 // diff lists the settings that differ.

@@ -129,21 +129,29 @@ func TestPrecedence(t *testing.T) {
 	f.want(level, `"error"`, "env THEMIS_LOG_LEVEL")
 }
 
-// recorder is a subscriber that notes what it is told, and may refuse.
+// recorder is a subscriber that notes what it is told, and may refuse or fail.
 type recorder struct {
-	refuse  error
-	applied []*Config
+	refuse, fail error
+	applied      []*Config
 }
 
-func (r *recorder) prepare(_, after *Config) (func(), error) {
-	return func() { r.applied = append(r.applied, after) }, r.refuse
+func (r *recorder) subscriber() Subscriber {
+	return Subscriber{
+		Check: func(_, _ *Config) error { return r.refuse },
+		Apply: func(_, after *Config) error {
+			if r.fail == nil {
+				r.applied = append(r.applied, after)
+			}
+			return r.fail
+		},
+	}
 }
 
 func TestEditRefuses(t *testing.T) {
 	secret := `{"server": {"api_keys": [{"key": "s3cret7890abcdef", "role": "admin"}]}}`
 	f := newFixture(t, secret, nil)
 	r := &recorder{}
-	f.live.Subscribe(r.prepare)
+	f.live.Subscribe(r.subscriber())
 	f.edit(`{"persist": true, "logging": {"level": "warn"}}`)
 	r.applied = nil
 	before, history := f.live.View(), f.live.History()
@@ -197,10 +205,42 @@ func TestEditRefuses(t *testing.T) {
 	}
 }
 
+// TestFailedApplyIsTakenBack holds that a part that fails in the middle, or an
+// overlay that can't be put in place, leaves nothing of the change anywhere.
+func TestFailedApplyIsTakenBack(t *testing.T) {
+	f := newFixture(t, `{}`, nil)
+	first, second, third := &recorder{}, &recorder{fail: errs.New(errs.StorageFull, "disk_full", "no space")}, &recorder{}
+	for _, r := range []*recorder{first, second, third} {
+		f.live.Subscribe(r.subscriber())
+	}
+	before, config := f.live.View(), f.live.Config()
+	if _, err := f.live.Edit("ops", []byte(`{"persist": true, "logging": {"level": "debug"}}`)); errs.CodeOf(err) != "disk_full" {
+		t.Errorf("got %v", err)
+	}
+	if len(first.applied) != 2 || first.applied[1] != config || third.applied != nil {
+		t.Errorf("applied %v, %v", first.applied, third.applied)
+	}
+	second.fail = nil
+	if err := os.MkdirAll(filepath.Join(f.overlay, "x"), 0o700); err != nil { // a folder can't be replaced by a file
+		t.Fatal(err)
+	}
+	if _, err := f.live.Edit("ops", []byte(`{"persist": true, "logging": {"level": "debug"}}`)); errs.CodeOf(err) != "overlay_not_written" {
+		t.Errorf("got %v", err)
+	}
+	for _, r := range []*recorder{first, second, third} {
+		if r.applied[len(r.applied)-1] != config {
+			t.Error("a part kept the change")
+		}
+	}
+	if !reflect.DeepEqual(f.live.View(), before) || len(f.live.History()) != 0 {
+		t.Error("something changed")
+	}
+}
+
 func TestEditWithoutAPlaceForTheOverlay(t *testing.T) {
 	f := newFixture(t, `{}`, nil)
 	r := &recorder{}
-	f.live.Subscribe(r.prepare)
+	f.live.Subscribe(r.subscriber())
 	if err := os.RemoveAll(filepath.Dir(f.overlay)); err != nil {
 		t.Fatal(err)
 	}
@@ -221,7 +261,7 @@ func TestEditWithoutAPlaceForTheOverlay(t *testing.T) {
 func TestDryRun(t *testing.T) {
 	f := newFixture(t, `{}`, nil)
 	r := &recorder{}
-	f.live.Subscribe(r.prepare)
+	f.live.Subscribe(r.subscriber())
 	before := f.live.View()
 	out := f.edit(`{"dry_run": true, "persist": true, "logging": {"level": "debug", "format": "text"}}`)
 	if fmt.Sprintf("%s", out.Changes) != `[{logging.level "info" "debug"}]` || !out.DryRun || out.Persisted {
@@ -239,7 +279,7 @@ func TestDryRun(t *testing.T) {
 func TestReloadRefuses(t *testing.T) {
 	f := newFixture(t, `{"logging": {"level": "warn"}}`, nil)
 	r := &recorder{}
-	f.live.Subscribe(r.prepare)
+	f.live.Subscribe(r.subscriber())
 	for _, test := range []struct{ content, code, detail string }{
 		{`{"logging": {"level": "debug"}, "server": {"port": 1}, "query": {"batch_size": 7}}`, "restart_required", "server.port, query.batch_size can't change"},
 		{`{"logging": {"level": "debug"}, "storage": {"rocksdb_path": "/x"}}`, "restart_required", "storage.rocksdb_path"},
@@ -423,7 +463,7 @@ func FuzzEdit(f *testing.F) {
 		fixture.t = t
 		fixture.restart()
 		r := &recorder{}
-		fixture.live.Subscribe(r.prepare)
+		fixture.live.Subscribe(r.subscriber())
 		before := fixture.live.View()
 		out, err := fixture.live.Edit("fuzz", document)
 		after := fixture.live.View()

@@ -108,8 +108,10 @@ type layers struct {
 	runtime layer
 
 	overlayFile string
-	history     []Entry
-	warnings    []string
+	// staged is set while a new overlay file waits to be put in place.
+	staged   bool
+	history  []Entry
+	warnings []string
 }
 
 // merge lays the layers over each other.

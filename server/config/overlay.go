@@ -79,9 +79,13 @@ func (l *loader) overlaid(file, name string, raw jsontext.Value, values layer) {
 	values.set(k, given{value, "overlay"})
 }
 
-// write replaces the overlay file. A kill at any moment leaves the old content
-// or the new.
-func (in *layers) write() error {
+// stage writes the overlay file anew, with an entry put before the others, but
+// beside the one in use; publish puts it in place. A kill at any moment leaves the
+// old content or the new. There is one writer, so what a kill left behind is
+// written over.
+func (in *layers) stage(entry Entry) error {
+	history := append([]Entry{entry}, in.history...)
+	in.history = history[:min(len(history), maxHistory)]
 	file := overlayFile{Settings: map[string]jsontext.Value{}, History: in.history}
 	for path, g := range in.overlay {
 		file.Settings[path] = encode(g.value)
@@ -90,20 +94,23 @@ func (in *layers) write() error {
 	if err != nil {
 		return err
 	}
-	return replaceFile(in.overlayFile, append(content, '\n'))
+	err = writeSynced(in.stagedFile(), append(content, '\n'))
+	in.staged = err == nil
+	return err
 }
 
-// replaceFile writes a file beside the old one and puts it in its place. There is
-// one writer, so a file that a kill left behind is written over.
-func replaceFile(path string, content []byte) error {
-	temporary := path + ".tmp"
-	if err := writeSynced(temporary, content); err != nil {
+func (in *layers) stagedFile() string { return in.overlayFile + ".tmp" }
+
+// publish puts the staged file in place, if there is one.
+func (in *layers) publish() error {
+	if !in.staged {
+		return nil
+	}
+	in.staged = false
+	if err := os.Rename(in.stagedFile(), in.overlayFile); err != nil {
 		return err
 	}
-	if err := os.Rename(temporary, path); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
+	dir, err := os.Open(filepath.Dir(in.overlayFile))
 	if err != nil {
 		return err
 	}
