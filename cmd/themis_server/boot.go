@@ -10,12 +10,14 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"slices"
 	"syscall"
 	"time"
 
 	"github.com/vccdb/vccdb/engine"
 	"github.com/vccdb/vccdb/gpu"
 	"github.com/vccdb/vccdb/server"
+	"github.com/vccdb/vccdb/server/admin"
 	"github.com/vccdb/vccdb/server/api"
 	"github.com/vccdb/vccdb/server/config"
 	"github.com/vccdb/vccdb/server/logging"
@@ -89,16 +91,17 @@ func newApp(c *config.Config, db *engine.Engine, devices *gpu.Probe, logger, aud
 		Build: thisBuild(), Database: db, GPU: devices, DataPath: c.Storage.RocksDBPath,
 		Draining: func() bool { return app.Draining() },
 	})
+	administration := admin.New(admin.Options{Database: db})
 	work := api.New(db, api.Options{
 		Version: thisBuild().Version, MaxLineBytes: int(c.Server.MaxRequestBytes()),
-		ChunkTimeout: c.Server.RequestTimeout(), Operations: operations.Operations(),
+		ChunkTimeout: c.Server.RequestTimeout(), Operations: slices.Concat(operations.Operations(), administration.Operations()),
 	})
 	options, err := serverOptions(&c.Server, operations, logger)
 	if err != nil {
 		return nil, err
 	}
 	options.Audit = audit
-	app = server.New(options, operations, work)
+	app = server.New(options, operations, administration, work)
 	return app, nil
 }
 

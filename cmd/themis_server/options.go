@@ -28,7 +28,10 @@ func engineOptions(c *config.Config, logger *slog.Logger) engine.Options {
 			Engine: c.VectorIndex.Engine, M: c.VectorIndex.HNSWM,
 			EfConstruction: c.VectorIndex.HNSWEfConstruction, Ef: c.VectorIndex.EfSearch,
 		},
-		Query:  engine.QueryOptions{ParallelThreshold: c.Query.ParallelThreshold, BatchSize: c.Query.BatchSize},
+		Query: engine.QueryOptions{ParallelThreshold: c.Query.ParallelThreshold, BatchSize: c.Query.BatchSize},
+		Copies: engine.CopyOptions{
+			SnapshotDirs: c.Storage.SnapshotDirs, BackupDir: c.Storage.BackupDir, Version: thisBuild().Version,
+		},
 		Logger: logger, // it names its components itself
 	}
 }
