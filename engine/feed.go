@@ -176,7 +176,8 @@ func (t *feedTail) changed() <-chan struct{} {
 	return t.moved
 }
 
-func feedDisabled() error {
+// ErrFeedDisabled is what readers of the feed get while it is off.
+func ErrFeedDisabled() error {
 	return errs.New(errs.NotSupported, "feature_disabled", "the change feed is off; set features.cdc to true to record changes")
 }
 
@@ -194,7 +195,7 @@ func (e *Engine) ReadFeed(ctx context.Context, from uint64, limit int, filter Fe
 	within := e.store.FeedRange()
 	switch {
 	case !within.On:
-		return FeedPage{}, feedDisabled()
+		return FeedPage{}, ErrFeedDisabled()
 	case from > uint64(within.Last):
 		err := errs.New(errs.Gone, "feed_ahead",
 			"Sequence %d hasn't been reached here; the newest change has %d. The database was restored to an earlier state: read the data anew and follow the feed from there.", from, within.Last)
@@ -266,22 +267,28 @@ func corruptFeed(seq storage.Seq, err error) error {
 	return errs.Wrap(err, errs.Corrupt, "corrupt_feed", "the event %d of the change feed can't be decoded; run themis_server --verify", seq)
 }
 
-// WaitFeed returns when there may be events after from: nil then, or when the
-// feed was switched, which ReadFeed tells; Unavailable when the database closes.
-func (e *Engine) WaitFeed(ctx context.Context, from uint64) error {
+// WaitFeed waits, at most so long, until there may be events after from or the
+// feed was switched off, which ReadFeed tells; news says if so. It fails with
+// ctx.Err() when ctx ends and with Unavailable when the database closes. A caller
+// that waits costs little besides its goroutine.
+func (e *Engine) WaitFeed(ctx context.Context, from uint64, most time.Duration) (news bool, err error) {
 	e.feed.waiting.Add(1)
 	defer e.feed.waiting.Add(-1)
+	timer := time.NewTimer(most)
+	defer timer.Stop()
 	for {
 		changed := e.feed.tail.changed()
 		if e.feed.seen.Load() > from || !e.store.FeedRange().On {
-			return nil
+			return true, nil
 		}
 		select {
 		case <-changed:
+		case <-timer.C:
+			return false, nil
 		case <-ctx.Done():
-			return ctx.Err()
+			return false, ctx.Err()
 		case <-e.ctx.Done():
-			return errs.New(errs.Unavailable, "storage_closed", "the database is closing")
+			return false, errs.New(errs.Unavailable, "storage_closed", "the database is closing")
 		}
 	}
 }
@@ -339,7 +346,7 @@ func (e *Engine) FeedStats() (FeedStats, error) {
 // that were. It fails like ReadFeed while the feed is off.
 func (e *Engine) TrimFeed(before uint64) (removed uint64, err error) {
 	if !e.store.FeedRange().On {
-		return 0, feedDisabled()
+		return 0, ErrFeedDisabled()
 	}
 	if before == 0 {
 		return 0, nil

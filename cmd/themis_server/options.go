@@ -32,8 +32,13 @@ func engineOptions(c *config.Config, logger *slog.Logger) engine.Options {
 		Copies: engine.CopyOptions{
 			SnapshotDirs: c.Storage.SnapshotDirs, BackupDir: c.Storage.BackupDir, Version: thisBuild().Version,
 		},
+		Feed:   feedOptions(c),
 		Logger: logger, // it names its components itself
 	}
+}
+
+func feedOptions(c *config.Config) engine.FeedOptions {
+	return engine.FeedOptions{Enabled: c.Features.CDC, Retention: time.Duration(c.CDCRetentionHours) * time.Hour}
 }
 
 func storageOptions(c *config.Storage, logger *slog.Logger) storage.Options {

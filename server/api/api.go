@@ -1,5 +1,6 @@
 // Package api is the database over REST: entities, tables, indexes, queries,
-// vectors and jobs, and the description of all that as OpenAPI and as a page.
+// vectors, the change feed and jobs, and the description of all that as OpenAPI
+// and as a page.
 //
 // One file per resource holds its wire types, its routes and its handlers. A
 // handler decodes the request into memory of its own, calls the Database and
@@ -14,6 +15,7 @@ package api
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/vccdb/vccdb/server/api/openapi"
@@ -29,6 +31,11 @@ type Options struct {
 	// ChunkTimeout bounds the writing of one chunk of an NDJSON import, which as
 	// a whole may last as long as it likes; 30 s.
 	ChunkTimeout time.Duration
+	// MaxFeedReaders bounds the streams and waiting long polls of the change feed,
+	// which hold no place among the requests at work; 4096. FeedHeartbeat is how
+	// long a stream stays quiet at most; 15 s.
+	MaxFeedReaders int
+	FeedHeartbeat  time.Duration
 	// Operations are the routes of other packages, for the description.
 	Operations []openapi.Operation
 	// Now is the clock, for tests.
@@ -41,6 +48,12 @@ func (o Options) ensureDefaults() Options {
 	}
 	if o.ChunkTimeout == 0 {
 		o.ChunkTimeout = 30 * time.Second
+	}
+	if o.MaxFeedReaders == 0 {
+		o.MaxFeedReaders = 4096
+	}
+	if o.FeedHeartbeat == 0 {
+		o.FeedHeartbeat = heartbeatInterval
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -55,6 +68,8 @@ type API struct {
 	once *onceStore
 	spec func() ([]byte, error)
 	page func() ([]byte, error)
+	// feedReaders counts who holds a place for the change feed.
+	feedReaders atomic.Int64
 }
 
 // New returns an API over db. It must be registered to answer anything.
@@ -71,7 +86,7 @@ func (a *API) routes() []rest.Route {
 	var all []rest.Route
 	for _, resource := range [][]rest.Route{
 		a.entityRoutes(), a.batchRoutes(), a.tableRoutes(), a.indexRoutes(), a.queryRoutes(),
-		a.searchRoutes(), a.vectorWriteRoutes(), a.vectorIndexRoutes(), a.jobRoutes(), a.descriptionRoutes(),
+		a.searchRoutes(), a.vectorWriteRoutes(), a.vectorIndexRoutes(), a.feedRoutes(), a.jobRoutes(), a.descriptionRoutes(),
 	} {
 		all = append(all, resource...)
 	}

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"time"
 
 	"github.com/vccdb/vccdb/engine"
 	"github.com/vccdb/vccdb/engine/jobs"
@@ -16,7 +17,22 @@ type Database interface {
 	Indexes
 	Queries
 	Vectors
+	Feed
 	Jobs() *jobs.Registry
+}
+
+// Feed reads the change feed. While it is off everything but FeedStats and
+// FollowFeed fails with NotSupported "feature_disabled".
+type Feed interface {
+	// ReadFeed returns a page of the events after from: Gone if they aren't kept.
+	ReadFeed(ctx context.Context, from uint64, limit int, filter engine.FeedFilter) (engine.FeedPage, error)
+	// WaitFeed waits until there may be events after from.
+	WaitFeed(ctx context.Context, from uint64, most time.Duration) (news bool, err error)
+	// FollowFeed counts a stream until done is called.
+	FollowFeed() (done func(slow bool))
+	FeedStats() (engine.FeedStats, error)
+	// TrimFeed removes the events with sequences below before.
+	TrimFeed(before uint64) (removed uint64, err error)
 }
 
 // Entities reads and writes entities and tables.

@@ -41,9 +41,11 @@ func TestDocumentHasTheRoutes(t *testing.T) {
 // contract is every route of API.md that this package answers.
 var contract = []string{
 	"DELETE /entities/{key}", "DELETE /tables/{table}", "DELETE /vector/by-filter",
+	"GET /changefeed", "GET /changefeed/stats", "GET /changefeed/stream",
 	"GET /docs", "GET /entities", "GET /entities/{key}", "GET /index/stats", "GET /jobs", "GET /jobs/{id}", "GET /jobs/{id}/stream",
 	"GET /openapi.json", "GET /tables", "GET /tables/{table}", "GET /vector/index/config", "GET /vector/index/stats",
 	"PATCH /entities/{key}",
+	"POST /changefeed/retention",
 	"POST /entities", "POST /entities/batch", "POST /entities/get", "POST /index/create", "POST /index/drop", "POST /index/rebuild",
 	"POST /index/reindex", "POST /jobs/{id}/cancel", "POST /query", "POST /vector/batch_insert", "POST /vector/delete",
 	"POST /vector/index/recall", "POST /vector/index/save", "POST /vector/search",

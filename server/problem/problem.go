@@ -68,6 +68,9 @@ type Problem struct {
 	Code      string            `json:"code"`
 	RequestID string            `json:"request_id,omitempty"`
 	Errors    []errs.FieldError `json:"errors,omitempty"`
+	// OldestSequence and LatestSequence stand in the 410 of the change feed.
+	OldestSequence uint64 `json:"oldest_sequence,omitzero"`
+	LatestSequence uint64 `json:"latest_sequence,omitzero"`
 }
 
 // Of describes err as a client may see it: an errs.Error by its kind, code and
@@ -145,6 +148,7 @@ func explainContext(ctx context.Context, err error) error {
 func ofError(e *errs.Error) Problem {
 	p := newProblem(StatusOf(e.Kind), e.Code, e.Detail)
 	p.Errors = e.Fields
+	p.OldestSequence, p.LatestSequence = e.Numbers["oldest_sequence"], e.Numbers["latest_sequence"]
 	return p
 }
 
