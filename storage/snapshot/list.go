@@ -16,43 +16,46 @@ import (
 	"github.com/vccdb/vccdb/storage"
 )
 
-// open opens the folder of the snapshot with that name in dir. Only a folder
-// that has a manifest, good or bad, counts as one.
+// open opens the folder of the snapshot with that name in dir, and dir itself.
+// Only a folder that has a manifest, good or bad, counts as one.
 func open(dir, name string) (parent, folder *os.Root, err error) {
 	if parent, err = os.OpenRoot(dir); err != nil {
 		return nil, nil, err
 	}
-	defer func() {
-		if err != nil {
-			parent.Close()
-		}
-	}()
+	if folder, err = openIn(parent, name); err != nil {
+		parent.Close()
+		return nil, nil, err
+	}
+	return parent, folder, nil
+}
+
+func openIn(parent *os.Root, name string) (*os.Root, error) {
 	info, err := parent.Lstat(name)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if !info.IsDir() {
-		return nil, nil, fs.ErrNotExist
+		return nil, fs.ErrNotExist
 	}
-	if folder, err = parent.OpenRoot(name); err != nil {
-		return nil, nil, err
-	}
-	defer func() {
-		if err != nil {
-			folder.Close()
-		}
-	}()
-	opened, err := folder.Stat(".")
+	folder, err := parent.OpenRoot(name)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	if !os.SameFile(info, opened) { // a link took its place in between
-		return nil, nil, fs.ErrNotExist
-	}
-	if info, err = folder.Lstat(manifestName); err == nil && !info.Mode().IsRegular() {
+	opened, err := folder.Stat(".")
+	if err == nil && !os.SameFile(info, opened) { // a link took its place in between
 		err = fs.ErrNotExist
 	}
-	return parent, folder, err
+	if err == nil {
+		info, err = folder.Lstat(manifestName)
+	}
+	if err == nil && !info.Mode().IsRegular() {
+		err = fs.ErrNotExist
+	}
+	if err != nil {
+		folder.Close()
+		return nil, err
+	}
+	return folder, nil
 }
 
 // find opens the snapshot with that name. The caller closes both roots.
@@ -61,11 +64,11 @@ func (f *Folders) find(name string) (parent, folder *os.Root, err error) {
 		return nil, nil, err
 	}
 	for _, dir := range f.dirs {
-		parent, folder, err = open(dir, name)
-		if err == nil {
+		parent, folder, err := open(dir, name)
+		switch {
+		case err == nil:
 			return parent, folder, nil
-		}
-		if !errors.Is(err, fs.ErrNotExist) {
+		case !errors.Is(err, fs.ErrNotExist):
 			return nil, nil, ioError(err, dir)
 		}
 	}
