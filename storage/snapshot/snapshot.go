@@ -158,8 +158,10 @@ func (f *Folders) Create(ctx context.Context, store *storage.Store, p Place, pro
 		return nil, exists(p.Name)
 	}
 	defer f.release(p.Name)
-	if _, _, err := f.find(p.Name); err == nil {
-		return nil, exists(p.Name)
+	for _, dir := range f.dirs {
+		if _, err := os.Lstat(filepath.Join(dir, p.Name)); err == nil {
+			return nil, exists(p.Name)
+		}
 	}
 	if err := os.MkdirAll(p.dir, 0o750); err != nil {
 		return nil, ioError(err, p.dir)
@@ -169,9 +171,6 @@ func (f *Folders) Create(ctx context.Context, store *storage.Store, p Place, pro
 		return nil, ioError(err, p.dir)
 	}
 	defer root.Close()
-	if _, err := root.Lstat(p.Name); err == nil {
-		return nil, exists(p.Name)
-	}
 	m, err := f.build(ctx, root, p, store, progress)
 	if err != nil {
 		return nil, err
