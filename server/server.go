@@ -208,6 +208,8 @@ func (s *Server) newApp() *fiber.App {
 		// A key may differ from another in its case or end in a slash.
 		CaseSensitive: true,
 		StrictRouting: true,
+		// Package rest adds them, ahead of what answers for missing routes.
+		DisableHeadAutoRegister: true,
 		// Bodies are read by readBody, which enforces the limits that these leave out.
 		StreamRequestBody:            true,
 		DisablePreParseMultipartForm: true,

@@ -37,14 +37,18 @@ func Operations(routes []Route) []openapi.Operation {
 
 // Register adds the routes to r. The chain of each begins with require(its role),
 // which decides whether the request may go on; no handler is reached without.
-// The steps come between that and the handler.
+// The steps come between that and the handler. HEAD is a GET without its body.
 func Register(r fiber.Router, routes []Route, require func(auth.Role) fiber.Handler, steps ...fiber.Handler) {
 	for _, route := range routes {
 		var chain []any
 		for _, step := range steps {
 			chain = append(chain, step)
 		}
-		r.Add([]string{route.Method}, fiberPath(route.Path), require(route.Role), append(chain, serve(route))...)
+		methods := []string{route.Method}
+		if route.Method == http.MethodGet {
+			methods = append(methods, http.MethodHead)
+		}
+		r.Add(methods, fiberPath(route.Path), require(route.Role), append(chain, serve(route))...)
 	}
 }
 
