@@ -30,24 +30,27 @@ import (
 const drainTimeout = 20 * time.Second
 
 // serve runs the database until a signal or a failure.
-func serve(ctx context.Context, c *config.Config, _, stderr io.Writer) (err error) {
+func serve(ctx context.Context, live *config.Live, system *systemd, stderr io.Writer) (err error) {
+	c := live.Config()
 	logOptions := loggingOptions(&c.Logging)
 	logOptions.Output = stderr
-	logger, logFile, err := logging.New(logOptions)
+	logger, log, err := logging.New(logOptions)
 	if err != nil {
 		return err
 	}
-	defer logFile.Close()
+	defer log.Close()
+	configLogger := logger.With(logging.Component, "config")
+	live.SetLogger(configLogger)
 	for _, warning := range c.Warnings {
-		logger.Warn(warning, logging.Component, "config")
+		configLogger.Warn(warning)
 	}
 	// The first signal stops the server in order, a second one kills it.
 	ctx, release := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer release()
 	context.AfterFunc(ctx, release)
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGHUP, syscall.SIGUSR1)
+	defer signal.Stop(signals)
 	if c.Server.WorkerThreads > 0 {
 		runtime.GOMAXPROCS(c.Server.WorkerThreads)
 	}
@@ -56,6 +59,11 @@ func serve(ctx context.Context, c *config.Config, _, stderr io.Writer) (err erro
 		return err
 	}
 	defer auditFile.Close()
+	profiles, err := startProfiles(c.Server.PprofPort, logger)
+	if err != nil {
+		return err
+	}
+	defer profiles.Close()
 	if o := tlsOptions(&c.Server); o != nil {
 		if err := o.Validate(); err != nil {
 			return err
@@ -74,27 +82,33 @@ func serve(ctx context.Context, c *config.Config, _, stderr io.Writer) (err erro
 	}
 	devices := gpu.New(gpu.Options{})
 	defer devices.Close()
-	app, err := newApp(c, db, devices, logger, audit)
+	app, err := newApp(live, db, devices, logger, audit)
 	if err != nil {
 		return errors.Join(err, db.Close())
 	}
+	follow(live, db, app, log)
 	served := make(chan error, 1)
 	go func() { served <- app.Serve(listener) }()
 	logger.Info("themis_server runs", "version", thisBuild().Version, "address", listener.Addr().String(),
 		"data", c.Storage.RocksDBPath, "threads", runtime.GOMAXPROCS(0))
-	err = wait(ctx, served, hangup, logger)
+	system.ready()
+	err = wait(ctx, served, signals, &hangup{live, []*logging.Log{log, auditFile}, configLogger}, system, logger)
+	system.stopping()
 	return stop(app, db, err, logger)
 }
 
-func newApp(c *config.Config, db *engine.Engine, devices *gpu.Probe, logger, audit *slog.Logger) (app *server.Server, err error) {
+func newApp(live *config.Live, db *engine.Engine, devices *gpu.Probe, logger, audit *slog.Logger) (app *server.Server, err error) {
+	c := live.Config()
 	operations := ops.New(ops.Options{
 		Build: thisBuild(), Database: db, GPU: devices, DataPath: c.Storage.RocksDBPath,
 		Draining: func() bool { return app.Draining() },
+		Warnings: func() []string { return live.Config().Server.Exposure() },
 	})
-	administration := admin.New(admin.Options{Database: db})
+	administration := admin.New(admin.Options{Database: db, Config: live})
 	work := api.New(db, api.Options{
 		Version: thisBuild().Version, MaxLineBytes: int(c.Server.MaxRequestBytes()),
-		ChunkTimeout: c.Server.RequestTimeout(), Operations: slices.Concat(operations.Operations(), administration.Operations()),
+		ChunkTimeout: func() time.Duration { return live.Config().Server.RequestTimeout() },
+		Operations:   slices.Concat(operations.Operations(), administration.Operations()),
 	})
 	options, err := serverOptions(&c.Server, operations, logger)
 	if err != nil {
@@ -107,7 +121,9 @@ func newApp(c *config.Config, db *engine.Engine, devices *gpu.Probe, logger, aud
 
 // wait returns when the server should stop: nil if it was told to, or why it
 // can't go on.
-func wait(ctx context.Context, served <-chan error, hangup <-chan os.Signal, logger *slog.Logger) error {
+func wait(ctx context.Context, served <-chan error, signals <-chan os.Signal, hangup *hangup, system *systemd, logger *slog.Logger) error {
+	alive, stopTicker := system.watchdog()
+	defer stopTicker()
 	for {
 		select {
 		case <-ctx.Done():
@@ -115,8 +131,10 @@ func wait(ctx context.Context, served <-chan error, hangup <-chan os.Signal, log
 			return nil
 		case err := <-served:
 			return fmt.Errorf("the listener failed: %w", err)
-		case <-hangup:
-			logger.Warn("a hangup signal came, but reloading the configuration is not available yet; restart the server instead")
+		case sig := <-signals:
+			hangup.handle(sig)
+		case <-alive:
+			system.alive()
 		}
 	}
 }

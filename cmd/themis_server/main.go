@@ -47,16 +47,18 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		fmt.Fprintf(stderr, "themis_server: --%s is not available yet: this version has no snapshots. Stop the server and copy storage.rocksdb_path instead.\n", f.action)
 		return exitFailure
 	}
-	c, err := config.Load(source)
+	live, err := config.Open(source)
 	if err != nil {
 		report(stderr, err)
 		return exitFailure
 	}
-	do := serve
-	if f.action == actionVerify {
-		do = verify
+	switch f.action {
+	case actionVerify:
+		err = verify(ctx, live.Config(), stdout, stderr)
+	default:
+		err = serve(ctx, live, newSystemd(environ), stderr)
 	}
-	if err := do(ctx, c, stdout, stderr); err != nil {
+	if err != nil {
 		fmt.Fprintln(stderr, "themis_server:", err)
 		return exitFailure
 	}

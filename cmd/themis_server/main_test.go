@@ -113,6 +113,8 @@ func TestEveryKeyIsInForce(t *testing.T) {
 		threads int
 		audit   string
 		refused bool
+		pprof   int
+		overlay string
 	}
 	outcome := func(c *config.Config) inForce {
 		logger, _, err := logging.New(logging.Options{Output: io.Discard})
@@ -120,7 +122,8 @@ func TestEveryKeyIsInForce(t *testing.T) {
 			t.Fatal(err)
 		}
 		options, err := serverOptions(&c.Server, nil, logger)
-		o := inForce{loggingOptions(&c.Logging), engineOptions(c, logger), options, c.Server.Address(), c.Server.WorkerThreads, c.Logging.AuditFile, err != nil}
+		o := inForce{loggingOptions(&c.Logging), engineOptions(c, logger), options, c.Server.Address(), c.Server.WorkerThreads, c.Logging.AuditFile, err != nil,
+			c.Server.PprofPort, c.Server.ConfigOverlay}
 		o.engine.Logger, o.engine.Storage.Logger, o.server.Logger = nil, nil, nil
 		return o
 	}
@@ -131,9 +134,6 @@ func TestEveryKeyIsInForce(t *testing.T) {
 	// Whoever wires one of these removes it here.
 	unwired := map[string]bool{
 		".Storage.WALArchivePath": true, ".Storage.EnableWALArchival": true, ".Storage.WALTTLSeconds": true,
-		".Storage.SnapshotDirs": true, ".Storage.BackupDir": true,
-		".Server.PprofPort": true, ".Server.ConfigOverlay": true,
-		".Features.CDC": true, ".CDCRetentionHours": true,
 	}
 	c.Server.EnableAuth, c.Server.EnableTLS = true, true // or their details have no effect
 	before := outcome(c)
@@ -293,7 +293,7 @@ func TestLifeOfAServer(t *testing.T) {
 		t.Errorf("the import under way: %.300s", got)
 	}
 	log := p.end()
-	for _, want := range []string{"THEMIS_LOG_FORMAT_TYPO is not a variable", "hangup", "msg=stopped"} {
+	for _, want := range []string{"THEMIS_LOG_FORMAT_TYPO is not a variable", "the configuration was reloaded", "msg=stopped"} {
 		if !strings.Contains(log, want) {
 			t.Errorf("the log lacks %q: %s", want, log)
 		}

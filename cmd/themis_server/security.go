@@ -1,7 +1,6 @@
 package main
 
 import (
-	"io"
 	"log/slog"
 	"net/netip"
 
@@ -52,12 +51,12 @@ func trustedProxies(c *config.Server) ([]netip.Prefix, error) {
 
 // newAudit makes the audit log: a file of its own if one is named, else a part
 // of the log if callers are told apart at all. It is nil without both.
-func newAudit(c *config.Config, logger *slog.Logger) (*slog.Logger, io.Closer, error) {
-	switch {
-	case c.Logging.AuditFile != "":
-		return logging.OpenAudit(c.Logging.AuditFile, c.Logging.RotationSizeMB, c.Logging.MaxFiles)
+func newAudit(c *config.Config, logger *slog.Logger) (*slog.Logger, *logging.Log, error) {
+	switch l := &c.Logging; {
+	case l.AuditFile != "":
+		return logging.OpenAudit(l.AuditFile, l.RotationSizeMB, l.MaxFiles)
 	case c.Server.EnableAuth:
-		return logger.With(logging.Component, "audit"), io.NopCloser(nil), nil
+		return logger.With(logging.Component, "audit"), &logging.Log{}, nil
 	}
-	return nil, io.NopCloser(nil), nil
+	return nil, &logging.Log{}, nil
 }

@@ -29,8 +29,8 @@ type Options struct {
 	// MaxLineBytes bounds one line of an NDJSON import; 10 MiB.
 	MaxLineBytes int
 	// ChunkTimeout bounds the writing of one chunk of an NDJSON import, which as
-	// a whole may last as long as it likes; 30 s.
-	ChunkTimeout time.Duration
+	// a whole may last as long as it likes. It is asked for each import; 30 s.
+	ChunkTimeout func() time.Duration
 	// MaxFeedReaders bounds the streams and waiting long polls of the change feed,
 	// which hold no place among the requests at work; 4096. FeedHeartbeat is how
 	// long a stream stays quiet at most; 15 s.
@@ -46,8 +46,8 @@ func (o Options) ensureDefaults() Options {
 	if o.MaxLineBytes == 0 {
 		o.MaxLineBytes = 10 << 20
 	}
-	if o.ChunkTimeout == 0 {
-		o.ChunkTimeout = 30 * time.Second
+	if o.ChunkTimeout == nil {
+		o.ChunkTimeout = func() time.Duration { return 30 * time.Second }
 	}
 	if o.MaxFeedReaders == 0 {
 		o.MaxFeedReaders = 4096

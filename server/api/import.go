@@ -66,7 +66,7 @@ func (a *API) importLines(c fiber.Ctx) error {
 	}
 	return a.once.do(c, bodyHash, func() error {
 		run := importRun{
-			db: a.db, ctx: request.Lifetime(c), chunkTimeout: a.opts.ChunkTimeout,
+			db: a.db, ctx: request.Lifetime(c), chunkTimeout: a.opts.ChunkTimeout(),
 			lines: lineReader{buffer: bufio.NewReaderSize(body, 64<<10), maxBytes: a.opts.MaxLineBytes},
 			start: time.Now(),
 		}

@@ -89,11 +89,8 @@ func derive(values layer) {
 
 // warnings are what is allowed but hardly meant.
 func (c *Config) warnings() []string {
-	var w []string
 	s := &c.Server
-	if exposure := s.Exposure(); exposure != "" {
-		w = append(w, exposure)
-	}
+	w := s.Exposure()
 	if !s.EnableAuth && len(s.APIKeys) > 0 {
 		w = append(w, "server.api_keys has no effect while server.enable_auth is false")
 	}
@@ -106,13 +103,13 @@ func (c *Config) warnings() []string {
 	return w
 }
 
-// Exposure says that anybody who reaches the server may do everything; it is
-// empty if that isn't so.
-func (s *Server) Exposure() string {
+// Exposure says that anybody who reaches the server may do everything, in one
+// sentence; there is none if that isn't so.
+func (s *Server) Exposure() []string {
 	if s.EnableAuth || s.loopback() {
-		return ""
+		return nil
 	}
-	return fmt.Sprintf("THE SERVER IS OPEN: it listens on %s and asks for no key, so anybody who reaches it can read, change and delete everything; set server.enable_auth and server.api_keys, or server.host to 127.0.0.1", s.Host)
+	return []string{fmt.Sprintf("THE SERVER IS OPEN: it listens on %s and asks for no key, so anybody who reaches it can read, change and delete everything; set server.enable_auth and server.api_keys, or server.host to 127.0.0.1", s.Host)}
 }
 
 // loopback reports whether only this machine can connect.
