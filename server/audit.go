@@ -43,7 +43,7 @@ func (s *Server) audit(c fiber.Ctx, info *request.Info, route string, took time.
 
 // mutates goes by the route's role: a POST that only asks is for readers.
 func mutates(c fiber.Ctx, info *request.Info) bool {
-	switch c.Method() {
+	switch methodOf(c) {
 	case http.MethodGet, http.MethodHead, http.MethodOptions:
 		return false
 	}

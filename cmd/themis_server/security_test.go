@@ -160,7 +160,9 @@ func (s *secured) raw(text string, methods ...string) []reply {
 			if err != nil {
 				s.t.Errorf("%.200q: %v", text, err)
 			}
-			var p struct{ Code string }
+			var p struct {
+				Code string `json:"code"`
+			}
 			json.Unmarshal(body, &p)
 			r.code, r.body = p.Code, string(body)
 		}
