@@ -18,6 +18,8 @@ const (
 	actionVerify   action = "verify"
 	actionBackup   action = "backup"
 	actionRestore  action = "restore"
+	actionHashKey  action = "hash-key"
+	actionHealth   action = "healthcheck"
 )
 
 type flags struct {
@@ -38,6 +40,9 @@ and keeps its data in ./data.
 Actions:
   --validate           check the configuration and what it names, and exit
   --verify             check all data of a stopped server, and exit
+  --hash-key           print the hash of the API key in standard input, or of
+                       a new one if there is none, and exit
+  --healthcheck        ask the running server whether it is ready, and exit
   --version            print the version and exit
   --backup DIR         not available yet
   --restore SNAPSHOT --target DIR [--force]
@@ -50,7 +55,7 @@ THEMIS_SERVER_PORT=9000.
 
 func parseFlags(args []string, stdout io.Writer) (flags, error) {
 	var f flags
-	var version, validate, verify, force bool
+	var version, validate, verify, force, hash, health bool
 	var backup, restore, target string
 	set := flag.NewFlagSet("themis_server", flag.ContinueOnError)
 	set.SetOutput(io.Discard)
@@ -59,6 +64,8 @@ func parseFlags(args []string, stdout io.Writer) (flags, error) {
 	set.BoolVar(&version, string(actionVersion), false, "")
 	set.BoolVar(&validate, string(actionValidate), false, "")
 	set.BoolVar(&verify, string(actionVerify), false, "")
+	set.BoolVar(&hash, string(actionHashKey), false, "")
+	set.BoolVar(&health, string(actionHealth), false, "")
 	set.StringVar(&backup, string(actionBackup), "", "")
 	set.StringVar(&restore, string(actionRestore), "", "")
 	set.StringVar(&target, "target", "", "")
@@ -77,6 +84,7 @@ func parseFlags(args []string, stdout io.Writer) (flags, error) {
 	}
 	for name, asked := range map[action]bool{
 		actionVersion: version, actionValidate: validate, actionVerify: verify,
+		actionHashKey: hash, actionHealth: health,
 		actionBackup: backup != "", actionRestore: restore != "",
 	} {
 		if !asked {

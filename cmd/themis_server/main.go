@@ -35,6 +35,8 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	switch f.action {
 	case actionHelp:
 		return exitOK
+	case actionHashKey:
+		return exitCode(stderr, hashKey(keyInput(os.Stdin), stdout))
 	case actionVersion:
 		fmt.Fprintln(stdout, thisBuild())
 		return exitOK
@@ -55,14 +57,20 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	switch f.action {
 	case actionVerify:
 		err = verify(ctx, live.Config(), stdout, stderr)
+	case actionHealth:
+		err = healthcheck(ctx, &live.Config().Server, stdout)
 	default:
 		err = serve(ctx, live, newSystemd(environ), stderr)
 	}
-	if err != nil {
-		fmt.Fprintln(stderr, "themis_server:", err)
-		return exitFailure
+	return exitCode(stderr, err)
+}
+
+func exitCode(stderr io.Writer, err error) int {
+	if err == nil {
+		return exitOK
 	}
-	return exitOK
+	fmt.Fprintln(stderr, "themis_server:", err)
+	return exitFailure
 }
 
 // report prints what is wrong with a configuration, one line for each problem.
