@@ -72,6 +72,22 @@ func parseFeedState(b []byte) (feedState, error) {
 	}, nil
 }
 
+func readFeedState(view *rocks.View) (feedState, error) {
+	row, err := view.Get(familyDefault, []byte(metaFeed))
+	if err != nil || row == nil {
+		return feedState{}, readError(err)
+	}
+	return parseFeedState(row)
+}
+
+// holds returns the range of the state, given the newest sequence.
+func (f feedState) holds(last Seq) FeedRange {
+	if !f.on {
+		last = f.through
+	}
+	return FeedRange{On: f.on, Start: f.start, Last: max(last, f.start)}
+}
+
 // feedChange is what a commit does to the feed's state.
 type feedChange struct {
 	// set switches the feed on or off, as on says.
@@ -91,11 +107,7 @@ func (c feedChange) after(f feedState, last Seq) feedState {
 	case c.set && !c.on && f.on:
 		f.on, f.through = false, last
 	}
-	end := last
-	if !f.on {
-		end = f.through
-	}
-	f.start = max(f.start, min(c.trim, end))
+	f.start = max(f.start, min(c.trim, f.holds(last).Last))
 	return f
 }
 
@@ -114,15 +126,9 @@ func writeFeedState(rows *rocks.Batch, before, after feedState) {
 // loadFeed reads the feed's state and brings it in line with the options, before
 // the first commit.
 func (s *Store) loadFeed() error {
-	row, err := s.db.Latest().Get(familyDefault, []byte(metaFeed))
+	before, err := readFeedState(s.db.Latest())
 	if err != nil {
-		return readError(err)
-	}
-	var before feedState
-	if row != nil {
-		if before, err = parseFeedState(row); err != nil {
-			return err
-		}
+		return err
 	}
 	after := feedChange{set: true, on: s.opts.Feed}.after(before, s.LastSeq())
 	var b rocks.Batch
@@ -169,11 +175,20 @@ func (s *Store) FeedRange() FeedRange {
 	// The committer publishes a state before the sequences of its time, so a state
 	// that has become old by the second line is known to have: it is another then.
 	f := *s.feed.Load()
-	r := FeedRange{On: f.on, Start: f.start, Last: f.through}
-	if f.on {
-		r.Last = max(s.LastSeq(), f.start)
+	return f.holds(s.LastSeq())
+}
+
+// storedFeedRange is FeedRange as the newest write says, which may not be
+// published yet.
+func (s *Store) storedFeedRange() (FeedRange, error) {
+	view := s.db.Pin()
+	defer view.Release()
+	f, err := readFeedState(view)
+	if err != nil {
+		return FeedRange{}, err
 	}
-	return r
+	last, err := readSeq(view, metaLastSeq)
+	return f.holds(last), err
 }
 
 // FeedBytes returns about how many bytes the feed takes, in files (compressed)
@@ -199,8 +214,8 @@ var errFeedGap = errors.New("a row of the change feed is missing")
 // Gone, code "feed_trimmed"; that can also happen in the middle, after fn saw
 // rows. It never leaves a row out.
 func (s *Store) ReadFeed(ctx context.Context, from Seq, fn func(row FeedRow) (bool, error)) error {
+	within := s.FeedRange()
 	for {
-		within := s.FeedRange()
 		if from < within.Start {
 			return feedTrimmed(from, within)
 		}
@@ -208,10 +223,14 @@ func (s *Store) ReadFeed(ctx context.Context, from Seq, fn func(row FeedRow) (bo
 		if !errors.Is(err, errFeedGap) {
 			return err
 		}
-		if s.FeedRange().Start == within.Start && s.FeedRange().On == within.On {
+		now, failed := s.storedFeedRange()
+		switch {
+		case failed != nil:
+			return failed
+		case now.Start == within.Start && now.On == within.On:
 			return corrupt(fmt.Errorf("%w: after sequence %d", err, read))
 		}
-		from = read
+		from, within = read, now
 	}
 }
 
