@@ -197,6 +197,7 @@ type RecallReport struct {
 // Stats are the engine's figures for /stats and /metrics.
 type Stats struct {
 	Storage storage.Properties
+	Archive storage.ArchiveStats
 	Tables  int
 	// Vector has one entry per vector index.
 	Vector []IndexInfo

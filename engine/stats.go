@@ -63,6 +63,7 @@ func (e *Engine) Stats() (Stats, error) {
 		RangeScanSteps:       e.counters.rangeScanSteps.Load(),
 		ExpiredEntitiesSwept: e.counters.expiredSwept.Load(),
 		OplogLast:            uint64(last),
+		Archive:              e.store.Archive(),
 	}
 	for _, t := range e.allTables() {
 		s.Tables++

@@ -210,6 +210,9 @@ type groupState struct {
 	feedRow []byte
 	feed    feedState        // the feed's state after the group
 	changed map[string]int64 // counter values of the group
+	// mark is scratch, markMs the time in the last mark of a commit.
+	mark   []byte
+	markMs int64
 	// round is how many durable commits the last group saw: its members and those
 	// that were waiting when it was done.
 	round int
@@ -295,6 +298,9 @@ func (s *Store) assemble() (last Seq) {
 		}
 		c.last = last
 		s.counters.resolve(g.changed, c.batch.counters)
+		if s.archive != nil {
+			g.markCommit(c, last)
+		}
 	}
 	for key, value := range g.changed {
 		putCounter(&g.rows, key, value)

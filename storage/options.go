@@ -95,6 +95,11 @@ type Options struct {
 	// durable, with the newest sequence. It must not block.
 	OnFeed func(last Seq)
 
+	// WALArchivePath is the folder of the archive of writes, "" for none. It is
+	// best on another disk. WALArchiveTTL is how long the archive is kept, 0 for ever.
+	WALArchivePath string
+	WALArchiveTTL  time.Duration
+
 	// Logger gets what an operator should know; nil discards it.
 	Logger *slog.Logger
 }
@@ -205,6 +210,7 @@ func (o *Options) rocksOptions() rocks.Options {
 		Level0SlowdownWritesTrigger:    o.Level0SlowdownWritesTrigger,
 		Level0StopWritesTrigger:        o.Level0StopWritesTrigger,
 		MaxBackgroundCompactions:       o.MaxBackgroundCompactions,
+		KeepLogs:                       o.WALArchivePath != "",
 	}
 	if !o.DisableBloomFilters {
 		r.BloomBitsPerKey = o.BloomBitsPerKey

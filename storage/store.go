@@ -95,6 +95,7 @@ type Store struct {
 	queue    commitQueue
 	written  recentWrites
 	group    groupState // the committer's own
+	archive  *archiver  // nil without one
 	timeline sync.Mutex // held while the timeline is looked up or made
 
 	// unsynced says that the write-ahead log has records that were not synced.
@@ -129,6 +130,10 @@ func Open(o Options) (*Store, error) {
 	s.latest = &Reader{view: db.Latest()}
 	s.queue.init()
 	if err := s.load(fresh); err != nil {
+		db.Close()
+		return nil, err
+	}
+	if err := s.startArchive(); err != nil {
 		db.Close()
 		return nil, err
 	}
@@ -244,6 +249,9 @@ func (s *Store) Close() error {
 		s.workers.Wait()
 		if s.Err() == nil {
 			s.closed = s.syncWAL()
+		}
+		if err := s.closeArchive(); s.closed == nil {
+			s.closed = err
 		}
 		s.db.Close()
 		s.log.Info("storage closed", "last_seq", s.lastSeq.Load())

@@ -36,6 +36,9 @@ type Options struct {
 	Level0SlowdownWritesTrigger    int
 	Level0StopWritesTrigger        int
 	MaxBackgroundCompactions       int
+	// KeepLogs keeps write-ahead logs that are no longer needed, in the folder
+	// archive inside Path, until they are removed or keptLogs is exceeded.
+	KeepLogs bool
 	// BloomBitsPerKey of the families that ask for a filter; 0: no filters.
 	BloomBitsPerKey float64
 }
@@ -70,6 +73,13 @@ const minWriteBufferBytes = 1 << 20
 // memory: an idle column family must not pin old logs, since the log's length
 // is the time recovery takes.
 const walPerMemtables = 4
+
+// Logs kept for a reader that doesn't get on are given up after a week, or when
+// there are too many.
+const (
+	keptLogsSeconds = 7 * 24 * 3600
+	keptLogsMB      = 16 << 10
+)
 
 var compressions = map[string]grocksdb.CompressionType{
 	"none":   grocksdb.NoCompression,
@@ -148,6 +158,10 @@ func (n *native) databaseOptions(o *Options) *grocksdb.Options {
 	//lint:ignore SA1019 set together with the compactions
 	opts.SetMaxBackgroundFlushes(max(compactions/2, 1))
 	opts.SetBytesPerSync(1 << 20)
+	if o.KeepLogs {
+		opts.SetWALTtlSeconds(keptLogsSeconds)
+		opts.SetWalSizeLimitMb(keptLogsMB)
+	}
 	// Debian builds RocksDB with assertions, and one of them ends the process when
 	// a line is written to RocksDB's own LOG file after an earlier one failed. On
 	// a full disk that would happen within seconds. At this level LOG gets the

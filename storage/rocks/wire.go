@@ -42,6 +42,14 @@ func WireSequence(wire []byte) (first uint64, rows uint32, err error) {
 	return binary.LittleEndian.Uint64(wire), binary.LittleEndian.Uint32(wire[8:]), nil
 }
 
+// Wire returns the batch in wire format, with the sequence number of its first
+// row.
+func (b *Batch) Wire(first uint64) []byte {
+	wire := slices.Clone(b.wire())
+	binary.LittleEndian.PutUint64(wire, first)
+	return wire
+}
+
 // Record is one record of a batch in wire format.
 type Record struct {
 	// LogData is set for bytes of the log; the rest is unset then.
