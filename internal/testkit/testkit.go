@@ -83,6 +83,9 @@ func (db *DB) Reopen() {
 	db.open()
 }
 
+// SetOptions changes what the next Reopen opens the database with.
+func (db *DB) SetOptions(change func(o *engine.Options)) { change(&db.opts) }
+
 // Check fails the test on any finding of Engine.Check.
 func (db *DB) Check() {
 	db.t.Helper()
