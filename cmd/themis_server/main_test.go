@@ -185,12 +185,17 @@ type process struct {
 
 var address = regexp.MustCompile(`msg="themis_server runs".* address=(\S+)`)
 
+func serverCommand(dir string, environ ...string) *exec.Cmd {
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append([]string{asServer + "=1", "THEMIS_STORAGE_PATH=" + dir, "THEMIS_PORT=0", "THEMIS_STORAGE_BLOCK_CACHE_SIZE_MB=16",
+		"THEMIS_STORAGE_MEMTABLE_SIZE_MB=16", "THEMIS_SERVER_MAX_REQUEST_SIZE_MB=1"}, environ...)
+	return cmd
+}
+
 func startProcess(t *testing.T, dir string, environ ...string) *process {
 	t.Helper()
 	p := &process{t: t, log: &bytes.Buffer{}, read: make(chan struct{})}
-	p.cmd = exec.Command(os.Args[0])
-	p.cmd.Env = append([]string{asServer + "=1", "THEMIS_STORAGE_PATH=" + dir, "THEMIS_PORT=0", "THEMIS_STORAGE_BLOCK_CACHE_SIZE_MB=16",
-		"THEMIS_STORAGE_MEMTABLE_SIZE_MB=16", "THEMIS_SERVER_MAX_REQUEST_SIZE_MB=1"}, environ...)
+	p.cmd = serverCommand(dir, environ...)
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -6,8 +6,10 @@ import (
 	"reflect"
 	"runtime"
 
+	"github.com/go-json-experiment/json"
 	"github.com/gofiber/fiber/v3"
 
+	"github.com/vccdb/vccdb/internal/errs"
 	"github.com/vccdb/vccdb/server/api/openapi"
 	"github.com/vccdb/vccdb/server/auth"
 	"github.com/vccdb/vccdb/server/config"
@@ -68,7 +70,7 @@ func (a *Admin) configRoutes() []rest.Route {
 }
 
 func (a *Admin) getConfig(c fiber.Ctx) error {
-	return rest.Answer(c, http.StatusOK, a.wholeConfig())
+	return answerSorted(c, a.wholeConfig())
 }
 
 func (a *Admin) setConfig(c fiber.Ctx) error {
@@ -76,7 +78,16 @@ func (a *Admin) setConfig(c fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	return rest.Answer(c, http.StatusOK, changedConfig{a.wholeConfig(), *outcome})
+	return answerSorted(c, changedConfig{a.wholeConfig(), *outcome})
+}
+
+// answerSorted sends the maps in the order of their keys, for people.
+func answerSorted(c fiber.Ctx, v any) error {
+	body, err := json.Marshal(v, json.Deterministic(true))
+	if err != nil {
+		return errs.Wrap(err, errs.Internal, "internal", "the configuration could not be written as JSON")
+	}
+	return rest.Send(c, http.StatusOK, body)
 }
 
 func (a *Admin) configHistory(c fiber.Ctx) error {
