@@ -27,7 +27,7 @@ func TestNoRegistryHosts(t *testing.T) {
 			return err
 		}
 		if d.IsDir() {
-			if slices.Contains([]string{".git", "bin", "data", "node_modules"}, d.Name()) {
+			if slices.Contains([]string{".git", "bin", "data", "dist", "node_modules"}, d.Name()) {
 				return fs.SkipDir
 			}
 			return nil
