@@ -65,9 +65,11 @@ type pendingCommit struct {
 // before it have, and under DurabilitySync once they are on disk.
 //
 // On an error nothing was acknowledged: Unavailable "storage_closed",
-// Unavailable "storage_failed" or StorageFull "disk_full". After the last two
+// Unavailable "storage_failed" or StorageFull "disk_full". After storage_failed
 // the batch may or may not be there when the store is opened anew, and every
-// later commit fails alike.
+// later commit fails alike. After disk_full it isn't there once commits succeed
+// again, which they do by themselves when there is space (see health.go); until
+// then a process that is killed may find it when it opens the store.
 func (s *Store) Commit(b *Batch, o CommitOptions) (Seq, error) {
 	return s.commit(b, o, feedChange{})
 }
@@ -78,6 +80,9 @@ func (s *Store) commit(b *Batch, o CommitOptions, feed feedChange) (Seq, error) 
 	if !durability.Valid() {
 		return 0, errs.New(errs.Invalid, "invalid_durability",
 			"The durability %q is none of sync, interval and none; nothing was changed.", durability)
+	}
+	if err := s.Err(); err != nil && !s.queue.ended() {
+		return 0, err // at once, even while a recovery keeps the committer busy
 	}
 	b.writeTerms()
 	c := &pendingCommit{
@@ -140,26 +145,31 @@ func (q *commitQueue) close() {
 	q.signalLocked()
 }
 
-// await returns when n commits wait, the time is up (0: no limit), or the queue
-// closes. It returns how many wait.
+// await returns when n commits wait, the time is up, or the queue closes. It
+// returns how many wait.
 func (q *commitQueue) await(n int, limit time.Duration) int {
-	var timeout <-chan time.Time
-	if limit > 0 {
-		timer := time.NewTimer(limit)
-		defer timer.Stop()
-		timeout = timer.C
+	waiting, enough := q.ready(n)
+	if enough {
+		return waiting
 	}
-	for {
-		waiting, enough := q.ready(n)
-		if enough {
-			return waiting
-		}
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	for !enough {
 		select {
 		case <-q.wake:
-		case <-timeout:
+		case <-timer.C:
 			return waiting
 		}
+		waiting, enough = q.ready(n)
 	}
+	return waiting
+}
+
+// ended reports whether the queue is closed and empty.
+func (q *commitQueue) ended() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.mu.closed && len(q.mu.waiting) == 0
 }
 
 func (q *commitQueue) ready(n int) (waiting int, enough bool) {
@@ -225,7 +235,15 @@ type groupState struct {
 func (s *Store) runCommitter() {
 	g := &s.group
 	g.changed = make(map[string]int64)
-	for s.queue.await(1, 0) > 0 {
+	for {
+		waiting := s.queue.await(1, healthInterval)
+		s.look()
+		if waiting == 0 {
+			if s.queue.ended() {
+				return
+			}
+			continue
+		}
 		if wait := s.groupWait(); wait > 0 {
 			s.queue.await(g.round, wait)
 		}
@@ -250,11 +268,12 @@ func (s *Store) groupWait() time.Duration {
 
 // commitGroup writes the members as one batch and publishes what they changed.
 func (s *Store) commitGroup() error {
+	g := &s.group
+	last := s.assemble()
+	s.account(g.rows.SizeBytes())
 	if err := s.Err(); err != nil {
 		return err
 	}
-	g := &s.group
-	last := s.assemble()
 	if err := s.writeGroup(durable(g.members) > 0); err != nil {
 		return err
 	}
@@ -351,15 +370,6 @@ func (s *Store) finishGroup(err error) {
 	}
 }
 
-// fail stops all later commits.
-func (s *Store) fail(err error) error {
-	failure := writeFailure(err)
-	if s.failure.CompareAndSwap(nil, failure) {
-		s.log.Error("a write failed; the store takes no more writes until it is opened anew", "err", err)
-	}
-	return s.Err()
-}
-
 // syncWAL puts on disk what unsynced commits left in the write-ahead log. It
 // waits for a sync that is running, so that what was written before the call is
 // on disk after it.
@@ -375,17 +385,20 @@ func (s *Store) syncWAL() error {
 	return nil
 }
 
-// runSyncer syncs the write-ahead log every SyncInterval. A failure stops the
-// store's writes and is logged there, so there is nothing more to do about it.
+// runSyncer syncs the write-ahead log every SyncInterval while the store takes
+// writes. A failure stops them and is logged there, so there is nothing more to
+// do about it.
 func (s *Store) runSyncer() {
 	tick := time.NewTicker(s.opts.SyncInterval)
 	defer tick.Stop()
-	for s.Err() == nil {
+	for {
 		select {
 		case <-s.stop:
 			return
 		case <-tick.C:
-			_ = s.syncWAL()
+			if s.maySync() {
+				_ = s.syncWAL()
+			}
 		}
 	}
 }

@@ -250,7 +250,7 @@ func TestCommitQueue(t *testing.T) {
 		q.push(&pendingCommit{batch: big})
 	}
 	q.push(&pendingCommit{batch: &Batch{}})
-	if n := q.await(3, 0); n != 4 {
+	if n := q.await(3, time.Minute); n != 4 {
 		t.Errorf("%d wait, want 4", n)
 	}
 	for _, want := range []int{1, 1, 1, 1, 0} {
@@ -263,14 +263,14 @@ func TestCommitQueue(t *testing.T) {
 		t.Errorf("%d after %v", n, time.Since(started))
 	}
 	go q.push(&pendingCommit{batch: &Batch{}})
-	if n := q.await(1, 0); n != 1 {
+	if n := q.await(1, time.Minute); n != 1 {
 		t.Errorf("%d wait, want 1", n)
 	}
 	q.close()
 	if q.push(&pendingCommit{}) {
 		t.Error("a closed queue takes commits")
 	}
-	if n := q.await(5, 0); n != 1 {
+	if n := q.await(5, time.Minute); n != 1 {
 		t.Errorf("%d wait in a closed queue, want 1", n)
 	}
 }

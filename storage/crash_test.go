@@ -30,6 +30,8 @@ func runChild() {
 		return
 	case "commit until killed":
 		commitForever(path)
+	case "commit through full disks":
+		commitThroughFullDisks(path)
 	case "log fails":
 		limitFileSize(512 << 10)
 		failWrites(path, errs.Unavailable, "storage_failed")

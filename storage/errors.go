@@ -45,14 +45,3 @@ func openError(path string, err error) error {
 	}
 	return errs.Wrap(err, errs.Internal, "storage_open", "The database at %s can't be opened.", path)
 }
-
-// writeFailure is what every commit gets from the first failed write on.
-func writeFailure(err error) *errs.Error {
-	var native *rocks.Error
-	if errors.As(err, &native) && native.NoSpace() {
-		return errs.Wrap(err, errs.StorageFull, "disk_full",
-			"The disk is full. The write was not acknowledged and writing has stopped; reads go on. Free some space and restart the server.")
-	}
-	return errs.Wrap(err, errs.Unavailable, "storage_failed",
-		"A write to disk failed. The write was not acknowledged and writing has stopped; reads go on. Check the disk and restart the server.")
-}

@@ -95,6 +95,11 @@ type Options struct {
 	// durable, with the newest sequence. It must not block.
 	OnFeed func(last Seq)
 
+	// ReserveBytes is how much of the disk is left free: with less, writes are
+	// refused as on a full disk. 0 is twice the memtables, but at most a twentieth of
+	// the disk; negative: nothing.
+	ReserveBytes int64
+
 	// WALArchivePath is the folder of the archive of writes, "" for none. It is
 	// best on another disk. WALArchiveTTL is how long the archive is kept, 0 for ever.
 	WALArchivePath string

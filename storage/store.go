@@ -13,7 +13,8 @@
 //  3. Oplog sequences have no gaps and follow the order of commits. Counters are
 //     absolute values inside the write that changes them.
 //  4. After a failed write or fsync nothing is acknowledged any more: what the
-//     disk holds is unknown until the store is opened anew. Reads go on.
+//     disk holds is unknown until the store is opened anew. Reads go on. Only a
+//     full disk ends by itself (health.go).
 //  5. Bytes handed to a callback are RocksDB's and valid only until it returns.
 //     Everything else is copied.
 //
@@ -69,6 +70,7 @@ const (
 	metaFormat  = "sys/format"  // format stamp
 	metaLastSeq = "sys/seq"     // newest oplog sequence
 	metaTrimmed = "sys/trimmed" // newest oplog sequence that was trimmed
+	metaResumed = "sys/resumed" // left by the last recovery from a full disk
 	metaFeed    = "sys/feed"    // state of the change feed
 	metaCatalog = "cat/"        // + key of PutMeta
 	metaCounter = "cnt/"        // + key of AddCounter
@@ -91,6 +93,7 @@ type Store struct {
 	lastSeq  atomic.Uint64
 	feed     atomic.Pointer[feedState]
 	failure  atomic.Pointer[errs.Error]
+	health   health
 	counters counterTable
 	queue    commitQueue
 	written  recentWrites
@@ -129,6 +132,7 @@ func Open(o Options) (*Store, error) {
 	s := &Store{db: db, opts: o, log: o.Logger, stop: make(chan struct{})}
 	s.latest = &Reader{view: db.Latest()}
 	s.queue.init()
+	s.lookAtDisk()
 	if err := s.load(fresh); err != nil {
 		db.Close()
 		return nil, err
@@ -246,9 +250,14 @@ func (s *Store) Close() error {
 	s.closing.Do(func() {
 		s.queue.close()
 		close(s.stop)
+		if s.health.resuming.Load() {
+			s.db.StopResume() // nobody waits for a write any more
+		}
 		s.workers.Wait()
-		if s.Err() == nil {
-			s.closed = s.syncWAL()
+		if !s.health.broken.Load() { // a store that only keeps its reserve can be synced
+			if err := s.syncWAL(); s.health.broken.Load() {
+				s.closed = err
+			}
 		}
 		if err := s.closeArchive(); s.closed == nil {
 			s.closed = err

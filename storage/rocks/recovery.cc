@@ -1,11 +1,14 @@
 #include "recovery.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
 
+#include "rocksdb/convenience.h"
 #include "rocksdb/db.h"
 #include "rocksdb/listener.h"
 #include "rocksdb/options.h"
@@ -20,18 +23,17 @@ struct rocksdb_options_t {
 
 namespace {
 
+constexpr std::chrono::milliseconds flush_start(100);
+
 class listener : public rocksdb::EventListener {
  public:
   void OnBackgroundError(rocksdb::BackgroundErrorReason,
                          rocksdb::Status* error) override {
-    std::lock_guard<std::mutex> lock(mutex_);
-    newest_.count++;
-    newest_.no_space = error->IsNoSpace();
-    newest_.stopped = error->severity() >= rocksdb::Status::Severity::kHardError;
-    const std::string text = error->ToString();
-    const size_t n = std::min(text.size(), sizeof newest_.text - 1);
-    std::memcpy(newest_.text, text.data(), n);
-    newest_.text[n] = 0;
+    note(*error);
+    // The error isn't in force yet. A flush that was scheduled and begins once it
+    // is would drop its place in the queue, and Resume would wait for that flush
+    // for ever (so in 7.8). Threads are ready for those flushes: let them begin.
+    if (error->IsNoSpace()) std::this_thread::sleep_for(flush_start);
   }
 
   void OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason, rocksdb::Status,
@@ -45,6 +47,17 @@ class listener : public rocksdb::EventListener {
   }
 
  private:
+  void note(const rocksdb::Status& error) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    newest_.count++;
+    newest_.no_space = error.IsNoSpace();
+    newest_.stopped = error.severity() >= rocksdb::Status::Severity::kHardError;
+    const std::string text = error.ToString();
+    const size_t n = std::min(text.size(), sizeof newest_.text - 1);
+    std::memcpy(newest_.text, text.data(), n);
+    newest_.text[n] = 0;
+  }
+
   std::mutex mutex_;
   db_error newest_ = {};
 };
@@ -66,6 +79,10 @@ void error_watch_free(error_watch* watch) { delete watch; }
 
 void error_watch_read(error_watch* watch, db_error* newest) {
   watch->rep->read(newest);
+}
+
+void db_stop_work(rocksdb_t* db) {
+  rocksdb::CancelAllBackgroundWork(db->rep, false);
 }
 
 char* db_resume(rocksdb_t* db) {

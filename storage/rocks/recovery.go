@@ -95,6 +95,16 @@ func (db *DB) Resume(batch *Batch) error {
 	return removeMark(mark)
 }
 
+// StopResume makes a Resume that is under way, on another goroutine, fail soon.
+// The database can then only be closed.
+func (db *DB) StopResume() {
+	if !db.gate.enter() {
+		return
+	}
+	defer db.gate.leave()
+	C.db_stop_work(db.handles.db)
+}
+
 // beginLog leaves the log that a write failed on. Where the memtables were empty
 // RocksDB would go on with it, and refuse to; a row in one of them makes it begin
 // a new log.

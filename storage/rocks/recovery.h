@@ -38,6 +38,10 @@ void error_watch_read(error_watch* watch, db_error* newest);
 // rocksdb_free, or NULL.
 char* db_resume(rocksdb_t* db);
 
+// db_stop_work ends flushes, compactions and a db_resume that waits for them.
+// The database can then only be closed.
+void db_stop_work(rocksdb_t* db);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,0 +1,236 @@
+package storage
+
+import (
+	"bufio"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/vccdb/vccdb/internal/errs"
+)
+
+var fullDiskRounds = flag.Int("fulldisk.rounds", 2, "how often TestKillAroundFullDisk kills the process")
+
+// smallDisk mounts a file system of so many MiB.
+func smallDisk(t *testing.T, mebibytes int) string {
+	t.Helper()
+	path := t.TempDir()
+	if err := syscall.Mount("themis-test", path, "tmpfs", 0, fmt.Sprintf("size=%dm", mebibytes)); err != nil {
+		t.Skip("mounting a small file system needs root:", err)
+	}
+	t.Cleanup(func() { must(t, syscall.Unmount(path, 0)) })
+	return path
+}
+
+// fillDisk leaves that much space and returns what frees the rest again.
+func fillDisk(t *testing.T, path string, leave int64) (free func()) {
+	t.Helper()
+	name := filepath.Join(path, "ballast")
+	f, err := os.Create(name)
+	must(t, err)
+	var disk syscall.Statfs_t
+	must(t, syscall.Statfs(path, &disk))
+	if size := int64(disk.Bavail)*disk.Bsize - leave; size > 0 {
+		must(t, syscall.Fallocate(int(f.Fd()), 0, 0, size))
+	}
+	must(t, f.Close())
+	return func() { must(t, os.Remove(name)) }
+}
+
+// testRow is entity id of a test of full disks, with an index entry, a vector
+// and a counter, so that several column families are written.
+func testRow(id int) *Batch {
+	var b Batch
+	b.PutEntity(1, uint32(id), strconv.Itoa(id), uint64(id)+1, make([]byte, 10_000))
+	b.PutTerm(1, []byte{0x10}, uint32(id))
+	b.PutVector(1, uint32(id), uint64(id)+1, []float32{1, 2, 3})
+	b.AddCounter("n", 1)
+	return &b
+}
+
+// checkRows holds that exactly the first n rows are there, whole.
+func checkRows(t *testing.T, s *Store, n int) {
+	t.Helper()
+	entities, terms, vectors := idsIn(t, s.Latest())
+	if len(entities) != n || len(terms) != n || len(vectors) != n || s.Counter("n") != int64(n) || s.LastSeq() != Seq(n) {
+		t.Fatalf("%d entities, %d entries, %d vectors, counter %d, sequence %d; want %d of each",
+			len(entities), len(terms), len(vectors), s.Counter("n"), s.LastSeq(), n)
+	}
+	must(t, checkRecords(s, n))
+}
+
+// resumeLimit is how soon writes go on after space has returned.
+const resumeLimit = 5 * time.Second
+
+func awaitWritable(t *testing.T, s *Store) {
+	t.Helper()
+	for freed := time.Now(); s.Err() != nil; time.Sleep(10 * time.Millisecond) {
+		if time.Since(freed) > resumeLimit {
+			t.Fatalf("space returned %v ago and writes are still refused: %v", resumeLimit, s.Err())
+		}
+	}
+}
+
+// TestDiskFullAndBack fills a disk and frees it again under an open store, with
+// the reserve and without, so that RocksDB itself meets the full disk.
+func TestDiskFullAndBack(t *testing.T) {
+	for _, test := range []struct {
+		name       string
+		reserve    int64
+		durability Durability
+	}{
+		{"reserve", 0, DurabilitySync},
+		{"no reserve", -1, DurabilitySync},
+		{"no reserve, syncs apart", -1, DurabilityInterval},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			path := smallDisk(t, 48)
+			o := failureOptions(path)
+			o.ReserveBytes, o.Durability, o.SyncInterval = test.reserve, test.durability, time.Millisecond
+			n := diskFullCycles(t, o)
+			s := open(t, o)
+			checkRows(t, s, n)
+			commit(t, s, testRow(n))
+		})
+	}
+}
+
+// diskFullCycles returns how many rows were acknowledged.
+func diskFullCycles(t *testing.T, o Options) (acked int) {
+	s, err := Open(o)
+	must(t, err)
+	defer func() { must(t, s.Close()) }()
+	for cycle := range 2 {
+		free := fillDisk(t, o.Path, int64(cycle)<<20) // the first one at once, with empty memtables
+		var err error
+		for err == nil {
+			if _, err = s.Commit(testRow(acked), CommitOptions{}); err == nil {
+				acked++
+			}
+		}
+		if errs.KindOf(err) != errs.StorageFull || errs.CodeOf(err) != "disk_full" {
+			t.Fatal("a commit on a full disk fails with", err)
+		}
+		h := s.Health()
+		if h.Writable || h.Code != "disk_full" || h.Failures != uint64(cycle+1) || h.Resumes != uint64(cycle) {
+			t.Errorf("cycle %d: %+v", cycle, h)
+		}
+		checkRows(t, s, acked)
+		free()
+		awaitWritable(t, s)
+		if h := s.Health(); !h.Writable || h.Code != "" || h.Resumes != uint64(cycle+1) || h.FreeBytes < h.ReserveBytes {
+			t.Errorf("cycle %d: %+v after the resume", cycle, h)
+		}
+		checkRows(t, s, acked)
+		for range 50 {
+			commit(t, s, testRow(acked))
+			acked++
+		}
+		checkRows(t, s, acked)
+	}
+	return acked
+}
+
+// commitThroughFullDisks is a child that commits for ever, waits when the disk
+// is full, and prints each id that is acknowledged.
+func commitThroughFullDisks(path string) {
+	o := failureOptions(path)
+	o.ReserveBytes = -1
+	s, err := Open(o)
+	if err != nil {
+		fail(err)
+	}
+	id := int(s.LastSeq())
+	fmt.Println("open", id)
+	for full := false; ; {
+		_, err := s.Commit(testRow(id), CommitOptions{})
+		switch {
+		case err == nil:
+			fmt.Println(id)
+			id++
+			full = false
+		case errs.KindOf(err) != errs.StorageFull:
+			fail(err)
+		case !full:
+			full = true
+			fmt.Println("full", id)
+		default:
+			time.Sleep(time.Millisecond)
+		}
+	}
+}
+
+// TestKillAroundFullDisk kills a process at a moment around its recovery from a
+// full disk: before, in the middle, after. Each time what was acknowledged is
+// there; what failed is there, whole, or not, and not once writes have gone on.
+func TestKillAroundFullDisk(t *testing.T) {
+	path := smallDisk(t, 64)
+	rounds := *fullDiskRounds
+	for round := range rounds {
+		acked := killAroundFullDisk(t, path, round)
+		o := failureOptions(path)
+		s, err := Open(o)
+		if err != nil {
+			t.Fatalf("round %d: %v", round, errors.Join(err, errors.Unwrap(err)))
+		}
+		n := int(s.LastSeq())
+		if n < acked || n > acked+1 {
+			t.Errorf("round %d: %d rows, %d were acknowledged", round, n, acked)
+		}
+		checkRows(t, s, n)
+		// The space for the next round.
+		must(t, s.Close())
+		entries, err := os.ReadDir(path)
+		must(t, err)
+		for _, e := range entries {
+			must(t, os.RemoveAll(filepath.Join(path, e.Name())))
+		}
+	}
+}
+
+// killAroundFullDisk returns how many rows were acknowledged.
+func killAroundFullDisk(t *testing.T, path string, round int) (acked int) {
+	cmd := child(t, "commit through full disks", path)
+	out, err := cmd.StdoutPipe()
+	must(t, err)
+	must(t, cmd.Start())
+	lines := bufio.NewScanner(out)
+	read := func(until func(string) bool) {
+		for lines.Scan() {
+			if id, err := strconv.Atoi(lines.Text()); err == nil {
+				acked = id + 1
+			}
+			if until(lines.Text()) {
+				return
+			}
+		}
+	}
+	read(func(line string) bool { return strings.HasPrefix(line, "open") })
+	free := fillDisk(t, path, 12<<20)
+	read(func(line string) bool { return strings.HasPrefix(line, "full") })
+	free()
+	read2 := make(chan struct{})
+	go func() {
+		defer close(read2)
+		read(func(string) bool { return false })
+	}()
+	// The recovery begins within healthInterval and takes some milliseconds.
+	mark := filepath.Join(path, "RESUMING")
+	for deadline := time.Now().Add(2 * time.Second); time.Now().Before(deadline); {
+		if _, err := os.Stat(mark); err == nil {
+			break
+		}
+	}
+	time.Sleep(time.Duration(round) * 500 * time.Microsecond)
+	must(t, cmd.Process.Kill())
+	<-read2
+	_ = cmd.Wait()
+	return acked
+}
