@@ -21,7 +21,7 @@ const (
 	streamPage = 256
 	// slowWrite is how long a write that fails has blocked if the reader, and not
 	// the connection, is to blame.
-	slowWrite = 5 * time.Second
+	slowWrite = time.Second
 )
 
 // feedStream is one client's stream of changes. It has one goroutine, and while

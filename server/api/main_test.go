@@ -42,6 +42,7 @@ type client struct {
 	http *http.Client
 	url  string
 	spec *spec
+	db   *engine.Engine
 	// routes lists what is registered, in the form of the document.
 	routes []string
 }
@@ -50,10 +51,15 @@ type client struct {
 // the test ends.
 func newClient(t *testing.T, opts api.Options) *client {
 	t.Helper()
+	return newClientOf(t, engine.Options{}, opts, server.Options{})
+}
+
+// newClientOf is newClient with options of all layers.
+func newClientOf(t *testing.T, data engine.Options, opts api.Options, serve server.Options) *client {
+	t.Helper()
 	ctx := context.Background()
-	db, err := engine.Open(ctx, engine.Options{
-		Storage: storage.Options{Path: t.TempDir(), CreateIfMissing: true, Durability: "none"},
-	})
+	data.Storage = storage.Options{Path: t.TempDir(), CreateIfMissing: true, Durability: "none"}
+	db, err := engine.Open(ctx, data)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,13 +70,12 @@ func newClient(t *testing.T, opts api.Options) *client {
 	operations := ops.New(ops.Options{Database: db})
 	opts.Operations = operations.Operations()
 	work := api.New(db, opts)
-	srv := server.New(server.Options{
-		MaxRequestBytes: maxBody, StreamRoutes: []string{"POST /entities/batch"},
-	}, operations, work)
+	serve.MaxRequestBytes, serve.StreamRoutes = maxBody, []string{"POST /entities/batch"}
+	srv := server.New(serve, operations, work)
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(listener) }()
 	transport := &http.Transport{DisableCompression: true}
-	c := &client{t: t, http: &http.Client{Transport: transport, Timeout: time.Minute}, url: "http://" + listener.Addr().String()}
+	c := &client{t: t, db: db, http: &http.Client{Transport: transport, Timeout: time.Minute}, url: "http://" + listener.Addr().String()}
 	t.Cleanup(func() {
 		transport.CloseIdleConnections()
 		if err := srv.Shutdown(ctx); err != nil {
