@@ -1,14 +1,21 @@
 package config
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"flag"
 	"fmt"
+	"math/big"
 	"net"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 var rewrite = flag.Bool("rewrite", false, "write the golden files anew")
@@ -33,8 +40,16 @@ func TestCheckGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	freePort := free.Addr().(*net.TCPAddr).Port
+	profiles, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	profilesPort := profiles.Addr().(*net.TCPAddr).Port
 	free.Close()
+	profiles.Close()
 
+	cert, key := certificate(t, time.Date(2200, 1, 2, 3, 4, 5, 0, time.UTC))
+	old, oldKey := certificate(t, time.Date(2020, 1, 2, 3, 4, 5, 0, time.UTC))
 	machine := Machine{CPUs: 8, MemoryBytes: 4 << 30}
 	tests := []struct {
 		name string
@@ -46,6 +61,17 @@ func TestCheckGolden(t *testing.T) {
 		{"bad", []string{
 			"storage.rocksdb_path=" + notFolder + "/data", fmt.Sprintf("server.port=%d", takenPort),
 			"storage.block_cache_size_mb=8192", "server.worker_threads=64"}, false},
+		{"extras", []string{
+			"storage.snapshot_dirs=" + dir + "/s1," + dir + "/s2", "storage.backup_dir=" + dir + "/b", "storage.enable_wal_archival=true",
+			"storage.wal_archive_path=" + dir + "/w", overlayKey + "=" + dir + "/overlay.json", "logging.file=" + notFolder,
+			"logging.audit_file=" + dir + "/audit/log", "server.enable_tls=true", "server.tls_cert=" + cert, "server.tls_key=" + key,
+			"server.tls_ca=" + cert, fmt.Sprintf("server.pprof_port=%d", profilesPort)}, true},
+		{"bad_extras", []string{
+			"storage.snapshot_dirs=" + notFolder, "storage.backup_dir=" + notFolder + "/b", "storage.enable_wal_archival=true",
+			"storage.wal_archive_path=" + notFolder, overlayKey + "=" + notFolder + "/x", "logging.file=" + dir,
+			"logging.audit_file=" + notFolder + "/x/y", "server.enable_tls=true", "server.tls_cert=" + cert, "server.tls_key=" + oldKey,
+			"server.tls_ca=" + notFolder, fmt.Sprintf("server.pprof_port=%d", takenPort)}, false},
+		{"bad_tls", []string{"server.enable_tls=true", "server.tls_cert=" + old, "server.tls_key=" + oldKey, "server.tls_ca=" + dir + "/none"}, false},
 		{"invalid", []string{"server.prot=1", "features.timeseries=true"}, false},
 	}
 	for _, test := range tests {
@@ -55,13 +81,39 @@ func TestCheckGolden(t *testing.T) {
 			if well := Check(&report, Source{Set: set}, machine); well != test.well {
 				t.Errorf("Check = %t, want %t", well, test.well)
 			}
-			got := strings.NewReplacer(dir, "DIR", strconv.Itoa(takenPort), "PORT", strconv.Itoa(freePort), "PORT").Replace(report.String())
+			got := strings.NewReplacer(dir, "DIR", cert, "CERT", old, "OLD", strconv.Itoa(profilesPort), "PORT", strconv.Itoa(takenPort), "PORT", strconv.Itoa(freePort), "PORT").Replace(report.String())
 			golden(t, "testdata/validate_"+test.name+".txt", got)
 		})
 	}
 	if entries, _ := os.ReadDir(dir); len(entries) != 1 {
 		t.Errorf("Check left something behind: %v", entries)
 	}
+}
+
+// certificate writes a self-signed pair.
+func certificate(t *testing.T, until time.Time) (cert, key string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: until.AddDate(-1, 0, 0), NotAfter: until}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	cert, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	for path, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: der}, key: {Type: "PRIVATE KEY", Bytes: secret}} {
+		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return cert, key
 }
 
 func golden(t *testing.T, name, got string) {
