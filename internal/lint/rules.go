@@ -39,6 +39,7 @@ var rooms = []room{
 	{dir: "server/ops", may: []string{"server", "engine", "storage", "gpu", "internal"}},
 	{dir: "server", may: []string{"server", "console", "web", "engine", "storage", "internal"}},
 
+	{dir: "docs", may: []string{"storage/storagetest"}},
 	{dir: "cmd/themis_bench", may: []string{"vecindex", "internal"}},
 	{dir: "cmd", may: []string{"server", "engine", "storage", "vecindex", "gpu", "internal"}},
 }
