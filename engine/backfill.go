@@ -16,6 +16,9 @@ import (
 // or so microseconds each at worst it bounds how long a writer waits.
 const backfillChunk = 256
 
+// fullDiskPause is how long a backfill waits on a full disk between two tries.
+const fullDiskPause = time.Second
+
 // backfill covers every entity of t and makes ix ready.
 func (e *Engine) backfill(ctx context.Context, t *table, ix *index, p jobs.Progress) error {
 	started := time.Now()
@@ -32,6 +35,13 @@ func (e *Engine) backfill(ctx context.Context, t *table, ix *index, p jobs.Progr
 			}
 		}
 		n, err := e.backfillStep(ctx, t, ix)
+		if errs.KindOf(err) == errs.StorageFull {
+			// The step left nothing, and there may be space again soon.
+			if err := pause(ctx, fullDiskPause); err != nil {
+				return err
+			}
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -45,6 +55,16 @@ func (e *Engine) backfill(ctx context.Context, t *table, ix *index, p jobs.Progr
 	e.counters.indexRebuildMs.Add(uint64(time.Since(started).Milliseconds()))
 	e.counters.indexRebuildEntities.Add(done)
 	return nil
+}
+
+// pause waits unless ctx ends before.
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
 }
 
 // backfillStep indexes the next chunk of entities and returns how many they
@@ -153,7 +173,7 @@ func (c *chunk) addTerms(id uint32, r record) error {
 		c.batch.PutTerm(c.ix.def.ID, term, id)
 	}
 	c.batch.AddCounter(indexCounter(c.ix.def.ID), int64(len(terms)))
-	c.ix.noteTerms(&c.batch, len(terms))
+	c.ix.noteTerms(c.e.store, &c.batch, len(terms))
 	return nil
 }
 

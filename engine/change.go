@@ -43,7 +43,7 @@ type vectorText struct {
 }
 
 // addTo writes c into b and returns events with those for vector indexes.
-func (c *change) addTo(b *storage.Batch, events []vectorEvent) []vectorEvent {
+func (c *change) addTo(store *storage.Store, b *storage.Batch, events []vectorEvent) []vectorEvent {
 	counter := tableCounter(c.table.id)
 	switch {
 	case c.after == nil:
@@ -64,13 +64,13 @@ func (c *change) addTo(b *storage.Batch, events []vectorEvent) []vectorEvent {
 		if ix.vector != nil {
 			events = c.addVector(b, i, events)
 		} else {
-			c.addTerms(b, i)
+			c.addTerms(store, b, i)
 		}
 	}
 	return events
 }
 
-func (c *change) addTerms(b *storage.Batch, i int) {
+func (c *change) addTerms(store *storage.Store, b *storage.Batch, i int) {
 	ix := c.schema.indexes[i]
 	var before, after [][]byte
 	if c.before != nil {
@@ -85,7 +85,7 @@ func (c *change) addTerms(b *storage.Batch, i int) {
 		}
 		invariants.Check(strictly(before) && strictly(after), "the terms of %s in %s aren't strictly ascending", c.key, ix.subject())
 	}
-	ix.noteTerms(b, len(after))
+	ix.noteTerms(store, b, len(after))
 	added := 0
 	diffSorted(before, after,
 		func(t []byte) { b.DeleteTerm(ix.def.ID, t, c.id); added-- },

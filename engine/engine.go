@@ -21,6 +21,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -189,13 +190,28 @@ func (e *Engine) loadVectors(loading []*vectorIndex) {
 	e.load.finished.Store(true)
 }
 
-// Readiness says whether everything is loaded.
+// Readiness says whether everything is loaded and writes are taken.
 func (e *Engine) Readiness() Readiness {
-	r := Readiness{Done: e.load.done.Load(), Total: e.load.total.Load()}
+	r := e.loaded()
 	if err := e.store.Err(); err != nil {
-		r.Failed, r.Reason = true, err.Error()
-		return r
+		r.Ready, r.Reason = false, problemDetail(err)
+		r.Failed = r.Failed || errs.KindOf(err) != errs.StorageFull
 	}
+	return r
+}
+
+// problemDetail is the sentence of an error without its cause, which names files.
+func problemDetail(err error) string {
+	var e *errs.Error
+	if errors.As(err, &e) {
+		return e.Detail
+	}
+	return err.Error()
+}
+
+// loaded says whether everything is loaded.
+func (e *Engine) loaded() Readiness {
+	r := Readiness{Done: e.load.done.Load(), Total: e.load.total.Load()}
 	switch failure := e.load.failure.Load(); {
 	case failure != nil:
 		r.Failed, r.Reason = true, failure.Detail

@@ -12,8 +12,8 @@ import (
 // Readiness says whether the engine answers at full quality.
 type Readiness struct {
 	Ready bool `json:"ready"`
-	// Failed says that waiting won't help: the disk failed or is full, or the
-	// stored vectors couldn't be loaded.
+	// Failed says that waiting won't help: the disk failed, or the stored vectors
+	// couldn't be loaded.
 	Failed bool `json:"failed"`
 	// Reason is a sentence; empty when ready.
 	Reason string `json:"reason,omitempty"`
@@ -197,6 +197,8 @@ type RecallReport struct {
 // Stats are the engine's figures for /stats and /metrics.
 type Stats struct {
 	Storage storage.Properties
+	// Health says whether the storage takes writes.
+	Health  storage.Health
 	Archive storage.ArchiveStats
 	Tables  int
 	// Vector has one entry per vector index.

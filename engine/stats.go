@@ -54,6 +54,7 @@ func (e *Engine) Stats() (Stats, error) {
 	s := Stats{
 		Feed:                 feed,
 		Storage:              properties,
+		Health:               e.store.Health(),
 		QueryModes:           e.counters.queryModes.snapshot(),
 		SearchModes:          e.counters.searchModes.snapshot(),
 		IndexRebuilds:        e.counters.indexRebuilds.Load(),

@@ -28,6 +28,9 @@ func (e *Engine) sweepLoop() {
 			return
 		case <-ticker.C:
 		}
+		if e.store.Err() != nil {
+			continue // the store refuses writes, and has said so
+		}
 		for _, t := range e.allTables() {
 			if err := e.sweep(t); err != nil && e.ctx.Err() == nil {
 				e.log.Warn("expired entities could not be removed; they stay invisible and the next sweep tries again",

@@ -44,11 +44,17 @@ func newIndex(def *schema.IndexDef) *index {
 	return &index{def: def, multi: &atomic.Bool{}}
 }
 
-// noteTerms records how many terms an entity has.
-func (ix *index) noteTerms(b *storage.Batch, n int) {
-	if n > 1 && !ix.multi.Load() {
+// noteTerms records how many terms an entity has. The batch says so too until
+// that is stored: a batch that fails must not be the only one that did.
+func (ix *index) noteTerms(store *storage.Store, b *storage.Batch, n int) {
+	if n < 2 {
+		return
+	}
+	if !ix.multi.Load() {
 		ix.multi.Store(true)
-		b.AddCounter(multiCounter(ix.def.ID), 1)
+	}
+	if counter := multiCounter(ix.def.ID); store.Counter(counter) == 0 {
+		b.AddCounter(counter, 1)
 	}
 }
 

@@ -479,7 +479,7 @@ func (w *write) commit(ctx context.Context) error {
 	var b storage.Batch
 	var events []vectorEvent
 	for i := range w.changes {
-		events = w.changes[i].addTo(&b, events)
+		events = w.changes[i].addTo(w.e.store, &b, events)
 	}
 	_, err := w.e.store.Commit(&b, storage.CommitOptions{OnCommit: func(storage.Seq) {
 		for _, ev := range events {
