@@ -34,6 +34,8 @@ import (
 type Backup struct {
 	ID      uint32
 	Created time.Time
+	// Finished is a time at which the backup was complete.
+	Finished time.Time
 	// Bytes counts the files that are shared with other backups too.
 	Bytes int64
 	Files []BackupFile
@@ -143,7 +145,14 @@ func ReadBackup(dir string, id uint32) (*Backup, error) {
 	if err != nil {
 		return nil, errs.Wrap(err, errs.Corrupt, "backup_damaged", "Backup %d can't be used: %s is damaged.", id, meta)
 	}
-	b.ID = id
+	info, err := f.Stat()
+	if err != nil {
+		return nil, backupError(err, dir)
+	}
+	b.ID, b.Finished = id, info.ModTime().UTC()
+	if b.Finished.Before(b.Created) {
+		b.Finished = b.Created.Add(time.Second)
+	}
 	for _, file := range b.Files {
 		// A file that is missing is Verify's to report.
 		if info, err := os.Stat(filepath.Join(dir, file.Path)); err == nil {

@@ -4,7 +4,12 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
 
 	"github.com/vccdb/vccdb/internal/errs"
 	"github.com/vccdb/vccdb/storage/rocks"
@@ -140,4 +145,26 @@ func StateOf(path string) (State, error) {
 		}
 	}
 	return state, nil
+}
+
+// CheckUnlocked fails with Conflict, "storage_locked", if another process has the
+// database at path open. A process must not ask about one that it has open
+// itself: asking gives the lock up.
+func CheckUnlocked(path string) error {
+	f, err := os.Open(filepath.Join(path, "LOCK"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return openError(path, err)
+	}
+	defer f.Close()
+	lock := syscall.Flock_t{Type: syscall.F_WRLCK}
+	if err := syscall.FcntlFlock(f.Fd(), syscall.F_GETLK, &lock); err != nil {
+		return openError(path, err)
+	}
+	if lock.Type != syscall.F_UNLCK {
+		return errs.New(errs.Conflict, "storage_locked", "Process %d has the database at %s open. Stop it first.", lock.Pid, path)
+	}
+	return nil
 }

@@ -76,6 +76,9 @@ func serve(ctx context.Context, live *config.Live, system *systemd, stderr io.Wr
 		return fmt.Errorf("%w; stop what listens there or set server.port", err)
 	}
 	defer listener.Close()
+	if err := engine.FinishRestore(c.Storage.RocksDBPath); err != nil {
+		return err
+	}
 	db, err := engine.Open(ctx, engineOptions(c, logger))
 	if err != nil {
 		return err

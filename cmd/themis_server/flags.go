@@ -26,6 +26,9 @@ type flags struct {
 	action action
 	config string
 	set    []string
+	// backup and restore are of the actions of that name.
+	backup  string
+	restore restoreFlags
 }
 
 const usage = `Usage: themis_server [--config FILE] [--set KEY=VALUE]... [ACTION]
@@ -44,9 +47,13 @@ Actions:
                        a new one if there is none, and exit
   --healthcheck        ask the running server whether it is ready, and exit
   --version            print the version and exit
-  --backup DIR         not available yet
-  --restore SNAPSHOT --target DIR [--force]
-                       not available yet
+  --backup DIR         add a backup of a stopped server's data to DIR, and exit
+  --restore SNAPSHOT --target DIR [--force] [--until POINT] [--archive DIR]
+                       put a snapshot's folder, the latest backup in a folder of
+                       backups, or with FOLDER@ID that backup, in the place of
+                       DIR, and exit. --force replaces what is there. --until
+                       rolls it forward with the archive of writes to a
+                       sequence, a time as 2026-11-22T10:00:00Z, or latest
   --help               print this
 
 Every key can also be set in the environment, as THEMIS_<SECTION>_<KEY>:
@@ -55,8 +62,7 @@ THEMIS_SERVER_PORT=9000.
 
 func parseFlags(args []string, stdout io.Writer) (flags, error) {
 	var f flags
-	var version, validate, verify, force, hash, health bool
-	var backup, restore, target string
+	var version, validate, verify, hash, health bool
 	set := flag.NewFlagSet("themis_server", flag.ContinueOnError)
 	set.SetOutput(io.Discard)
 	set.StringVar(&f.config, "config", "", "")
@@ -66,10 +72,12 @@ func parseFlags(args []string, stdout io.Writer) (flags, error) {
 	set.BoolVar(&verify, string(actionVerify), false, "")
 	set.BoolVar(&hash, string(actionHashKey), false, "")
 	set.BoolVar(&health, string(actionHealth), false, "")
-	set.StringVar(&backup, string(actionBackup), "", "")
-	set.StringVar(&restore, string(actionRestore), "", "")
-	set.StringVar(&target, "target", "", "")
-	set.BoolVar(&force, "force", false, "")
+	set.StringVar(&f.backup, string(actionBackup), "", "")
+	set.StringVar(&f.restore.source, string(actionRestore), "", "")
+	set.StringVar(&f.restore.target, "target", "", "")
+	set.BoolVar(&f.restore.force, "force", false, "")
+	set.StringVar(&f.restore.until, "until", "", "")
+	set.StringVar(&f.restore.archive, "archive", "", "")
 	err := set.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -79,13 +87,13 @@ func parseFlags(args []string, stdout io.Writer) (flags, error) {
 		return f, err
 	case set.NArg() > 0:
 		return f, fmt.Errorf("there is no argument %q", set.Arg(0))
-	case (target != "" || force) && restore == "":
-		return f, errors.New("--target and --force belong to --restore")
+	case f.restore.check() != nil:
+		return f, f.restore.check()
 	}
 	for name, asked := range map[action]bool{
 		actionVersion: version, actionValidate: validate, actionVerify: verify,
 		actionHashKey: hash, actionHealth: health,
-		actionBackup: backup != "", actionRestore: restore != "",
+		actionBackup: f.backup != "", actionRestore: f.restore.source != "",
 	} {
 		if !asked {
 			continue

@@ -45,9 +45,6 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 			return exitFailure
 		}
 		return exitOK
-	case actionRestore, actionBackup:
-		fmt.Fprintf(stderr, "themis_server: --%s is not available yet: this version has no snapshots. Stop the server and copy storage.rocksdb_path instead.\n", f.action)
-		return exitFailure
 	}
 	live, err := config.Open(source)
 	if err != nil {
@@ -55,6 +52,10 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		return exitFailure
 	}
 	switch f.action {
+	case actionRestore:
+		err = restore(ctx, &f.restore, live.Config(), stdout, stderr)
+	case actionBackup:
+		err = backup(ctx, f.backup, live.Config(), stdout, stderr)
 	case actionVerify:
 		err = verify(ctx, live.Config(), stdout, stderr)
 	case actionHealth:

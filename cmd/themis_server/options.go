@@ -54,8 +54,18 @@ func storageOptions(c *config.Storage, logger *slog.Logger) storage.Options {
 		Level0StopWritesTrigger:        c.Level0StopWritesTrigger,
 		MaxBackgroundCompactions:       c.MaxBackgroundCompactions,
 		Durability:                     storage.Durability(c.Durability),
+		WALArchivePath:                 archivePath(c),
+		WALArchiveTTL:                  time.Duration(c.WALTTLSeconds) * time.Second,
 		Logger:                         logger,
 	}
+}
+
+// archivePath is the folder of the archive of writes, empty if that is off.
+func archivePath(c *config.Storage) string {
+	if !c.EnableWALArchival {
+		return ""
+	}
+	return c.WALArchivePath
 }
 
 // drainDelay lets load balancers see /readyz turn before connections are

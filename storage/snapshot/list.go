@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/vccdb/vccdb/internal/errs"
-	"github.com/vccdb/vccdb/storage"
 )
 
 // open opens the folder of the snapshot with that name in dir, and dir itself.
@@ -227,15 +226,6 @@ func sweepOne(root *os.Root, name string) error {
 		return nil //nolint:nilerr // it is under construction
 	}
 	return root.RemoveAll(name)
-}
-
-// StateOf is which state of a database a manifest speaks of.
-func (m *Manifest) StateOf() (storage.State, error) {
-	timeline, ok := storage.ParseTimeline(m.Timeline)
-	if !ok {
-		return storage.State{}, errs.New(errs.Corrupt, "snapshot_damaged", "the manifest names no timeline")
-	}
-	return storage.State{Seq: storage.Seq(m.Sequence), Rows: m.Rows, Timeline: timeline, Format: storage.Format(m.DataFormat)}, nil
 }
 
 // created is the time of the snapshot, the zero time if it isn't known.

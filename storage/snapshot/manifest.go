@@ -238,3 +238,63 @@ func (f *File) check(ctx context.Context, root *os.Root, progress func(int)) (fi
 	}
 	return "", nil
 }
+
+// Extract copies the database of the snapshot in the folder source into the empty
+// folder target, and compares the checksums of what it copies. It returns what is
+// wrong. The copies are synced.
+func (m *Manifest) Extract(ctx context.Context, source, target string, progress Progress) (findings []string, err error) {
+	root, err := os.OpenRoot(source)
+	if err != nil {
+		return nil, ioError(err, source)
+	}
+	defer root.Close()
+	out, err := os.OpenRoot(target)
+	if err != nil {
+		return nil, ioError(err, target)
+	}
+	defer out.Close()
+	done := uint64(0)
+	for _, f := range m.Files {
+		name, ok := strings.CutPrefix(f.Path, DataDir+"/")
+		if !ok || !local(name) {
+			continue // another part of the snapshot
+		}
+		finding, err := f.copy(ctx, root, out, name, func(n int) {
+			done += uint64(n)
+			progress(done, uint64(m.Bytes))
+		})
+		if err != nil {
+			return nil, err
+		}
+		if finding != "" {
+			findings = append(findings, finding)
+		}
+	}
+	return findings, nil
+}
+
+func (f *File) copy(ctx context.Context, from, to *os.Root, name string, progress func(int)) (finding string, err error) {
+	in, err := openRegular(from, f.Path)
+	if err != nil {
+		return fmt.Sprintf("%s can't be read: %v", f.Path, err), nil
+	}
+	defer in.Close()
+	if err := to.MkdirAll(path.Dir(name), 0o750); err != nil {
+		return "", ioError(err, name)
+	}
+	out, err := to.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o640)
+	if err != nil {
+		return "", ioError(err, name)
+	}
+	sum, size, err := hashFile(ctx, io.TeeReader(in, out), progress)
+	if err = errors.Join(err, out.Sync(), out.Close()); err != nil {
+		if ctx.Err() != nil {
+			return "", ctx.Err()
+		}
+		return "", ioError(err, name)
+	}
+	if size != f.Bytes || sum != f.SHA256 {
+		return f.Path + " is damaged: its checksum is wrong", nil
+	}
+	return "", nil
+}

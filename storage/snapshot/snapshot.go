@@ -227,11 +227,11 @@ func (f *Folders) build(ctx context.Context, root *os.Root, p Place, store *stor
 
 // fill takes the checkpoint, syncs it and reads what it holds.
 func (f *Folders) fill(ctx context.Context, sub *os.Root, folder *os.File, store *storage.Store, progress Progress) (*Manifest, error) {
-	created := time.Now().UTC()
 	data := fmt.Sprintf("/proc/self/fd/%d/%s", folder.Fd(), DataDir)
 	if err := store.Checkpoint(data); err != nil {
 		return nil, err
 	}
+	created := time.Now().UTC() // at or after the last commit in it; see storage.Replay
 	state, err := storage.StateOf(data)
 	if err != nil {
 		return nil, err
