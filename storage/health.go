@@ -185,7 +185,7 @@ func (s *Store) resume(failure *errs.Error) {
 		var mark rocks.Batch
 		mark.Put(familyDefault, []byte(metaResumed), nil)
 		h.resuming.Store(true)
-		err := s.db.Resume(&mark)
+		err := s.aside(&mark, s.db.Resume)
 		h.resuming.Store(false)
 		if err != nil {
 			s.notResumed(err)
