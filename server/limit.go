@@ -57,7 +57,7 @@ func (b *bucket) take(r rate, now time.Time) (wait time.Duration) {
 		b.at = now
 	}
 	if over := b.taken + 1 - r.burst; over > 0 {
-		return time.Duration(over / r.perSecond * float64(time.Second))
+		return 1 + time.Duration(over/r.perSecond*float64(time.Second)) // never 0, which would let it pass
 	}
 	b.taken++
 	return 0

@@ -258,6 +258,9 @@ func (s *Server) Serve(l net.Listener) error {
 		own.tls = certificates.serverConfig()
 	}
 	s.listener.Store(own)
+	if s.Draining() { // Shutdown may have come too early to see the listener
+		return own.Close()
+	}
 	return s.app.Listener(own, fiber.ListenConfig{DisableStartupMessage: true})
 }
 
