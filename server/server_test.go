@@ -50,6 +50,7 @@ func (r *routes) add(method, path string, role auth.Role, handle fiber.Handler, 
 type live struct {
 	*Server
 	addr   string
+	scheme string
 	log    *bytes.Buffer
 	client *http.Client
 	mu     sync.Mutex
@@ -90,7 +91,7 @@ func (l *live) logged() string {
 
 func start(t *testing.T, o Options) *live {
 	t.Helper()
-	l := &live{log: &bytes.Buffer{}, release: make(chan struct{}), client: &http.Client{Transport: &http.Transport{}}}
+	l := &live{scheme: "http", log: &bytes.Buffer{}, release: make(chan struct{}), client: &http.Client{Transport: &http.Transport{}}}
 	o.Observer = l
 	o.Logger = slog.New(slog.NewTextHandler(lockedWriter{&l.mu, l.log}, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	o.StreamRoutes = []string{"POST /stream"}
@@ -166,7 +167,7 @@ func (l *live) work() routes {
 // what every answer must have.
 func (l *live) do(t *testing.T, method, path string, body io.Reader, headers ...string) (int, http.Header, string) {
 	t.Helper()
-	req, err := http.NewRequest(method, "http://"+l.addr+path, body)
+	req, err := http.NewRequest(method, l.scheme+"://"+l.addr+path, body)
 	if err != nil {
 		t.Fatal(err)
 	}
