@@ -79,10 +79,13 @@ func (s *Server) fail(c fiber.Ctx, err error) {
 	}
 }
 
-// finish closes the connection over a body that wasn't read, as the rest of it
-// would be taken for the next request, then measures, logs and audits.
+// finish closes the connection over a body whose end isn't certain, as the rest
+// of it would be taken for the next request, then measures, logs and audits. That
+// is a body that wasn't read, and any in chunks: fasthttp cuts chunks more
+// generously than some proxies do ("0x5" is 0 and an extension to it).
 func (s *Server) finish(c fiber.Ctx, route string, start time.Time) {
-	if c.Request().IsBodyStream() && c.Request().Header.ContentLength() != 0 {
+	length := c.Request().Header.ContentLength()
+	if length == chunkedLength || c.Request().IsBodyStream() && length != 0 {
 		c.RequestCtx().SetConnectionClose()
 		connOf(c).closeGently()
 	}
@@ -101,6 +104,9 @@ func (s *Server) finish(c fiber.Ctx, route string, start time.Time) {
 	s.log(c, info, route, took)
 	s.audit(c, info, route, took)
 }
+
+// chunkedLength is fasthttp's length of a body in chunks.
+const chunkedLength = -1
 
 // methodOf is c.Method for requests that may not have been routed.
 func methodOf(c fiber.Ctx) string {

@@ -89,7 +89,7 @@ func (l *live) logged() string {
 	return l.log.String()
 }
 
-func start(t *testing.T, o Options) *live {
+func start(t *testing.T, o Options, more ...Routes) *live {
 	t.Helper()
 	l := &live{scheme: "http", log: &bytes.Buffer{}, release: make(chan struct{}), client: &http.Client{Transport: &http.Transport{}}}
 	o.Observer = l
@@ -102,7 +102,7 @@ func start(t *testing.T, o Options) *live {
 		}
 		return c.SendString("ready")
 	})
-	l.Server = New(o, operations, l.work())
+	l.Server = New(o, operations, append(more, l.work())...)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -338,11 +338,11 @@ func TestBodyLimit(t *testing.T) {
 func TestKeepAliveAndPipelining(t *testing.T) {
 	l := start(t, Options{})
 	c := l.raw(t, "POST /size HTTP/1.1\nHost: x\nContent-Length: 3\n\nabc"+
-		"POST /size HTTP/1.1\nHost: x\nTransfer-Encoding: chunked\n\n4\nabcd\n0\n\n"+
 		"POST /nowhere HTTP/1.1\nHost: x\nContent-Length: 2\n\nab"+
-		"GET /things/z HTTP/1.1\nHost: x\nConnection: close\n\n")
+		"GET /things/z HTTP/1.1\nHost: x\n\n"+
+		"POST /size HTTP/1.1\nHost: x\nTransfer-Encoding: chunked\n\n4\nabcd\n0\n\n") // ends the connection
 	reader := bufio.NewReader(c)
-	for _, want := range []string{"3", "4", "route_not_found", "z"} {
+	for _, want := range []string{"3", "route_not_found", "z", "4"} {
 		res, err := http.ReadResponse(reader, &http.Request{Method: "POST"})
 		if err != nil {
 			t.Fatal(err)
