@@ -21,7 +21,7 @@ import (
 )
 
 var (
-	snapshotRounds = flag.Int("snapshot.rounds", 3, "how many snapshots TestSnapshotsUnderLoad takes")
+	snapshotRounds = flag.Int("snapshot.rounds", 2, "how many snapshots TestSnapshotsUnderLoad takes")
 	snapshotRate   = flag.Int("snapshot.rate", 0, "writes a second during TestSnapshotsUnderLoad; 0 is as many as possible for a short time")
 )
 
@@ -309,7 +309,7 @@ func TestSnapshotsUnderLoad(t *testing.T) {
 func rollToSequences(t *testing.T, h *history, base engine.RestoreOptions, first uint64) {
 	last := uint64(len(h.events))
 	points := []uint64{first, last}
-	for range 4 {
+	for range 2 {
 		points = append(points, first+rand.Uint64N(last-first))
 	}
 	for _, want := range points {
