@@ -3,6 +3,7 @@
 //	themis_bench recall   recall@k and speed over ef, in this process or over HTTP
 //	themis_bench demo     load English words into a server and search them
 //	themis_bench soak     insert a million entities and watch the server's memory
+//	themis_bench slow     search beside a thousand slow connections
 //	themis_bench gen      write synthetic vectors as fvecs, with exact neighbours as ivecs
 //	themis_bench words    make the word vectors that the repository ships
 //
@@ -35,6 +36,7 @@ func commands() []command {
 		{"recall", "measure recall@k and speed over ef, in this process or over HTTP", setupRecall},
 		{"demo", "load English words into a server and search them", setupDemo},
 		{"soak", "insert many entities and watch the server's memory", setupSoak},
+		{"slow", "search beside a thousand slow connections", setupSlow},
 		{"gen", "write synthetic vectors as fvecs, with exact neighbours as ivecs", setupGen},
 		{"words", "make the word vectors that the repository ships", setupWords},
 	}
