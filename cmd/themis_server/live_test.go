@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -14,6 +16,16 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/gofiber/fiber/v3"
+
+	"github.com/vccdb/vccdb/engine"
+	"github.com/vccdb/vccdb/server"
+	"github.com/vccdb/vccdb/server/api/openapi"
+	"github.com/vccdb/vccdb/server/auth"
+	"github.com/vccdb/vccdb/server/config"
+	"github.com/vccdb/vccdb/server/logging"
+	"github.com/vccdb/vccdb/server/rest"
 )
 
 // until waits for something that another process does.
@@ -135,6 +147,11 @@ func TestReloadableSettingsTakeEffect(t *testing.T) {
 	p.want("GET", "/changefeed?from_seq=0&limit=1", "", 200, "")
 	p.want("GET", "/changefeed/stats", "", 200, `"retention_seconds":86400`)
 
+	p.want("POST", "/index/create", `{"table":"v","column":"e","type":"vector","config":{"dimension":2}}`, 200, `"state":"ready"`)
+	p.want("GET", "/vector/index/config?table=v&column=e", "", 200, `"ef":64`)
+	p.want("POST", "/config", `{"vector_index":{"ef_search":99}}`, 200, "")
+	p.want("GET", "/vector/index/config?table=v&column=e", "", 200, `"ef":99`)
+
 	p.want("POST", "/config", `{"server":{"rate_limit_per_address":1,"rate_limit_burst":1}}`, 200, "")
 	until(t, "a 429", func() bool { status, _ := p.do("GET", "/tables", "", nil); return status == 429 })
 	until(t, "the way back", func() bool {
@@ -165,6 +182,57 @@ func TestReloadableSettingsTakeEffect(t *testing.T) {
 	p.cmd.Process.Signal(os.Interrupt)
 	if stderr := p.end(); stderr != "" {
 		t.Errorf("standard error has %s", stderr)
+	}
+}
+
+// untilDeadline is a route that works until its time is up.
+type untilDeadline struct{}
+
+func (untilDeadline) Routes() []rest.Route {
+	return []rest.Route{{Operation: openapi.Operation{Method: "GET", Path: "/work", Role: auth.Public}, Handle: func(c fiber.Ctx) error {
+		<-c.Context().Done()
+		return context.Cause(c.Context())
+	}}}
+}
+
+func TestRequestTimeoutTakesEffect(t *testing.T) {
+	live, err := config.Open(config.Source{Set: []string{"storage.rocksdb_path=" + t.TempDir(), "server.request_timeout_ms=300000"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	logger, log, err := logging.New(logging.Options{Output: io.Discard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := engine.Open(t.Context(), engineOptions(live.Config(), logger))
+	if err != nil {
+		t.Fatal(err)
+	}
+	options, err := serverOptions(&live.Config().Server, nil, logger)
+	if err != nil {
+		t.Fatal(err)
+	}
+	app := server.New(options, readyzOnly{}, untilDeadline{})
+	follow(live, db, app, log)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- app.Serve(listener) }()
+	if _, err := live.Edit("test", []byte(`{"request_timeout_ms":1000}`)); err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.Get("http://" + listener.Addr().String() + "/work")
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != http.StatusGatewayTimeout {
+		t.Errorf("it is answered with %d", res.StatusCode)
+	}
+	if err := errors.Join(app.Shutdown(context.Background()), <-served, db.Close()); err != nil {
+		t.Error(err)
 	}
 }
 
