@@ -47,6 +47,18 @@ type change struct {
 	} `json:"metadata"`
 }
 
+// await waits until a figure of the feed has a value.
+func (c *client) await(pointer, want string) {
+	c.t.Helper()
+	var got string
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		if got = c.must(200, "GET", "/changefeed/stats", "").value(pointer); got == want {
+			return
+		}
+	}
+	c.t.Fatalf("%s is %s, and doesn't become %s", pointer, got, want)
+}
+
 func TestChangeFeed(t *testing.T) {
 	c := newFeedClient(t)
 	began := time.Now().UnixMilli()
@@ -118,9 +130,7 @@ func TestLongPoll(t *testing.T) {
 	stream := c.follow("/changefeed/stream")
 	answers := make(chan *reply)
 	go func() { answers <- c.call("GET", "/changefeed?long_poll_ms=60000&table=t", "") }()
-	for c.must(200, "GET", "/changefeed/stats", "").value("/waiting") != "2" {
-		time.Sleep(time.Millisecond)
-	}
+	c.await("/waiting", "2")
 	c.fails(503, "too_many_streams", "GET", "/changefeed?long_poll_ms=1", "")
 	c.fails(503, "too_many_streams", "GET", "/changefeed/stream", "")
 	time.Sleep(1200 * time.Millisecond) // longer than a request may work
@@ -267,9 +277,7 @@ func TestStream(t *testing.T) {
 	for _, s := range []*sse{now, whole, resumed} {
 		s.conn.Close()
 	}
-	for c.must(200, "GET", "/changefeed/stats", "").value("/streams") != "1" { // heartbeats find out
-		time.Sleep(5 * time.Millisecond)
-	}
+	c.await("/streams", "1") // heartbeats find out
 	if err := c.db.SetFeed(engine.FeedOptions{}); err != nil {
 		t.Fatal(err)
 	}
@@ -315,26 +323,33 @@ func TestStreamEndsAtDrain(t *testing.T) {
 	}
 }
 
-// TestSlowReader: a reader that takes nothing holds up neither writers nor other
-// readers. Once what it has to read next is gone it is told so, and one that
-// stays stuck is disconnected; having come back both have missed nothing that
-// is kept.
-func TestSlowReader(t *testing.T) {
-	c := newClientOf(t, engine.Options{Feed: engine.FeedOptions{Enabled: true}}, api.Options{}, server.Options{StallTimeout: 1500 * time.Millisecond})
-	slow, stuck := c.follow("/changefeed/stream?from_seq=0"), c.follow("/changefeed/stream?from_seq=0")
-	fast := c.follow("/changefeed/stream?from_seq=0")
-	const events = 80
-	pad := strings.Repeat("x", 500_000) // together far beyond what sockets hold
-	for i := range events {
+// floodEvents of half a megabyte are far more than sockets hold.
+const floodEvents = 40
+
+// flood writes while fast reads and others don't.
+func (c *client) flood(fast *sse) {
+	c.t.Helper()
+	pad := strings.Repeat("x", 500_000)
+	for i := range floodEvents {
 		c.must(201, "PUT", fmt.Sprintf("/entities/t:%d", i), fmt.Sprintf(`{"pad":%q}`, pad))
 		fast.expect(uint64(i) + 1)
 	}
-	c.must(200, "POST", "/changefeed/retention", fmt.Sprintf(`{"before_sequence":%d}`, events))
+}
+
+// TestSlowReader: a reader that takes nothing holds up neither writers nor other
+// readers. Once what it has to read next is gone it is told so, and having come
+// back it has missed nothing that is kept.
+func TestSlowReader(t *testing.T) {
+	c := newFeedClient(t)
+	slow := c.follow("/changefeed/stream?from_seq=0")
+	c.flood(c.follow("/changefeed/stream?from_seq=0"))
+	c.must(200, "POST", "/changefeed/retention", fmt.Sprintf(`{"before_sequence":%d}`, floodEvents))
 	var last uint64
 	for {
 		ev, err := slow.change()
 		if err != nil {
-			if !strings.HasPrefix(err.Error(), "event cut:") || !strings.Contains(err.Error(), `"code":"feed_trimmed"`) || !strings.Contains(err.Error(), `"oldest_sequence":80`) {
+			if text := err.Error(); !strings.HasPrefix(text, "event cut:") || !strings.Contains(text, `"code":"feed_trimmed"`) ||
+				!strings.Contains(text, fmt.Sprintf(`"oldest_sequence":%d`, floodEvents)) {
 				t.Errorf("the slow reader, at %d: %v", last, err)
 			}
 			break
@@ -343,19 +358,35 @@ func TestSlowReader(t *testing.T) {
 			t.Fatalf("%d came after %d", ev.Sequence, last-1)
 		}
 	}
-	if last == 0 || last >= events {
+	if last == 0 || last >= floodEvents {
 		t.Errorf("the slow reader read %d events", last)
 	}
+	c.await("/slow_readers_cut", "1")
 	c.fails(410, "feed_trimmed", "GET", "/changefeed/stream", "", fmt.Sprintf("Last-Event-ID: %d", last))
-	back := c.follow("/changefeed/stream", fmt.Sprintf("Last-Event-ID: %d", events-1))
-	back.expect(events)
-	for c.must(200, "GET", "/changefeed/stats", "").value("/slow_readers_cut") != "2" {
-		time.Sleep(10 * time.Millisecond)
-	}
+	c.follow("/changefeed/stream", fmt.Sprintf("Last-Event-ID: %d", floodEvents-1)).expect(floodEvents)
+}
+
+// TestStuckReader: one that takes nothing for longer than a write may block is
+// disconnected, and reads on where it was when it comes back.
+func TestStuckReader(t *testing.T) {
+	c := newClientOf(t, engine.Options{Feed: engine.FeedOptions{Enabled: true}}, api.Options{}, server.Options{StallTimeout: 1500 * time.Millisecond})
+	stuck := c.follow("/changefeed/stream?from_seq=0")
+	c.flood(c.follow("/changefeed/stream?from_seq=0"))
+	c.await("/slow_readers_cut", "1")
+	var last uint64
 	for {
-		if _, err := stuck.next(); err != nil { // what was sent before, then the end
+		ev, err := stuck.change() // what was sent before
+		if err != nil {
 			break
 		}
+		if last++; ev.Sequence != last {
+			t.Fatalf("%d came after %d", ev.Sequence, last-1)
+		}
+	}
+	back := c.follow("/changefeed/stream", fmt.Sprintf("Last-Event-ID: %d", last))
+	for last < floodEvents {
+		last++
+		back.expect(last)
 	}
 }
 
@@ -462,9 +493,7 @@ func TestIdleStreams(t *testing.T) {
 	for _, s := range open {
 		s.expect(1)
 	}
-	for c.must(200, "GET", "/changefeed/stats", "").value("/waiting") != fmt.Sprint(streams) {
-		time.Sleep(time.Millisecond)
-	}
+	c.await("/waiting", fmt.Sprint(streams))
 	each := (memory() - before) / streams
 	t.Logf("%d bytes per idle stream", each)
 	if each > bound && !testing.Short() { // the race detector's memory counts otherwise
