@@ -22,7 +22,7 @@ const fromRuntime = "runtime"
 func parseEdit(document []byte) (*edit, error) {
 	var value any
 	if err := json.Unmarshal(document, &value); err != nil {
-		return nil, errs.Wrap(err, errs.Invalid, "invalid_json", "the body can't be read as JSON: %v; nothing was changed", err)
+		return nil, errs.New(errs.Invalid, "invalid_json", "the body can't be read as JSON: %v; nothing was changed", err)
 	}
 	tree, ok := value.(map[string]any)
 	if !ok {
@@ -50,6 +50,9 @@ type editParser struct {
 	unknown, invalid, restart []errs.FieldError
 }
 
+// maxProblems bounds an answer.
+const maxProblems = 20
+
 // option takes a boolean that is no setting out of the document.
 func (p *editParser) option(tree map[string]any, name string) bool {
 	value, given := tree[name]
@@ -62,6 +65,9 @@ func (p *editParser) option(tree map[string]any, name string) bool {
 }
 
 func (p *editParser) leaf(leaf leaf) {
+	if len(p.unknown) == maxProblems {
+		return // looking for the nearest names is the slow part
+	}
 	problem := func(format string, args ...any) errs.FieldError {
 		return errs.FieldError{Pointer: string(leaf.pointer), Detail: fmt.Sprintf(format, args...)}
 	}
@@ -83,9 +89,6 @@ func (p *editParser) leaf(leaf leaf) {
 		p.invalid = append(p.invalid, problem("%s is given twice", k.path))
 	}
 }
-
-// maxProblems bounds an answer.
-const maxProblems = 20
 
 func (p *editParser) err() error {
 	for _, list := range []struct {

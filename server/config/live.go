@@ -3,7 +3,6 @@ package config
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
 	"reflect"
@@ -102,7 +101,7 @@ func (l *Live) Edit(who string, document []byte) (*Outcome, error) {
 	next := l.mu.in.with(e)
 	s, err := next.resolve()
 	if err != nil {
-		return nil, errs.Wrap(err, errs.Invalid, "invalid_setting", "%v; nothing was changed", err)
+		return nil, refused(err)
 	}
 	entry := Entry{Time: l.now().UTC(), Who: who, Persisted: e.persist, Changes: diff(l.state.Load(), s)}
 	out := &Outcome{Changes: entry.Changes, Persisted: e.persist && !e.dryRun, DryRun: e.dryRun, Notes: next.outranked(e)}
@@ -133,11 +132,11 @@ func (l *Live) Reload(who string) (*Outcome, error) {
 	defer l.mu.Unlock()
 	next, err := read(l.source)
 	if err != nil {
-		return nil, errs.Wrap(err, errs.Invalid, "invalid_setting", "the configuration has problems; nothing was changed")
+		return nil, refused(err)
 	}
 	s, err := next.resolve()
 	if err != nil {
-		return nil, errs.Wrap(err, errs.Invalid, "invalid_setting", "the configuration has problems; nothing was changed")
+		return nil, refused(err)
 	}
 	entry := Entry{Time: l.now().UTC(), Who: who, Persisted: true, Changes: diff(l.state.Load(), s)}
 	if fixed := needRestart(entry.Changes); fixed != nil {
@@ -185,7 +184,7 @@ func refused(err error) error {
 	if errors.As(err, &own) {
 		return err
 	}
-	return errs.Wrap(err, errs.Invalid, "invalid_setting", "%v; nothing was changed", err)
+	return errs.New(errs.Invalid, "invalid_setting", "%v; nothing was changed", err)
 }
 
 // commitLocked puts a state in force and its overlay file in place, both or
@@ -292,11 +291,3 @@ func needRestart(changes []Change) []string {
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
-
-// String names the source for a log.
-func (s Source) String() string {
-	if s.File == "" {
-		return "the environment and the flags"
-	}
-	return fmt.Sprintf("%s, the environment and the flags", s.File)
-}

@@ -33,15 +33,11 @@ func (p Problems) Error() string { return strings.Join(p, "; ") }
 
 // Load reads, merges and validates the layers. The error is a Problems.
 func Load(source Source) (*Config, error) {
-	in, err := read(source)
+	live, err := Open(source)
 	if err != nil {
 		return nil, err
 	}
-	s, err := in.resolve()
-	if err != nil {
-		return nil, err
-	}
-	return s.config, nil
+	return live.Config(), nil
 }
 
 // read reads all sources.
