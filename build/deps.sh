@@ -8,6 +8,9 @@ set -euo pipefail
 readonly WANT='7.8'
 readonly PACKAGES=(gcc g++ libc6-dev librocksdb-dev libsnappy-dev liblz4-dev libzstd-dev libbz2-dev zlib1g-dev)
 
+# What the tests of the documents run besides.
+readonly TOOLS=(curl jq openssl)
+
 say() { printf 'deps: %s\n' "$*" >&2; }
 
 # CGO_CFLAGS and CGO_LDFLAGS are lists, split into words on purpose.
@@ -36,18 +39,29 @@ release() {
 
 present() { links && [ "$(release)" = "$WANT" ]; }
 
+# Installs the packages given.
 install() {
 	local sudo=()
 	if [ "$(id -u)" -ne 0 ]; then
 		command -v sudo >/dev/null || {
-			say "installing needs root, and sudo isn't here. As root: apt-get install ${PACKAGES[*]}"
-			exit 1
+			say "installing needs root, and sudo isn't here. As root: apt-get install $*"
+			return 1
 		}
 		sudo=(sudo)
 	fi
-	say "installing with apt: ${PACKAGES[*]}"
-	quietly "${sudo[@]}" apt-get update
-	quietly "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${PACKAGES[@]}"
+	say "installing with apt: $*"
+	quietly "${sudo[@]}" apt-get update &&
+		quietly "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"
+}
+
+# Building goes on without the tools.
+tools() {
+	local tool missing=()
+	for tool in "${TOOLS[@]}"; do command -v "$tool" >/dev/null || missing+=("$tool"); done
+	[ "${#missing[@]}" -gt 0 ] || return 0
+	if ! { command -v apt-get >/dev/null && install "${missing[@]}"; }; then
+		say "the tests of the documents need ${missing[*]}, which aren't here."
+	fi
 }
 
 # Runs a command and shows what it said only if it fails.
@@ -68,11 +82,12 @@ elsewhere() {
 	exit 1
 }
 
+tools
 if present; then exit 0; fi
 if ! command -v apt-get >/dev/null; then elsewhere "this system has no apt, and RocksDB $WANT isn't installed."; fi
 found=$(release)
 [ -z "$found" ] || [ "$found" = "$WANT" ] || elsewhere "this system has RocksDB $found."
-install
+install "${PACKAGES[@]}" || exit 1
 found=$(release)
 [ "$found" = "$WANT" ] || elsewhere "apt on this system has RocksDB ${found:-in a place where the compiler does not find it}."
 links verbose || elsewhere "RocksDB $WANT is installed, but a program doesn't link with it (the compiler's words are above)."

@@ -3,11 +3,13 @@
 package docs_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/vccdb/vccdb/storage/storagetest"
@@ -15,14 +17,34 @@ import (
 
 const repository = ".."
 
-// build makes the programs of the release.
-func build(t *testing.T, dir string) {
-	t.Helper()
+// builtIn is the folder of the programs, once they are built.
+var builtIn string
+
+// built makes the programs of the release, once.
+var built = sync.OnceValues(func() (dir string, err error) {
+	if dir, err = os.MkdirTemp("", "themis-docs"); err != nil {
+		return "", err
+	}
+	builtIn = dir
 	cmd := exec.Command("go", "build", "-o", dir+"/", "./cmd/themis_server", "./cmd/vccdb-migrate")
 	cmd.Dir = repository
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+		return dir, fmt.Errorf("go build: %w\n%s", err, out)
 	}
+	return dir, nil
+})
+
+func programs(t *testing.T) string {
+	t.Helper()
+	dir, err := built()
+	must(t, err)
+	return dir
+}
+
+// copyPrograms puts the programs into a folder.
+func copyPrograms(t *testing.T, dir string) {
+	t.Helper()
+	must(t, os.CopyFS(dir, os.DirFS(programs(t))))
 }
 
 // release fills the sandbox with the release's tarball.
@@ -30,7 +52,7 @@ func (s *sandbox) release() {
 	s.t.Helper()
 	dir := filepath.Join(s.in("/state"), "vccdb-linux-x64")
 	must(s.t, os.MkdirAll(dir, 0o755))
-	build(s.t, dir)
+	copyPrograms(s.t, dir)
 	s.copyTree(filepath.Join(repository, "deploy"), filepath.Join(dir, "deploy"))
 	out, err := exec.Command("tar", "czf", filepath.Join(s.work, "vccdb-linux-x64.tar.gz"), "-C", filepath.Dir(dir), filepath.Base(dir)).CombinedOutput()
 	if err != nil {
@@ -53,6 +75,7 @@ func TestOperationsGuide(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts and stops servers")
 	}
+	t.Parallel()
 	s := newSandbox(t, "8765", "6060")
 	s.release()
 	s.source()
@@ -91,10 +114,10 @@ func TestReadme(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts a server")
 	}
+	t.Parallel()
 	s := newSandbox(t, "8765")
 	bin := filepath.Join(s.source(), "bin") // go tool task build makes them
-	must(t, os.MkdirAll(bin, 0o755))
-	build(t, bin)
+	copyPrograms(t, bin)
 	// The one thing that isn't as in the document: without a configuration the
 	// server takes port 8765, which may be taken here.
 	s.environ = append(s.environ, "THEMIS_PORT="+s.ports["8765"])

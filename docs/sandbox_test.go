@@ -190,11 +190,12 @@ func (s *sandbox) read(f *os.File) string {
 // steps that build on it make sense.
 func (s *sandbox) check(st *step) bool {
 	s.t.Helper()
+	started := time.Now()
 	stdout, stderr, err := s.run(st)
 	statuses := statusLine.FindAllStringSubmatch(stderr, -1)
 	stderr = statusLine.ReplaceAllString(stderr, "")
 	if testing.Verbose() {
-		s.t.Logf("%s\n%s--- output\n%s--- errors\n%s", st, st.text, stdout, stderr)
+		s.t.Logf("%s (%s)\n%s--- output\n%s--- errors\n%s", st, time.Since(started).Round(time.Millisecond), st.text, stdout, stderr)
 	}
 	fail := func(why string) {
 		s.t.Errorf("%s (%s): %s\n--- commands\n%s--- output\n%s--- errors\n%s", st, st.section, why, st.text, stdout, stderr)

@@ -30,7 +30,9 @@ const shimRoot = "DOCS_SANDBOX"
 func TestMain(m *testing.M) {
 	do, ok := shims[filepath.Base(os.Args[0])]
 	if !ok {
-		os.Exit(m.Run())
+		code := m.Run()
+		_ = os.RemoveAll(builtIn)
+		os.Exit(code)
 	}
 	s := &shim{root: os.Getenv(shimRoot), name: filepath.Base(os.Args[0]), args: os.Args[1:]}
 	if err := do(s); err != nil {

@@ -241,6 +241,7 @@ func (s *shim) start(u *unit) error {
 		return err
 	}
 	defer journal.Close()
+	fmt.Fprintf(journal, "Starting %s...\n", u.one("Unit.Description"))
 	for _, line := range slices.Concat(u.values["Service.ExecStartPre"], u.values["Service.ExecStart"]) {
 		cmd, err := u.command(line, 0)
 		if err != nil {
