@@ -41,6 +41,7 @@ func newEngineCollector(db Database) *engineCollector {
 	c.indexFigures()
 	c.vectorFigures()
 	c.feedFigures()
+	c.durabilityFigures()
 	return c
 }
 

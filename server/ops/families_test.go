@@ -14,6 +14,7 @@ import (
 	"github.com/vccdb/vccdb/gpu"
 	"github.com/vccdb/vccdb/server/auth"
 	"github.com/vccdb/vccdb/server/rest"
+	"github.com/vccdb/vccdb/storage"
 )
 
 // with returns the fixture with other options.
@@ -87,6 +88,29 @@ func TestFeed(t *testing.T) {
 	}
 	const want = `"feed":{"enabled":true,"oldest_sequence":11,"latest_sequence":12,"events":13,"bytes":14,"retention_hours":3,` +
 		`"streams":15,"waiting":16,"slow_readers_cut":17,"events_read":18,"events_trimmed":19}`
+	if _, body := f.get(t, "/stats"); !strings.Contains(body, want) {
+		t.Errorf("%s\nlacks %s", body, want)
+	}
+}
+
+func TestDurability(t *testing.T) {
+	f := newFixture()
+	f.db.stats.Health = storage.Health{Writable: true, FreeBytes: 30, ReserveBytes: 31, ResumeBytes: 32, Failures: 33, Resumes: 34}
+	f.db.stats.Archive = storage.ArchiveStats{Enabled: true, LastSequence: 35, LagRows: 36, LagSeconds: 1.5, Bytes: 37, Failures: 38, Gaps: 39, LastError: "no space"}
+	_, body := f.get(t, "/metrics")
+	samples := parse(t, body)
+	for name, want := range map[string]float64{
+		"vccdb_writable": 1, "vccdb_disk_reserve_bytes": 31, "vccdb_write_stops_total": 33, "vccdb_write_resumes_total": 34,
+		"vccdb_wal_archive_enabled": 1, "vccdb_wal_archive_last_sequence": 35, "vccdb_wal_archive_lag_rows": 36,
+		"vccdb_wal_archive_lag_seconds": 1.5, "vccdb_wal_archive_written_bytes_total": 37, "vccdb_wal_archive_failures_total": 38,
+		"vccdb_wal_archive_gaps_total": 39,
+	} {
+		if got, ok := samples[name]; !ok || got != want {
+			t.Errorf("%s = %v, want %v", name, got, want)
+		}
+	}
+	const want = `"health":{"writable":true,"free_bytes":30,"reserve_bytes":31,"resume_bytes":32,"failures":33,"resumes":34},` +
+		`"archive":{"enabled":true,"last_sequence":35,"lag_rows":36,"lag_seconds":1.5,"bytes":37,"failures":38,"gaps":39,"last_error":"no space"}`
 	if _, body := f.get(t, "/stats"); !strings.Contains(body, want) {
 		t.Errorf("%s\nlacks %s", body, want)
 	}

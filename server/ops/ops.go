@@ -186,9 +186,11 @@ type ServerStats struct {
 	Threads int `json:"threads"`
 }
 
-// StorageStats are RocksDB's figures.
+// StorageStats are the figures of what is on disk.
 type StorageStats struct {
-	RocksDB RocksDB `json:"rocksdb"`
+	RocksDB RocksDB      `json:"rocksdb"`
+	Health  HealthStats  `json:"health"`
+	Archive ArchiveStats `json:"archive"`
 }
 
 // QueryStats count queries by plan mode since the start.
@@ -221,7 +223,7 @@ func (o *Ops) stats(c fiber.Ctx) error {
 			UptimeSeconds: int64(o.uptime().Seconds()), TotalRequests: requests, TotalErrors: failures,
 			QueriesPerSecond: o.rate.perSecond(), Threads: runtime.GOMAXPROCS(0),
 		},
-		Storage: StorageStats{rocksDB(&s)},
+		Storage: storageStats(&s),
 		Query:   QueryStats{s.Tables, s.QueryModes},
 		Vector:  sumVectors(&s),
 		Feed:    feedStats(&s.Feed),
