@@ -39,11 +39,12 @@ func until(t *testing.T, what string, done func() bool) {
 }
 
 // startLogging is startProcess for a server that logs into a file.
-func startLogging(t *testing.T, dir, log string) *process {
+func startLogging(t *testing.T, dir, log string, args ...string) *process {
 	t.Helper()
 	p := &process{t: t, log: &bytes.Buffer{}, read: make(chan struct{})}
 	close(p.read)
 	p.cmd = serverCommand(dir, "THEMIS_LOGGING_FILE="+log, "THEMIS_STORAGE_DURABILITY=none")
+	p.cmd.Args = append(p.cmd.Args, args...)
 	p.cmd.Stderr = p.log
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -259,6 +260,59 @@ func TestPersistedSettingsOutlastARestart(t *testing.T) {
 	p.want("GET", "/config/history", "", 200, `"who":"anonymous"`)
 	p.cmd.Process.Signal(os.Interrupt)
 	p.end()
+}
+
+// TestKeysChangeAtHangup takes a key out of the file and puts another in.
+func TestKeysChangeAtHangup(t *testing.T) {
+	dir := t.TempDir()
+	file, log := filepath.Join(dir, "themis.yaml"), filepath.Join(dir, "themis.log")
+	keys := func(key, extra string) {
+		content := "server: {host: 127.0.0.1, enable_auth: true, api_keys: [{key: " + key + ", role: admin, name: ops}]}\n" + extra
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first, second := "the-first-key-0123456789", "the-second-key-0123456789"
+	keys(first, "")
+	p := startLogging(t, filepath.Join(dir, "data"), log, "--config", file)
+	status := func(key string) int {
+		req, _ := http.NewRequest("GET", p.base+"/config", nil)
+		req.Header.Set("Api-Key", key)
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		return res.StatusCode
+	}
+	logged := func(what string) func() bool {
+		return func() bool {
+			content, _ := os.ReadFile(log)
+			return strings.Contains(string(content), what)
+		}
+	}
+	// A reload that is refused keeps the keys as they are.
+	keys(second, "query: {batch_size: 7}\n")
+	p.cmd.Process.Signal(syscall.SIGHUP)
+	until(t, "the refusal", logged("query.batch_size can't change while the server runs"))
+	if a, b := status(first), status(second); a != 200 || b != 401 {
+		t.Errorf("before: %d and %d", a, b)
+	}
+	keys(second, "")
+	p.cmd.Process.Signal(syscall.SIGHUP)
+	until(t, "the reload", logged("the configuration was reloaded"))
+	if a, b := status(first), status(second); a != 401 || b != 200 {
+		t.Errorf("after: %d and %d", a, b)
+	}
+	for _, key := range []string{first, second} {
+		if logged(key)() {
+			t.Error("the log tells a key")
+		}
+	}
+	p.cmd.Process.Signal(os.Interrupt)
+	if stderr := p.end(); stderr != "" {
+		t.Errorf("standard error has %s", stderr)
+	}
 }
 
 func TestSystemdIsTold(t *testing.T) {
