@@ -124,6 +124,9 @@ func Open(o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := forgetClosed(o.Path); err != nil {
+		return nil, openError(o.Path, err)
+	}
 	started := time.Now()
 	db, err := rocks.Open(o.rocksOptions())
 	if err != nil {
@@ -263,6 +266,11 @@ func (s *Store) Close() error {
 			s.closed = err
 		}
 		s.db.Close()
+		if s.Err() == nil {
+			if err := noteClosed(s.opts.Path); err != nil {
+				s.log.Warn("the files could not be listed; a verification will know less", "error", err)
+			}
+		}
 		s.log.Info("storage closed", "last_seq", s.lastSeq.Load())
 	})
 	return s.closed

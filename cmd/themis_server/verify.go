@@ -7,16 +7,18 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
-	"time"
 
 	"github.com/vccdb/vccdb/engine"
 	"github.com/vccdb/vccdb/server/config"
 	"github.com/vccdb/vccdb/server/logging"
+	"github.com/vccdb/vccdb/storage"
 )
 
 // verify checks all data and prints what it finds. It needs the data for itself,
-// so the server must be stopped.
+// so the server must be stopped, and changes nothing of it: what has to be opened
+// is a clone, which takes the room of the logs.
 func verify(ctx context.Context, c *config.Config, stdout, stderr io.Writer) (err error) {
 	ctx, cancel := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer cancel()
@@ -24,44 +26,58 @@ func verify(ctx context.Context, c *config.Config, stdout, stderr io.Writer) (er
 	if err != nil {
 		return err
 	}
+	path := c.Storage.RocksDBPath
+	if err := engine.FinishRestore(path); err != nil {
+		return err
+	}
+	if findings := checkFiles(path); len(findings) > 0 {
+		for _, finding := range findings {
+			fmt.Fprintln(stdout, "✗", finding)
+		}
+		return fmt.Errorf("%d of the files in %s are damaged or missing; restore a snapshot or backup", len(findings), path)
+	}
+	clone, remove, err := storage.Clone(path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, remove()) }()
 	options := engineOptions(c, logger)
-	options.Storage.CreateIfMissing = false
-	db, err := engine.Open(ctx, options)
+	options.Storage.Path, options.Storage.CreateIfMissing, options.Storage.WALArchivePath = clone, false, ""
+	report, err := verifyOpened(ctx, options)
 	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	if err := db.VerifyChecksums(); err != nil {
-		return err
-	}
-	if err := untilReady(ctx, db); err != nil {
-		return err
-	}
-	report, err := db.Check(ctx)
-	if err != nil {
-		return err
+		// RocksDB names the clone's files; a reader wants to hear of the database's.
+		return errors.New(strings.ReplaceAll(err.Error(), clone, path))
 	}
 	return printReport(stdout, report)
 }
 
-// untilReady waits until the vector indexes are loaded, so that they are checked
-// too.
-func untilReady(ctx context.Context, db *engine.Engine) error {
-	ticker := time.NewTicker(20 * time.Millisecond)
-	defer ticker.Stop()
-	for {
-		switch r := db.Readiness(); {
-		case r.Ready:
-			return nil
-		case r.Failed:
-			return errors.New(r.Reason)
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-ticker.C:
-		}
+// checkFiles looks at the files of a database. A folder without one is the
+// opening's to report.
+func checkFiles(path string) []string {
+	if tables, err := os.ReadDir(path); err != nil || len(tables) == 0 {
+		return nil
 	}
+	findings, err := storage.CheckFiles(path)
+	if err != nil {
+		return []string{err.Error()}
+	}
+	return findings
+}
+
+// verifyOpened reads every block and checks all rows.
+func verifyOpened(ctx context.Context, options engine.Options) (report *engine.CheckReport, err error) {
+	db, err := engine.Open(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	if err := db.VerifyChecksums(); err != nil {
+		return nil, err
+	}
+	if err := db.AwaitReady(ctx); err != nil {
+		return nil, err
+	}
+	return db.Check(ctx)
 }
 
 func printReport(w io.Writer, r *engine.CheckReport) error {
