@@ -175,7 +175,26 @@ func prepare(o *Options) (fresh bool, err error) {
 	if len(names) != len(families) || slices.ContainsFunc(names, func(name string) bool { return !known(name) }) {
 		return false, admit(o.Path)
 	}
-	return false, nil
+	return false, admitLogs(o)
+}
+
+// admitLogs refuses a write-ahead log that lost synced writes to damage: RocksDB
+// would drop what follows the damage and open. Where writes aren't synced a
+// power failure may leave such a log too, and what it lost was never promised.
+func admitLogs(o *Options) error {
+	damage, err := rocks.CheckLogs(o.Path)
+	switch {
+	case err != nil:
+		return openError(o.Path, err)
+	case damage == nil:
+		return nil
+	case o.Durability != DurabilitySync:
+		o.Logger.Error("the end of the write-ahead log is damaged; the last writes before the stop are lost", "err", damage)
+		return nil
+	}
+	return errs.Wrap(damage, errs.Corrupt, "storage_corrupt",
+		"The write-ahead log is damaged and acknowledged writes in it can't be read. Nothing was changed; restore from a backup, "+
+			"or start once with storage.durability=interval to go on with the state before the damage.")
 }
 
 // load checks the format stamp and reads what the store keeps in memory.

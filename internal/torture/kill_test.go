@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-var cycles = flag.Int("cycles", 3, "how often TestKill kills the server")
+var cycles = flag.Int("cycles", 2, "how often TestKill kills the server")
 
 // killReport is what TestKill measured.
 type killReport struct {
@@ -291,10 +291,6 @@ func (w *sideWork) search(s *server) bool {
 		return err == nil
 	}
 	var page struct {
-		Results []struct {
-			Key    string
-			Entity json.RawMessage
-		}
 		Entities []struct {
 			Key    string
 			Entity json.RawMessage
@@ -304,7 +300,7 @@ func (w *sideWork) search(s *server) bool {
 		w.t.Errorf("query: %v in %s", err, answer)
 		return false
 	}
-	for _, r := range append(page.Results, page.Entities...) {
+	for _, r := range page.Entities {
 		st, err := stateOf(r.Key, r.Entity)
 		if err != nil || st.N%7 != group {
 			w.t.Errorf("a query for group %d found %s: %s (%v)", group, r.Key, r.Entity, err)

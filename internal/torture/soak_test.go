@@ -1,0 +1,108 @@
+package torture
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+var soak = flag.Duration("soak", 0, "how long TestSoak runs; 0 skips it")
+
+// A soak fails when, from its first third to its end, memory grows by more than
+// soakGrowthMiB or the number of open files by more than soakGrowthFiles. The
+// load writes the same keys over and over, so there is nothing to keep.
+const (
+	soakGrowthMiB   = 96
+	soakGrowthFiles = 40
+)
+
+// soakReport is what TestSoak measured.
+type soakReport struct {
+	Seconds       float64 `json:"seconds"`
+	Writes        int     `json:"acknowledged_writes"`
+	MemoryEarly   int     `json:"memory_mib_after_a_third"`
+	MemoryLate    int     `json:"memory_mib_at_the_end"`
+	MemoryHighest int     `json:"memory_mib_highest"`
+	FilesEarly    int     `json:"open_files_after_a_third"`
+	FilesLate     int     `json:"open_files_at_the_end"`
+}
+
+// TestSoak runs a server under a mixed load and watches its memory and its open
+// files.
+func TestSoak(t *testing.T) {
+	if *soak == 0 {
+		t.Skip("no -soak was asked for")
+	}
+	h := newHome(t, t.TempDir())
+	s := h.start(t)
+	s.ready()
+	createIndexes(s)
+	l := newLoad(t, 4)
+	l.pause = time.Millisecond
+	side := &sideWork{t: t}
+	begin := time.Now()
+	l.begin(s)
+	side.begin(s)
+	var report soakReport
+	for time.Since(begin) < *soak && !t.Failed() {
+		time.Sleep(time.Second)
+		memory, files := resident(t, s.cmd.Process.Pid), openFiles(t, s.cmd.Process.Pid)
+		report.MemoryHighest = max(report.MemoryHighest, memory)
+		report.MemoryLate, report.FilesLate = memory, files
+		if time.Since(begin) <= *soak/3 || report.MemoryEarly == 0 {
+			report.MemoryEarly, report.FilesEarly = memory, files
+		}
+	}
+	l.end()
+	side.end()
+	report.Seconds = time.Since(begin).Seconds()
+	report.Writes, _, _ = l.totals()
+	found, actual := l.compare(s)
+	side.compare(s, actual)
+	if found != (losses{}) {
+		t.Errorf("%+v", found)
+	}
+	s.stop()
+	h.verify(t)
+	if report.MemoryLate-report.MemoryEarly > soakGrowthMiB {
+		t.Errorf("the server's memory grew: %+v", report)
+	}
+	if report.FilesLate-report.FilesEarly > soakGrowthFiles {
+		t.Errorf("the server's open files grew: %+v", report)
+	}
+	publish(t, report)
+}
+
+// resident is a process's memory in MiB, without mapped files.
+func resident(t *testing.T, pid int) int {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if fields := strings.Fields(line); len(fields) == 3 && fields[0] == "RssAnon:" {
+			kib, err := strconv.Atoi(fields[1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			return kib >> 10
+		}
+	}
+	t.Fatal("no RssAnon in the status")
+	return 0
+}
+
+func openFiles(t *testing.T, pid int) int {
+	t.Helper()
+	entries, err := os.ReadDir(filepath.Join("/proc", strconv.Itoa(pid), "fd"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(entries)
+}
