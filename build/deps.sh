@@ -13,15 +13,18 @@ readonly TOOLS=(curl jq openssl)
 
 say() { printf 'deps: %s\n' "$*" >&2; }
 
-# CGO_CFLAGS and CGO_LDFLAGS are lists, split into words on purpose.
+# CGO_CFLAGS, CGO_CXXFLAGS and CGO_LDFLAGS are lists, split into words on purpose.
 # shellcheck disable=SC2086
-# What the Go build will ask of the C compiler: the header, and grocksdb's libraries.
+# What the Go build will ask of the compilers: the C header and grocksdb's libraries,
+# and the C++ headers for storage/rocks.
 links() {
 	local dir status=0
 	dir=$(mktemp -d)
+	printf '#include <rocksdb/db.h>\n#include <rocksdb/listener.h>\nint main() { return 0; }\n' >"$dir/probe.cc"
 	printf '#include <rocksdb/c.h>\nint main(void) { rocksdb_options_destroy(rocksdb_options_create()); return 0; }\n' >"$dir/probe.c"
 	"${CC:-gcc}" ${CGO_CFLAGS:-} -o "$dir/probe" "$dir/probe.c" ${CGO_LDFLAGS:-} \
 		-lrocksdb -pthread -lstdc++ -ldl -lm -lzstd -llz4 -lz -lsnappy >"$dir/log" 2>&1 || status=$?
+	"${CXX:-g++}" ${CGO_CXXFLAGS:-} -std=c++17 -fsyntax-only "$dir/probe.cc" >>"$dir/log" 2>&1 || status=$?
 	[ "$status" -eq 0 ] || [ -z "${1:-}" ] || cat "$dir/log" >&2
 	rm -r "$dir"
 	return "$status"
@@ -76,9 +79,9 @@ quietly() {
 
 elsewhere() {
 	say "$1"
-	say "Themis needs a C compiler, RocksDB $WANT with its headers, and snappy, lz4, zstd, bz2 and zlib."
+	say "Themis needs a C and a C++ compiler, RocksDB $WANT with its headers, and snappy, lz4, zstd, bz2 and zlib."
 	say "Debian 12 has them as packages and this task installs them there. On another system, install or"
-	say "build RocksDB $WANT, name its place in CGO_CFLAGS=-I... and CGO_LDFLAGS=-L..., and run the task again."
+	say "build RocksDB $WANT, name its place in CGO_CFLAGS=-I..., CGO_CXXFLAGS=-I... and CGO_LDFLAGS=-L..., and run the task again."
 	exit 1
 }
 
