@@ -315,6 +315,18 @@ func TestKeysChangeAtHangup(t *testing.T) {
 	}
 }
 
+// TestOpenServerSaysSo starts without keys where others can connect.
+func TestOpenServerSaysSo(t *testing.T) {
+	const said = "THE SERVER IS OPEN: it listens on 0.0.0.0 and asks for no key"
+	p := startProcess(t, filepath.Join(t.TempDir(), "data"), "THEMIS_SERVER_HOST=0.0.0.0")
+	p.want("GET", "/health", "", 200, said)
+	p.want("GET", "/readyz", "", 200, "ready")
+	p.cmd.Process.Signal(os.Interrupt)
+	if log := p.end(); !strings.Contains(log, `level=WARN msg="`+said) {
+		t.Errorf("the log says nothing of it: %s", log)
+	}
+}
+
 func TestSystemdIsTold(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "notify")
 	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
