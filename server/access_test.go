@@ -309,9 +309,14 @@ func TestRequestLog(t *testing.T) {
 	}
 	_, header, _ := l.do(t, "GET", "/things/"+key+"/"+key, nil, "X-Request-ID", key)
 	_, _, body := l.do(t, "GET", "/things/a?"+key+"=1", nil, "Api-Key", key)
+	_, _, quoted := l.do(t, "GET", "/quotes/"+key, nil, "Api-Key", key)
+	l.do(t, "GET", "/blurts/"+key, nil, "Api-Key", key)
 	l.do(t, "GET", "/things/"+strings.Repeat("x", 2000), nil, "Api-Key", key)
-	if header.Get("X-Request-ID") == key || !strings.Contains(body, auth.Redacted) || strings.Contains(body+l.logged(), key) {
+	if header.Get("X-Request-ID") == key || !strings.Contains(body, auth.Redacted) || strings.Contains(body+quoted+l.logged(), key) {
 		t.Errorf("a key is told: %s %s", body, l.logged())
+	}
+	if !strings.Contains(l.logged(), "panic: no "+auth.Redacted) || !strings.Contains(quoted, "word_not_found") {
+		t.Errorf("nothing was masked: %s %s", quoted, l.logged())
 	}
 	if strings.Contains(l.logged(), strings.Repeat("x", maxTarget+1)) {
 		t.Error("a path isn't bounded")

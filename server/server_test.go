@@ -159,6 +159,10 @@ func (l *live) work() routes {
 	})
 	r.add("GET", "/big", auth.ReadOnly, func(c fiber.Ctx) error { return c.Send(make([]byte, 8<<20)) })
 	r.add("DELETE", "/admin", auth.Admin, func(c fiber.Ctx) error { return c.SendString("gone") })
+	r.add("GET", "/blurts/{word}", auth.ReadOnly, func(c fiber.Ctx) error { panic("no " + c.Params("word")) })
+	r.add("GET", "/quotes/{word}", auth.ReadOnly, func(c fiber.Ctx) error {
+		return errs.New(errs.NotFound, "word_not_found", "There is no %q.", c.Params("word"))
+	})
 	r.add("GET", "/nobody", 0, func(c fiber.Ctx) error { return c.SendString("in") })
 	return r
 }

@@ -219,8 +219,10 @@ func TestReload(t *testing.T) {
 	for _, broken := range []string{"", "no key", string(good[:len(good)/2])} {
 		log.Reset()
 		a.write(files.KeyFile, []byte(broken))
-		if later() != second || later() != second {
-			t.Errorf("%q is used", broken)
+		for range 2 { // it is tried once
+			if later() != second {
+				t.Errorf("%q is used", broken)
+			}
 		}
 		if strings.Count(log.String(), "previous ones stay in use") != 1 {
 			t.Errorf("%q is logged as %s", broken, &log)
@@ -228,8 +230,13 @@ func TestReload(t *testing.T) {
 	}
 	log.Reset()
 	os.Remove(files.KeyFile)
-	if later() != second || later() != second || strings.Count(log.String(), "previous ones stay in use") != 1 {
-		t.Errorf("a file that is gone: %s", &log)
+	for range 2 {
+		if later() != second {
+			t.Error("there is no file, and another pair")
+		}
+	}
+	if strings.Count(log.String(), "previous ones stay in use") != 1 {
+		t.Errorf("a file that is gone is logged as %s", &log)
 	}
 	a.server(files)
 	if third := later(); third == second {
