@@ -29,16 +29,22 @@ func smallDisk(t *testing.T, mebibytes int) string {
 	return path
 }
 
-// fillDisk leaves that much space and returns what frees the rest again.
+// fillDisk leaves about that much space and returns what frees the rest again.
 func fillDisk(t *testing.T, path string, leave int64) (free func()) {
 	t.Helper()
 	name := filepath.Join(path, "ballast")
 	f, err := os.Create(name)
 	must(t, err)
-	var disk syscall.Statfs_t
-	must(t, syscall.Statfs(path, &disk))
-	if size := int64(disk.Bavail)*disk.Bsize - leave; size > 0 {
-		must(t, syscall.Fallocate(int(f.Fd()), 0, 0, size))
+	for size := int64(0); ; { // a child may write meanwhile
+		var disk syscall.Statfs_t
+		must(t, syscall.Statfs(path, &disk))
+		more := int64(disk.Bavail)*disk.Bsize - leave
+		if more <= 0 {
+			break
+		}
+		if err := syscall.Fallocate(int(f.Fd()), 0, size, more); err == nil {
+			size += more
+		}
 	}
 	must(t, f.Close())
 	return func() { must(t, os.Remove(name)) }
