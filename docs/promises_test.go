@@ -264,3 +264,44 @@ func TestDeployFiles(t *testing.T) {
 		}
 	}
 }
+
+// TestNamedTests holds that the tests that reliability.md names are there.
+func TestNamedTests(t *testing.T) {
+	content, err := os.ReadFile("reliability.md")
+	must(t, err)
+	named := 0
+	for line := range strings.Lines(string(content)) {
+		cells := strings.Split(line, "|")
+		if len(cells) != 5 || !strings.Contains(cells[3], "Test") {
+			continue
+		}
+		dir := ""
+		for word := range strings.FieldsSeq(cells[3]) {
+			word = strings.Trim(word, ",")
+			if name := strings.Trim(word, "`"); name != word {
+				dir = name
+			}
+			if !strings.HasPrefix(word, "Test") {
+				continue
+			}
+			named++
+			if !declares(t, filepath.Join(repository, dir), word) {
+				t.Errorf("%s has no %s", dir, word)
+			}
+		}
+	}
+	if named < 20 {
+		t.Errorf("only %d tests are named", named)
+	}
+}
+
+func declares(t *testing.T, dir, test string) bool {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*_test.go"))
+	must(t, err)
+	return slices.ContainsFunc(files, func(file string) bool {
+		content, err := os.ReadFile(file)
+		must(t, err)
+		return strings.Contains(string(content), "\nfunc "+test+"(t *testing.T)")
+	})
+}
