@@ -81,10 +81,6 @@ func (s *Store) commit(b *Batch, o CommitOptions, feed feedChange) (Seq, error) 
 		return 0, errs.New(errs.Invalid, "invalid_durability",
 			"The durability %q is none of sync, interval and none; nothing was changed.", durability)
 	}
-	if err := s.Err(); err != nil && !s.queue.ended() {
-		return 0, err // at once, even while a recovery keeps the committer busy
-	}
-	b.writeTerms()
 	c := &pendingCommit{
 		batch:    b,
 		feed:     feed,
@@ -92,6 +88,10 @@ func (s *Store) commit(b *Batch, o CommitOptions, feed feedChange) (Seq, error) 
 		onCommit: o.OnCommit,
 		done:     make(chan struct{}),
 	}
+	if err := s.Err(); err != nil && !s.queue.ended() && !s.frees(err, c) {
+		return 0, err // at once, even while a recovery keeps the committer busy
+	}
+	b.writeTerms()
 	if !s.queue.push(c) {
 		return 0, closedError()
 	}
@@ -271,7 +271,7 @@ func (s *Store) commitGroup() error {
 	g := &s.group
 	last := s.assemble()
 	s.account(g.rows.SizeBytes())
-	if err := s.Err(); err != nil {
+	if err := s.Err(); err != nil && !s.frees(err, g.members...) {
 		return err
 	}
 	if err := s.writeGroup(durable(g.members) > 0); err != nil {

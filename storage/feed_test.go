@@ -334,3 +334,31 @@ func TestFeedSwitchedUnderLoad(t *testing.T) {
 		t.Errorf("%d was announced last, %d committed", announced.Load(), last)
 	}
 }
+
+// On a full disk changes are refused, but old events can still be removed.
+func TestFeedTrimOnFullDisk(t *testing.T) {
+	o := testOptions(t)
+	o.Feed = true
+	s, err := Open(o)
+	must(t, err)
+	var b Batch
+	for id := range uint32(9) {
+		b.PutEntity(1, id, fmt.Sprint(id), 1, nil)
+	}
+	commit(t, s, &b)
+	must(t, s.Close())
+	o.ReserveBytes = 1 << 60 // more than any disk has
+	s = open(t, o)
+	for err == nil { // until it has looked at the disk
+		_, err = s.Commit(&b, CommitOptions{})
+	}
+	wantError(t, err, errs.StorageFull, "disk_full")
+	before := s.FeedRange()
+	must(t, s.TrimFeed(5))
+	if after := s.FeedRange(); after.Start != 5 || after.Last != before.Last {
+		t.Errorf("the feed has %+v, before it had %+v", after, before)
+	}
+	wantError(t, s.SetFeed(false), errs.StorageFull, "disk_full")
+	_, err = s.Commit(&b, CommitOptions{})
+	wantError(t, err, errs.StorageFull, "disk_full")
+}
