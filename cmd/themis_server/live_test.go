@@ -258,8 +258,6 @@ func TestPersistedSettingsOutlastARestart(t *testing.T) {
 	p.want("GET", "/config", "", 200, `"value":99`)
 	p.want("GET", "/config", "", 200, `"source":"overlay"`)
 	p.want("GET", "/config/history", "", 200, `"who":"anonymous"`)
-	p.cmd.Process.Signal(os.Interrupt)
-	p.end()
 }
 
 // TestKeysChangeAtHangup takes a key out of the file and puts another in.
@@ -390,6 +388,4 @@ func TestProfiles(t *testing.T) {
 	if _, err := startProfiles(port, nil); err == nil || !strings.Contains(err.Error(), "server.pprof_port") {
 		t.Errorf("a port that is taken: %v", err)
 	}
-	p.cmd.Process.Signal(os.Interrupt)
-	p.end()
 }

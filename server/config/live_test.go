@@ -374,6 +374,9 @@ func TestOverlayFileProblems(t *testing.T) {
 			t.Errorf("%s: %v", content, err)
 		}
 	}
+	if _, err := Open(Source{Set: []string{overlayKey + "=/dev/zero"}}); err == nil || !strings.Contains(err.Error(), "regular file") {
+		t.Errorf("a device: %v", err)
+	}
 }
 
 // TestKillWhileTheOverlayIsWritten kills a writer again and again: the file holds

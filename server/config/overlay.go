@@ -42,9 +42,16 @@ const maxHistory = 200
 
 // overlay reads the overlay file; one that isn't there is empty.
 func (l *loader) overlay(path string) (layer, []Entry) {
-	content, err := os.ReadFile(path)
+	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return layer{}, nil
+	}
+	if err == nil && !info.Mode().IsRegular() { // a device may have no end
+		err = errors.New("it is not a regular file")
+	}
+	var content []byte
+	if err == nil {
+		content, err = os.ReadFile(path)
 	}
 	var file overlayFile
 	if err == nil {
