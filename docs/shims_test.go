@@ -276,3 +276,35 @@ func goTool(s *shim) error {
 	}
 	return nil
 }
+
+// TestShimsRefuse holds that the stand-ins fail on what the real programs fail on.
+func TestShimsRefuse(t *testing.T) {
+	t.Parallel()
+	s := newSandbox(t)
+	write := func(path, content string) {
+		must(t, os.MkdirAll(filepath.Dir(s.in(path)), 0o755))
+		must(t, os.WriteFile(s.in(path), []byte(s.toSandbox(content)), 0o644))
+	}
+	write("/etc/systemd/system/dies.service", "[Service]\nType=notify\nExecStart=/usr/local/bin/absent\n")
+	write("/etc/systemd/system/quits.service", "[Service]\nType=notify\nExecStart=/bin/true\n[Install]\nWantedBy=x\n")
+	write("/etc/systemd/system/user.service", "[Service]\nUser=nobody-here\nExecStart=/bin/true\n")
+	write("/etc/systemd/system/paths.service", "[Service]\nReadWritePaths=/var/none\nExecStart=/bin/true\n")
+	write("/etc/nginx/conf.d/a.conf", "server {\n\tlisten 80\n}\n")
+	write("/srv/compose.yml", "services: {a: {image: x, volumes: ['./absent:/y']}}\n")
+	write("/srv/Dockerfile", "FROM x\nCOPY absent /\n")
+	write("/srv/object.yaml", "apiVersion: v1\nkind: Secret\n")
+	write("/etc/haproxy/haproxy.cfg", "defaults\nfrontend a\n")
+	for _, command := range []string{
+		"systemctl start absent", "systemctl start dies", "systemctl enable dies", "systemctl start quits", "systemctl start user",
+		"systemctl start paths", "systemctl reload quits", "systemctl is-active quits", "systemctl frobnicate quits", "journalctl -u absent",
+		"sudo -u nobody-here true", "sudo --badly true", "sudo absent-program", "useradd --frob x", "chown absent:absent /",
+		"install -o absent a b", "install --frob a b", "nginx -t", "nginx --frob", "haproxy -c -f /etc/haproxy/haproxy.cfg",
+		"docker compose -f /srv/compose.yml up -d", "docker compose -f /srv/absent.yml up", "docker build -f /srv/Dockerfile -t x /srv",
+		"docker run x", "docker rm -f x", "docker frob", "kubectl apply -f /srv/object.yaml", "kubectl apply -f /srv/absent.yaml",
+		"kubectl rollout status statefulset/absent", "kubectl frob x", "git clone https://example.com/x", "go build ./...", "go tool task absent",
+	} {
+		if _, stderr, err := s.run(&step{block: block{text: command}}); err == nil || stderr == "" {
+			t.Errorf("%s: %v, %q", command, err, stderr)
+		}
+	}
+}
