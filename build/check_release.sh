@@ -70,7 +70,7 @@ expect() {
 
 for _ in $(seq 100); do
 	kill -0 "$server" 2>/dev/null || die 'the server ended'
-	if (request GET /readyz '' 2>/dev/null) 2>/dev/null | grep -q '"ready"'; then break; fi
+	if inside --set server.port=$port --healthcheck >/dev/null 2>&1; then break; fi
 	sleep 0.1
 done
 expect '"created":true' PUT /entities/books:dune '{"title":"Dune","year":1965,"embedding":[0.9,0.1,0.3]}'

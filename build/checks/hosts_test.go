@@ -80,7 +80,7 @@ func TestUnits(t *testing.T) {
 	unit := directives(t, "systemd/themis.service")
 	for key, want := range map[string]string{
 		"Service.NoNewPrivileges": "true", "Service.PrivateTmp": "true", "Service.ProtectSystem": "strict", "Service.ProtectHome": "true",
-		"Service.ReadWritePaths": dataRoot, "Service.LimitNOFILE": "65536", "Service.User": "vccdb", "Service.Type": "notify",
+		"Service.ReadWritePaths": dataRoot, "Service.LimitNOFILE": "65536", "Service.User": "vccdb", "Service.Type": "notify", "Service.WatchdogSec": "60",
 		"Service.ExecStart": program + " --config " + config, "Service.ExecReload": "/bin/kill -HUP $MAINPID",
 		"Install.WantedBy": "multi-user.target",
 	} {

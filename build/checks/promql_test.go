@@ -139,7 +139,7 @@ func TestExpressions(t *testing.T) {
 	s := startServer(t, "storage.enable_wal_archival=true", "storage.wal_archive_path="+t.TempDir())
 	s.load()
 	d := newDatabase()
-	start := time.Unix(1_800_000_000, 0)
+	start := zero
 	d.scrape(t, s.want(200, "GET", "/metrics", ""), start)
 	s.search()
 	end := start.Add(time.Minute)
@@ -254,7 +254,7 @@ func TestAlertsFire(t *testing.T) {
 			t.Errorf("%s lacks a summary, a description or a severity", name)
 		}
 		check := func(metrics map[string]value, fires bool) {
-			d, start := newDatabase(), time.Unix(1_800_000_000, 0)
+			d, start := newDatabase(), zero
 			for series, v := range metrics {
 				metric, err := newParser().ParseMetric(series)
 				if err != nil {

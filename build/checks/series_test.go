@@ -16,6 +16,9 @@ import (
 	"github.com/prometheus/prometheus/util/annotations"
 )
 
+// zero is when the tests' scrapes begin; no clock is read.
+var zero = time.Unix(1_800_000_000, 0)
+
 // database is what Prometheus would have stored. It implements
 // storage.Queryable and storage.Querier.
 type database struct {
