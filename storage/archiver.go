@@ -108,6 +108,9 @@ func (s *Store) openArchiver() error {
 	}
 	if a.next == 0 {
 		a.next = s.db.LatestSequence() + 1
+		if err := w.Begin(a.next, time.Now()); err != nil {
+			return backupError(err, s.opts.WALArchivePath)
+		}
 	}
 	a.mu.stats.Enabled = true
 	s.archive = a
@@ -224,13 +227,13 @@ func (a *archiver) catchUp(target uint64) error {
 		}
 		if err := a.w.Append(a.aside[0], time.Now()); err != nil {
 			a.w.Abandon()
-			a.next = max(a.w.Next(), 1)
+			a.next = a.w.Next()
 			return err
 		}
 		a.next = first + uint64(rows)
 		if err := a.w.Sync(); err != nil {
 			a.w.Abandon()
-			a.next = max(a.w.Next(), 1)
+			a.next = a.w.Next()
 			return err
 		}
 		a.aside = a.aside[1:]
@@ -244,7 +247,6 @@ func (a *archiver) follow(target uint64) error {
 		return nil
 	}
 	bytes := uint64(0)
-	start := a.next
 	err := a.db.Updates(a.next, func(wire []byte) (bool, error) {
 		first, rows, err := rocks.WireSequence(wire)
 		if err != nil {
@@ -271,7 +273,7 @@ func (a *archiver) follow(target uint64) error {
 	}
 	if err != nil {
 		a.w.Abandon()
-		a.next = max(a.w.Next(), start)
+		a.next = a.w.Next()
 		return fmt.Errorf("archive: %w", err)
 	}
 	a.mu.Lock()

@@ -246,7 +246,8 @@ type Writer struct {
 	buf    []byte
 }
 
-// Open finds out where the archive of a timeline ends. Without one, Next is 0.
+// Open finds out where the archive of a timeline ends. Without one, Next is 0 and
+// Begin says where it begins.
 // Segments are ended when they have maxBytes or are maxAge old.
 func Open(dir string, t Timeline, maxBytes int64, maxAge time.Duration) (*Writer, error) {
 	if err := os.MkdirAll(folder(dir, t), 0o750); err != nil {
@@ -257,16 +258,15 @@ func Open(dir string, t Timeline, maxBytes int64, maxAge time.Duration) (*Writer
 	if err != nil {
 		return nil, err
 	}
-	for _, s := range slices.Backward(list) {
+	if len(list) > 0 {
+		s := list[len(list)-1]
+		w.next = s.first // it was begun with the row that was wanted next
 		err := s.read(t, func(batch []byte) (bool, error) {
 			_, w.next = rowsOf(batch)
 			return true, nil
 		})
 		if err != nil && !errors.Is(err, errDamaged) {
 			return nil, err
-		}
-		if w.next != 0 {
-			break
 		}
 	}
 	w.synced = w.next
@@ -276,6 +276,13 @@ func Open(dir string, t Timeline, maxBytes int64, maxAge time.Duration) (*Writer
 // Next is the sequence number of the first row that isn't archived yet, 0 if
 // nothing is.
 func (w *Writer) Next() uint64 { return w.next }
+
+// Begin begins an archive with the row first, durably: whatever is written from
+// there on belongs to it, even if it is archived only after a crash.
+func (w *Writer) Begin(first uint64, now time.Time) error {
+	w.next, w.synced, w.dirty = first, first, true
+	return errors.Join(w.begin(first, now), w.Sync())
+}
 
 // Append adds a batch. It isn't safe on disk before Sync. A batch that doesn't
 // follow the last one begins a new segment; that a part is missing shows by the
