@@ -29,7 +29,7 @@ const (
 	// feedPageBytes ends a page of big documents, feedPageRows one that finds
 	// little for its filter.
 	feedPageBytes = 4 << 20
-	feedPageRows  = 20_000
+	feedPageRows  = 5_000
 	// tailEvents and tailBytes bound the tail.
 	tailEvents = 4096
 	tailBytes  = 16 << 20

@@ -298,6 +298,38 @@ func TestStream(t *testing.T) {
 	}
 }
 
+// Heartbeats come too while there are changes, none of which passes the filter.
+func TestHeartbeatsUnderLoad(t *testing.T) {
+	c := newClientOf(t, engine.Options{Feed: engine.FeedOptions{Enabled: true}}, api.Options{FeedHeartbeat: 100 * time.Millisecond}, server.Options{})
+	s := c.follow("/changefeed/stream?table=none")
+	stop := make(chan struct{})
+	var writer sync.WaitGroup
+	writer.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				op := engine.Op{Key: engine.Key{Table: "t", PK: "a"}, Doc: []byte("{}")}
+				if _, err := c.db.Apply(t.Context(), []engine.Op{op}, true); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	})
+	last := -1
+	for range 4 { // the first block is the beginning
+		ev, err := s.next()
+		at, _ := strconv.Atoi(s.id)
+		if err != nil || ev.data != "" || !ev.hasID || at <= last {
+			t.Fatalf("%+v, %v: at %d after %d", ev, err, at, last)
+		}
+		last = at
+	}
+	close(stop)
+	writer.Wait()
+}
+
 // TestStreamEndsAtDrain holds up neither the shutdown nor what was written
 // before it.
 func TestStreamEndsAtDrain(t *testing.T) {

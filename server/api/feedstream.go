@@ -32,6 +32,8 @@ type feedStream struct {
 	filter engine.FeedFilter
 	// at is the last sequence looked at, told the last one the client knows.
 	at, told uint64
+	// wrote is when the client last got anything.
+	wrote time.Time
 }
 
 func (a *API) streamChanges(c fiber.Ctx) error {
@@ -95,11 +97,14 @@ func (s *feedStream) run(ctx context.Context, heartbeat time.Duration) {
 			slow = time.Since(started) > slowWrite
 			return
 		}
+		// Also while changes come that the filter skips.
+		if time.Since(s.wrote) >= heartbeat && s.beat() != nil {
+			return
+		}
 		if page.Next < page.Latest {
 			continue
 		}
-		news, err := s.db.WaitFeed(ctx, s.at, heartbeat)
-		if err != nil || !news && s.beat() != nil {
+		if _, err := s.db.WaitFeed(ctx, s.at, heartbeat-time.Since(s.wrote)); err != nil {
 			return
 		}
 	}
@@ -123,6 +128,7 @@ func (s *feedStream) send(page *engine.FeedPage) error {
 		}
 		s.told = ev.Seq
 	}
+	s.wrote = time.Now()
 	return s.w.Flush()
 }
 
@@ -145,6 +151,7 @@ func (s *feedStream) cut(err error) {
 }
 
 func (s *feedStream) write(text string) error {
+	s.wrote = time.Now()
 	if _, err := s.w.WriteString(text); err != nil {
 		return err
 	}
