@@ -5,12 +5,16 @@ import (
 	"fmt"
 	"net"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 )
 
 var faults = flag.Int("faults", 0, "how many places of each failing system call TestFailingCalls tries; 0 is one of the first call only")
+
+// firstLog is the write-ahead log of a database that was just made.
+const firstLog = "000004.log"
 
 // TestFailingCalls makes system calls of the server fail: what the disk says to
 // its data, not how. Whatever fails, what was acknowledged is there after a
@@ -24,15 +28,20 @@ func TestFailingCalls(t *testing.T) {
 		t.Skipf("strace can't trace here: %v %s", err, out)
 	}
 	type fault struct {
-		name, inject string
+		name string
+		// call is the system call, of the write-ahead log's file alone if onLog is set.
+		call, inject string
+		onLog        bool
 		code         string
 		resumes      bool
 	}
 	all := []fault{
 		// A sync that fails once: the next one would succeed, and the data be gone.
-		{"a sync fails", "fdatasync:error=EIO:when=%d", "storage_failed", false},
-		{"all syncs fail", "fdatasync:error=EIO:when=%d+", "storage_failed", false},
-		{"a sync finds the disk full", "fdatasync:error=ENOSPC:when=%d", "disk_full", true},
+		{"a sync fails", "fdatasync", "error=EIO:when=%d", false, "storage_failed", false},
+		{"all syncs fail", "fdatasync", "error=EIO:when=%d+", false, "storage_failed", false},
+		{"a sync finds the disk full", "fdatasync", "error=ENOSPC:when=%d", false, "disk_full", true},
+		{"a write of the log fails", "write", "error=EIO:when=%d", true, "storage_failed", false},
+		{"a write of the log finds the disk full", "write", "error=ENOSPC:when=%d", true, "disk_full", true},
 	}
 	if *faults == 0 {
 		all = all[:1]
@@ -50,7 +59,12 @@ func TestFailingCalls(t *testing.T) {
 					default:
 					}
 				}
-				s := h.start(t, strace, "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", "inject="+fmt.Sprintf(fault.inject, at))
+				wrapper := []string{strace, "-f", "-qq", "-o", "/dev/null", "-e", "trace=" + fault.call,
+					"-e", "inject=" + fault.call + ":" + fmt.Sprintf(fault.inject, at)}
+				if fault.onLog {
+					wrapper = append(wrapper, "-P", filepath.Join(h.data, firstLog))
+				}
+				s := h.start(t, wrapper...)
 				s.ready()
 				createIndexes(s)
 				l.begin(s)
