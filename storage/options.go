@@ -3,6 +3,7 @@ package storage
 import (
 	"cmp"
 	"log/slog"
+	"path/filepath"
 	"time"
 
 	"github.com/vccdb/vccdb/internal/errs"
@@ -169,6 +170,9 @@ func (o *Options) Validate() error {
 	if o.BloomBitsPerKey < 1 || o.BloomBitsPerKey > 64 {
 		return invalidOption("bloom_bits_per_key is %v; it must lie between 1 and 64", o.BloomBitsPerKey)
 	}
+	if inside(o.WALArchivePath, o.Path) {
+		return invalidOption("the archive of writes (%s) lies in the database's own folder", o.WALArchivePath)
+	}
 	if !o.Durability.Valid() {
 		return invalidOption("durability is %q; it must be sync, interval or none", o.Durability)
 	}
@@ -176,6 +180,17 @@ func (o *Options) Validate() error {
 		return invalidOption("the sync interval is negative")
 	}
 	return o.validateTriggers()
+}
+
+// inside reports whether path, which may be empty, is dir or lies below it.
+func inside(path, dir string) bool {
+	if path == "" {
+		return false
+	}
+	path, pathErr := filepath.Abs(path)
+	dir, dirErr := filepath.Abs(dir)
+	below, err := filepath.Rel(dir, path)
+	return cmp.Or(pathErr, dirErr, err) == nil && filepath.IsLocal(below)
 }
 
 // validateTriggers holds the orders that RocksDB relies on. A zero stands for

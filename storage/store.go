@@ -21,10 +21,13 @@
 // # Goroutines and locks
 //
 // One committer goroutine writes (commit.go); under DurabilityInterval one more
-// syncs. Close ends both and waits. queue.mu guards the commit queue and
+// syncs, and with an archive one follows the log (archiver.go). Close ends them and
+// waits. queue.mu guards the commit queue and
 // counters.mu the counter values; neither is held during a call into RocksDB.
 // walSync makes syncs of the log take turns; written.mu guards the write shares.
-// No two are ever held at once.
+// archiver.turn makes steps of the archiver take turns, timeline the making of a
+// timeline; archiver.mu guards its figures. During a step a sync of the log may be
+// waited for; no other two are ever held at once.
 // Readers take no locks.
 package storage
 

@@ -23,7 +23,7 @@ func backup(_ context.Context, dir string, c *config.Config, stdout, stderr io.W
 	o.Feed = c.Features.CDC // as the server has it, or the feed would break off
 	store, err := storage.Open(o)
 	if errs.CodeOf(err) == "storage_locked" {
-		return fmt.Errorf("%w If that is the server, ask it instead: POST /admin/backup", err)
+		return fmt.Errorf("another process has the data at %s open. If that is the server, ask it instead: POST /admin/backup", c.Storage.RocksDBPath)
 	}
 	if err != nil {
 		return err
