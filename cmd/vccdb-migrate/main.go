@@ -66,6 +66,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	m.out = stdout
 	if err := m.run(ctx); err != nil {
+		if ctx.Err() != nil {
+			err = errors.New("stopped; nothing was made, and the old data are as they were")
+		}
 		fmt.Fprintln(stderr, "vccdb-migrate:", err)
 		return exitFailure
 	}

@@ -258,7 +258,7 @@ func TestStopped(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	var out, errOut strings.Builder
-	if code := run(ctx, []string{"--from", from, "--to", to}, &out, &errOut); code != exitFailure {
+	if code := run(ctx, []string{"--from", from, "--to", to}, &out, &errOut); code != exitFailure || !strings.Contains(errOut.String(), "stopped; nothing was made") {
 		t.Errorf("exit %d: %s", code, &errOut)
 	}
 	nothingAt(t, to, to+suffix)

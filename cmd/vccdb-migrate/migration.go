@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/vccdb/vccdb/engine"
@@ -76,7 +77,8 @@ func (m *migration) format() (storage.Format, error) {
 	return format, nil
 }
 
-// vacant refuses a target with something in it.
+// vacant refuses a target with something in it, and one that nothing could take
+// the place of in the end.
 func vacant(dir string) error {
 	entries, err := os.ReadDir(dir)
 	switch {
@@ -86,6 +88,13 @@ func vacant(dir string) error {
 		return err
 	case len(entries) > 0:
 		return fmt.Errorf("%s isn't empty; name a folder that is, or that isn't there", dir)
+	}
+	var own, parent syscall.Stat_t
+	if err := errors.Join(syscall.Stat(dir, &own), syscall.Stat(filepath.Dir(dir), &parent)); err != nil {
+		return err
+	}
+	if own.Dev != parent.Dev {
+		return fmt.Errorf("%s is the root of a file system; name a folder in it", dir)
 	}
 	return nil
 }
