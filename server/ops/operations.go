@@ -19,7 +19,7 @@ func (o *Ops) routes() []rest.Route {
 		{Operation: openapi.Operation{
 			Method: "GET", Path: "/health", Role: auth.Public, ID: "health", Tag: tag, Summary: "How the server is, for people and dashboards",
 			Description: "Always 200 while the server answers at all; the body says what is wrong. Probes should use /livez and /readyz.",
-			Answers:     []openapi.Answer{ok(openapi.JSON[Health](`{"status":"ok","version":"1.0.0","database":"ready","uptime_seconds":90}`))},
+			Answers:     []openapi.Answer{ok(openapi.JSON[Health](`{"status":"ok","version":"1.0.0","database":"ready","uptime_seconds":90,"warnings":[]}`))},
 		}, Handle: o.health},
 		{Operation: openapi.Operation{
 			Method: "GET", Path: "/livez", Role: auth.Public, ID: "livez", Tag: tag, Summary: "Whether the process answers",
