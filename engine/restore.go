@@ -303,6 +303,11 @@ func prepareRestore(ctx context.Context, o *RestoreOptions, from *source, next s
 			report.Check, err = checkRestored(ctx, next, o.Logger)
 		}
 	}
+	if code := errs.CodeOf(err); code == "older_format" || code == "newer_format" {
+		return nil, errs.Wrap(err, errs.Invalid, code,
+			"%s holds data of another format; nothing was changed. Restore it with the version that made it, or run vccdb-migrate --from on the folder %s of a snapshot, which stays as it is",
+			o.Source, snapshot.DataDir)
+	}
 	for _, name := range o.Keep {
 		err = errors.Join(err, keepFile(o.Target, next, name))
 	}

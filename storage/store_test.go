@@ -289,6 +289,7 @@ func TestValidate(t *testing.T) {
 		"bloom_bits_per_key":      func(o *Options) { o.BloomBitsPerKey = 1000 },
 		"durability":              func(o *Options) { o.Durability = "maybe" },
 		"interval":                func(o *Options) { o.SyncInterval = -time.Second },
+		"wal_archive_path":        func(o *Options) { o.WALArchivePath = "x/archive" },
 		"level0":                  func(o *Options) { o.Level0SlowdownWritesTrigger = 3 },
 		"level0 stop":             func(o *Options) { o.Level0StopWritesTrigger = 10 },
 		"max_write_buffer_number": func(o *Options) { o.MinWriteBufferNumberToMerge = 3 },
