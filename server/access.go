@@ -28,6 +28,9 @@ func (s *Server) require(role auth.Role) fiber.Handler {
 		if role == auth.Public {
 			return c.Next()
 		}
+		// A cache between here and the client must not give this answer to others;
+		// handlers may be stricter.
+		c.Set(fiber.HeaderCacheControl, "private, no-cache")
 		principal, err := s.authenticate(c, info)
 		if err != nil {
 			return err

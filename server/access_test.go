@@ -68,6 +68,9 @@ func TestAnonymousMayDoEverything(t *testing.T) {
 	}
 	l.SetKeys(keysOf(t, auth.Key{Key: auth.NewKey(), Role: auth.ReadOnly}))
 	status, header, body := l.do(t, "DELETE", "/admin", nil)
+	if header.Get("Cache-Control") != "private, no-cache" || header.Get("X-Content-Type-Options") != "nosniff" {
+		t.Errorf("%v", header)
+	}
 	if status != 401 || header.Get("WWW-Authenticate") != "Bearer" || !strings.Contains(body, "key_required") {
 		t.Errorf("%d %v %s", status, header, body)
 	}

@@ -138,7 +138,8 @@ func (l *listener) hurry() {
 	defer l.mu.Unlock()
 	for c := range l.mu.open {
 		if !c.spoke.Load() {
-			c.SetReadDeadline(past)
+			c.hurried.Store(true)
+			c.Conn.SetReadDeadline(past)
 		}
 	}
 }
@@ -164,9 +165,9 @@ type conn struct {
 	until   context.Context
 	rolling bool
 	readErr error
-	// spoke is set once the client has sent something, linger when Close has to
-	// wait for the client.
-	spoke, linger atomic.Bool
+	// spoke is set once the client has sent something, hurried when it has no more
+	// time for that, linger when Close has to wait for the client.
+	spoke, hurried, linger atomic.Bool
 }
 
 // connOf returns the request's connection, nil if a test made it.
@@ -226,6 +227,15 @@ func speaksHTTP(start [5]byte) bool {
 	return slices.ContainsFunc(fiber.DefaultMethods, func(method string) bool {
 		return strings.HasPrefix(method+" /", string(start[:]))
 	})
+}
+
+// SetReadDeadline doesn't undo hurry, whichever of them comes first.
+func (c *conn) SetReadDeadline(t time.Time) error {
+	err := c.Conn.SetReadDeadline(t)
+	if c.hurried.Load() && !c.spoke.Load() {
+		return c.Conn.SetReadDeadline(past)
+	}
+	return err
 }
 
 func (c *conn) Read(p []byte) (int, error) {

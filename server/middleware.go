@@ -56,6 +56,8 @@ func (s *Server) attach(c fiber.Ctx) {
 	info := &request.Info{ID: id, Remote: s.remote(c), Lifetime: s.lifetime, Draining: s.draining}
 	request.Attach(c, info)
 	c.Set(fiber.HeaderXRequestID, info.ID)
+	// Answers hold what clients stored, which is never a page or a script.
+	c.Set(fiber.HeaderXContentTypeOptions, "nosniff")
 }
 
 // maxRequestID bounds the ids that clients may choose.

@@ -3,6 +3,7 @@ package server
 import (
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -27,6 +28,16 @@ func TestSlowCrowd(t *testing.T) {
 			l.raw(t, "GET /big HTTP/1.1\nHost: x\n\n"), // and reads nothing
 		)
 	}
+	// The big answers are made, or were refused, before the good clients come.
+	eventually(t, func() bool {
+		big := 0
+		for _, seen := range l.observed() {
+			if strings.HasPrefix(seen, "GET /big") {
+				big++
+			}
+		}
+		return big == each
+	})
 	var trickle sync.WaitGroup
 	trickle.Go(func() { // a byte now and then extends no deadline
 		for range 20 {

@@ -259,6 +259,7 @@ func TestReloadDropsNothing(t *testing.T) {
 	a := newAuthority(t)
 	files := tlsFiles(t)
 	l := startTLS(t, a, files, Options{})
+	l.do(t, "GET", "/readyz", nil) // it has read the first pair
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var answered atomic.Int64

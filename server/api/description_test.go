@@ -76,6 +76,20 @@ func TestDocumentIsClosed(t *testing.T) {
 	if err := json.Unmarshal(doc.Components, &c.spec.Components, json.RejectUnknownMembers(true)); err != nil {
 		t.Errorf("a schema has a keyword that the tests don't know: %v", err)
 	}
+	for path, item := range c.spec.Paths {
+		for method, op := range item {
+			for _, requirement := range op.Security {
+				for name := range requirement {
+					if len(c.spec.Components.SecuritySchemes[name]) == 0 {
+						t.Errorf("%s %s needs %s, which is no security scheme", method, path, name)
+					}
+				}
+			}
+			if op.Role == "" || op.Role == "nobody" || (op.Role == "public") != (len(op.Security) == 0) {
+				t.Errorf("%s %s: role %q with %d ways to show a key", method, path, op.Role, len(op.Security))
+			}
+		}
+	}
 }
 
 // The examples of the document fit its own schemas, and the server takes them:

@@ -16,7 +16,8 @@ import (
 type spec struct {
 	Paths      map[string]map[string]*specOperation `json:"paths"`
 	Components struct {
-		Schemas map[string]*specSchema `json:"schemas"`
+		Schemas         map[string]*specSchema       `json:"schemas"`
+		SecuritySchemes map[string]map[string]string `json:"securitySchemes"`
 	} `json:"components"`
 
 	// patterns are the expressions of the paths.
@@ -29,8 +30,10 @@ type specOperation struct {
 		Name, In string
 		Required bool
 	} `json:"parameters"`
-	RequestBody *specBody            `json:"requestBody"`
-	Responses   map[string]*specBody `json:"responses"`
+	RequestBody *specBody             `json:"requestBody"`
+	Security    []map[string][]string `json:"security"`
+	Role        string                `json:"x-role"`
+	Responses   map[string]*specBody  `json:"responses"`
 }
 
 type specBody struct {

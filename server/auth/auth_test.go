@@ -116,3 +116,24 @@ func BenchmarkAuthenticate(b *testing.B) {
 		k.Authenticate(presented)
 	}
 }
+
+// FuzzRedact holds that no key is left, wherever it stands.
+func FuzzRedact(f *testing.F) {
+	plain, made := "operator/chose+this==", NewKey()
+	k := mustKeys(f, Key{Key: plain, Role: Admin}, Key{Hash: HashKey(made), Role: Admin})
+	f.Add("", "")
+	f.Add("/entities/", "?x=1")
+	f.Add("themis_", "=")
+	f.Add("ä\xff", "\x00themis_themis_")
+	f.Fuzz(func(t *testing.T, before, after string) {
+		for _, key := range []string{plain, made} {
+			if strings.Contains(before+after, key) {
+				continue
+			}
+			text := before + key + after
+			if got := k.Redact(text); strings.Contains(got, key) {
+				t.Errorf("%q becomes %q", text, got)
+			}
+		}
+	})
+}
