@@ -97,6 +97,7 @@ func TestDiskFullAndBack(t *testing.T) {
 		{"no reserve, syncs apart", -1, DurabilityInterval},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel() // they mostly wait
 			path := smallDisk(t, 48)
 			o := failureOptions(path)
 			o.ReserveBytes, o.Durability, o.SyncInterval = test.reserve, test.durability, time.Millisecond

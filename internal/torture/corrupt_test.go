@@ -58,6 +58,7 @@ func rewrite(t *testing.T, file string, raw []byte) {
 // TestDamagedFiles damages files of a stopped server. --verify has to find it and
 // say where; nothing may panic or be answered as if all were well.
 func TestDamagedFiles(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	h := newHome(t, dir)
 	s := h.start(t)
@@ -164,6 +165,7 @@ func damagedSnapshot(t *testing.T, h home) {
 // what a crash leaves and is passed over; damage before that end is lost data
 // and has to be reported.
 func TestDamagedLog(t *testing.T) {
+	t.Parallel()
 	h := newHome(t, t.TempDir())
 	s := h.start(t)
 	s.ready()

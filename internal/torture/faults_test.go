@@ -20,6 +20,7 @@ const firstLog = "000004.log"
 // its data, not how. Whatever fails, what was acknowledged is there after a
 // restart, and what was refused is there as a whole or not at all.
 func TestFailingCalls(t *testing.T) {
+	t.Parallel()
 	strace, err := exec.LookPath("strace")
 	if err != nil {
 		t.Skip("strace isn't here; apt-get install strace")
@@ -117,6 +118,7 @@ func stays(s *server, want string) {
 // TestFileDescriptors runs a server that may open few files, and takes them all
 // with connections. It has to answer again once they are gone.
 func TestFileDescriptors(t *testing.T) {
+	t.Parallel()
 	h := newHome(t, t.TempDir())
 	s := h.start(t, "sh", "-c", `ulimit -n 160; exec "$@"`, "sh")
 	s.ready()

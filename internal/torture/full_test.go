@@ -77,6 +77,7 @@ func fill(t *testing.T, path string, leave int64) (free func()) {
 // TestFullDisk fills the disk under load and frees it again, and kills the server
 // in every third of these states.
 func TestFullDisk(t *testing.T) {
+	t.Parallel()
 	disk := smallDisk(t, "96m")
 	h := newHome(t, disk)
 	l := newLoad(t, 4)

@@ -36,6 +36,7 @@ type killReport struct {
 // TestKill kills a server under everything it can do, again and again on the
 // same data.
 func TestKill(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	h := newHome(t, dir)
 	l := newLoad(t, 6)
