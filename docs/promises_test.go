@@ -208,6 +208,13 @@ func TestPromises(t *testing.T) {
 			t.Errorf("/metrics has no files of level %d", level)
 		}
 	}
+	guide, err := os.ReadFile("operations.md")
+	must(t, err)
+	for _, m := range regexp.MustCompile("`((?:vccdb|rocksdb|themis_index)_[a-z_]+)`").FindAllStringSubmatch(string(guide), -1) {
+		if !strings.Contains(metrics, "# TYPE "+m[1]+" ") {
+			t.Errorf("the guide names the metric %s, which /metrics doesn't have", m[1])
+		}
+	}
 	if strings.Contains(metrics, "alice") {
 		t.Error("a path is a label")
 	}
