@@ -171,7 +171,7 @@ func (o *Options) Validate() error {
 		return invalidOption("bloom_bits_per_key is %v; it must lie between 1 and 64", o.BloomBitsPerKey)
 	}
 	if inside(o.WALArchivePath, o.Path) {
-		return invalidOption("the archive of writes (%s) lies in the database's own folder", o.WALArchivePath)
+		return invalidOption("wal_archive_path (%s) lies in the database's own folder", o.WALArchivePath)
 	}
 	if !o.Durability.Valid() {
 		return invalidOption("durability is %q; it must be sync, interval or none", o.Durability)

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/binary"
 	"errors"
@@ -85,7 +86,12 @@ func noteClosed(path string) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(path, closedName), data, 0o640)
+	return os.WriteFile(filepath.Join(path, closedName), sealLine(data), 0o640)
+}
+
+// sealLine returns a line and, on the next, its CRC-32C in hex.
+func sealLine(line []byte) []byte {
+	return fmt.Appendf(nil, "%s\n%08x\n", line, crc32.Checksum(line, crc32.MakeTable(crc32.Castagnoli)))
 }
 
 // forgetClosed removes CLOSED before the first write.
@@ -170,7 +176,8 @@ func checkClosed(path string, files []fs.FileInfo) (findings []string, err error
 		return nil, err
 	}
 	var want []closedFile
-	if err := json.Unmarshal(data, &want); err != nil {
+	line, _, _ := bytes.Cut(data, []byte("\n"))
+	if !bytes.Equal(data, sealLine(line)) || json.Unmarshal(line, &want) != nil {
 		return []string{closedName + " is damaged; remove it to have only the rest looked at"}, nil
 	}
 	for _, w := range want {
