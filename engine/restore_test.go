@@ -265,6 +265,7 @@ func finish[T any](t *testing.T, work *engine.Work[T], err error) T {
 func TestSnapshotsUnderLoad(t *testing.T) {
 	dir := t.TempDir()
 	db, opts := archived(t, dir)
+	started := time.Now()
 	l := startLoad(db, *snapshotRate)
 	var snapshots []engine.Snapshot
 	var backups []engine.Backup
@@ -283,8 +284,10 @@ func TestSnapshotsUnderLoad(t *testing.T) {
 		}
 	}
 	time.Sleep(60 * time.Millisecond)
+	took := time.Since(started)
 	h := l.finish(t)
 	db.Reopen() // closes the archive
+	t.Logf("%d commits of %d changes in %v, %d snapshots and backups", len(h.written), len(h.events), took, len(snapshots))
 
 	for i, s := range snapshots {
 		target := filepath.Join(dir, "r", s.Name)
