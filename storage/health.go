@@ -39,6 +39,9 @@ const (
 	// maxResumePause is the longest pause between two tries of Resume. Those that
 	// fail double it.
 	maxResumePause = 4 * time.Second
+	// maxResumeTime is what a Resume may take, far more than it needs to write
+	// full memtables to a slow disk.
+	maxResumeTime = 5 * time.Minute
 	// reserveShare is the largest part of a disk that is kept in reserve.
 	reserveShare = 20
 )
@@ -214,7 +217,12 @@ func (s *Store) maySync() bool {
 // waited for, everything else is for good.
 func (s *Store) notResumed(err error) {
 	h := &s.health
-	h.seen.Store(s.db.Failure().Count)
+	newest := s.db.Failure()
+	h.seen.Store(newest.Count)
+	if newest.Lasting { // an exceeded quota is one of these
+		s.refuse(lastingFailure(err))
+		return
+	}
 	h.pause = min(cmp.Or(2*h.pause, healthInterval), maxResumePause)
 	h.nextTry = time.Now().Add(h.pause)
 	s.log.Warn("writing can't go on yet", "err", err, "next_try_in", h.pause)
@@ -258,6 +266,11 @@ func writeFailure(err error) *errs.Error {
 		return errs.Wrap(err, errs.StorageFull, "disk_full",
 			"The disk is full. The write was not acknowledged and writing has stopped; reads go on. Free some space: writing goes on by itself.")
 	}
+	return lastingFailure(err)
+}
+
+// lastingFailure is a failure that only a restart ends.
+func lastingFailure(err error) *errs.Error {
 	return errs.Wrap(err, errs.Unavailable, "storage_failed",
 		"A write to disk failed. The write was not acknowledged and writing has stopped; reads go on. Check the disk and restart the server.")
 }

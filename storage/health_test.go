@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/vccdb/vccdb/internal/errs"
+	"github.com/vccdb/vccdb/storage/rocks"
 )
 
 var fullDiskRounds = flag.Int("fulldisk.rounds", 2, "how often TestKillAroundFullDisk kills the process")
@@ -240,4 +242,48 @@ func killAroundFullDisk(t *testing.T, path string, round int) (acked int) {
 	<-read2
 	_ = cmd.Wait()
 	return acked
+}
+
+// TestRefuse: the first reason stands, but a failure for good takes the place of
+// a full disk.
+func TestRefuse(t *testing.T) {
+	full, failed := writeFailure(&rocks.Error{Op: "write", Text: "IO error: No space left on device"}), lastingFailure(errors.New("broken"))
+	if full.Kind != errs.StorageFull || failed.Kind != errs.Unavailable {
+		t.Fatal(full.Kind, failed.Kind)
+	}
+	for _, test := range []struct {
+		reasons []*errs.Error
+		stands  *errs.Error
+		count   uint64
+	}{
+		{[]*errs.Error{full, writeFailure(full)}, full, 1},
+		{[]*errs.Error{full, failed}, failed, 2},
+		{[]*errs.Error{failed, full}, failed, 1},
+	} {
+		s := &Store{log: slog.New(slog.DiscardHandler)}
+		for _, reason := range test.reasons {
+			s.refuse(reason)
+		}
+		if s.Err() != test.stands || s.Health().Failures != test.count || s.Health().Writable {
+			t.Errorf("%v: %v, %+v", test.reasons, s.Err(), s.Health())
+		}
+	}
+}
+
+func TestReserve(t *testing.T) {
+	for _, test := range []struct {
+		set        int64
+		memtableMB int
+		disk, want uint64
+	}{
+		{0, 256, 1 << 40, 512 << 20},
+		{0, 256, 2 << 30, (2 << 30) / 20},
+		{1 << 20, 256, 1 << 40, 1 << 20},
+		{-1, 256, 1 << 40, 0},
+	} {
+		o := Options{ReserveBytes: test.set, MemtableSizeMB: test.memtableMB}
+		if got := o.reserveOf(test.disk); got != test.want {
+			t.Errorf("%+v: %d", test, got)
+		}
+	}
 }

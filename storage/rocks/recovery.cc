@@ -52,6 +52,7 @@ class listener : public rocksdb::EventListener {
     newest_.count++;
     newest_.no_space = error.IsNoSpace();
     newest_.stopped = error.severity() >= rocksdb::Status::Severity::kHardError;
+    newest_.lasting = error.severity() > rocksdb::Status::Severity::kHardError;
     const std::string text = error.ToString();
     const size_t n = std::min(text.size(), sizeof newest_.text - 1);
     std::memcpy(newest_.text, text.data(), n);

@@ -49,6 +49,8 @@ type Failure struct {
 	// Stopped says that the newest one refuses writes until Resume. If not, it
 	// holds back flushes and compactions alone.
 	Stopped bool
+	// Lasting says that Resume refuses after the newest one.
+	Lasting bool
 	// Err is the newest, of a write or of work in the background.
 	Err *Error
 }
@@ -67,6 +69,7 @@ func (db *DB) Failure() Failure {
 	return Failure{
 		Count:   uint64(newest.count),
 		Stopped: newest.stopped != 0,
+		Lasting: newest.lasting != 0,
 		Err:     &Error{Op: "write", Text: C.GoString(&newest.text[0]), full: newest.no_space != 0},
 	}
 }

@@ -28,6 +28,7 @@ typedef struct {
   uint64_t count;  // errors so far; the rest is 0 before the first
   int no_space;    // the newest is for want of space
   int stopped;     // the newest refuses writes, and not only background work
+  int lasting;     // db_resume refuses after the newest
   char text[256];
 } db_error;
 
