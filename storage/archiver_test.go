@@ -98,7 +98,7 @@ func TestReplay(t *testing.T) {
 	if state.Seq != 20 {
 		t.Fatalf("the base is at %d", state.Seq)
 	}
-	for seq := Seq(20); seq <= 100; seq += 8 {
+	for seq := Seq(20); seq <= 100; seq += 13 {
 		if r, err := replayed(t, base, o.WALArchivePath, Until{Seq: seq}); err != nil || r.Seq != seq {
 			t.Errorf("until %d: %d, %v", seq, r.Seq, err)
 		}

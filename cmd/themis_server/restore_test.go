@@ -98,7 +98,7 @@ func TestKilledRestore(t *testing.T) {
 	whole := time.Since(started)
 	have := uint64(70)
 	outcomes := map[string]int{}
-	rounds := 12
+	rounds := 8
 	if testing.Short() {
 		rounds = 4
 	}
