@@ -198,6 +198,19 @@ func TestDamagedLog(t *testing.T) {
 			if (exit != 0) != (d.names != "") || !strings.Contains(out, d.names) {
 				t.Errorf("--verify: exit %d\n%s", exit, out)
 			}
+			if d.names == "" {
+				return
+			}
+			if s, err := copied.tryStart(t); err == nil || !strings.Contains(s.logTail(), d.names) {
+				t.Errorf("a server starts on it: %v\n%s", err, s.logTail())
+			}
+			s := copied.start(t, "env", "THEMIS_STORAGE_DURABILITY=interval") // the way on that the message names
+			s.ready()
+			s.stop()
+			s = copied.start(t)
+			s.ready()
+			s.stop()
+			copied.verify(t)
 		})
 	}
 }
