@@ -168,6 +168,8 @@ type conn struct {
 	// spoke is set once the client has sent something, hurried when it has no more
 	// time for that, linger when Close has to wait for the client.
 	spoke, hurried, linger atomic.Bool
+	// stalled is set when the client took nothing for too long.
+	stalled atomic.Bool
 }
 
 // connOf returns the request's connection, nil if a test made it.
@@ -287,6 +289,9 @@ func (c *conn) Write(p []byte) (int, error) {
 		}
 		n, err := c.Conn.Write(part)
 		written += n
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			c.stalled.Store(true)
+		}
 		if err != nil || written == len(p) {
 			return written, err
 		}

@@ -54,6 +54,9 @@ func (s *Server) attach(c fiber.Ctx) {
 		id = requestID("")
 	}
 	info := &request.Info{ID: id, Remote: s.remote(c), Lifetime: s.lifetime, Draining: s.draining}
+	if own := connOf(c); own != nil {
+		info.Stalled = own.stalled.Load
+	}
 	request.Attach(c, info)
 	c.Set(fiber.HeaderXRequestID, info.ID)
 	// Answers hold what clients stored, which is never a page or a script.

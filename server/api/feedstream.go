@@ -16,13 +16,8 @@ import (
 	"github.com/vccdb/vccdb/server/rest"
 )
 
-const (
-	// streamPage is how many events a stream reads at a time.
-	streamPage = 256
-	// slowWrite is how long a write that fails has blocked if the reader, and not
-	// the connection, is to blame.
-	slowWrite = time.Second
-)
+// streamPage is how many events a stream reads at a time.
+const streamPage = 256
 
 // feedStream is one client's stream of changes. It has one goroutine, and while
 // there is nothing to send no memory but that and the writer's.
@@ -30,6 +25,8 @@ type feedStream struct {
 	db     Database
 	w      *bufio.Writer
 	filter engine.FeedFilter
+	// stalled tells of a failed write whether the client was too slow for it.
+	stalled func() bool
 	// at is the last sequence looked at, told the last one the client knows.
 	at, told uint64
 	// wrote is when the client last got anything.
@@ -68,9 +65,10 @@ func (a *API) streamChanges(c fiber.Ctx) error {
 	c.Set(fiber.HeaderCacheControl, "no-store, no-transform") // no proxy may compress it, which would hold events back
 	c.Set("X-Accel-Buffering", "no")
 	ctx := untilClosed{context.Background(), request.Draining(c)}
+	stalled := request.Stalled(c)
 	return c.SendStreamWriter(func(w *bufio.Writer) {
 		defer leave()
-		s := &feedStream{db: a.db, w: w, filter: filter, at: from, told: from}
+		s := &feedStream{db: a.db, w: w, filter: filter, stalled: stalled, at: from, told: from}
 		s.run(ctx, a.opts.FeedHeartbeat)
 	})
 }
@@ -92,13 +90,13 @@ func (s *feedStream) run(ctx context.Context, heartbeat time.Duration) {
 			s.cut(err)
 			return
 		}
-		started := time.Now()
-		if err := s.send(&page); err != nil {
-			slow = time.Since(started) > slowWrite
+		if s.send(&page) != nil {
+			slow = s.stalled()
 			return
 		}
 		// Also while changes come that the filter skips.
 		if time.Since(s.wrote) >= heartbeat && s.beat() != nil {
+			slow = s.stalled()
 			return
 		}
 		if page.Next < page.Latest {

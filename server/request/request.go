@@ -39,6 +39,9 @@ type Info struct {
 	Lifetime context.Context
 	// Draining is closed when the server's drain begins.
 	Draining <-chan struct{}
+	// Stalled reports whether the connection was given up because the client took
+	// nothing of the answer for too long; nil if that isn't known.
+	Stalled func() bool
 	// Stream is the unread body of a streamed request, nil otherwise. Its errors
 	// are fit for problem.Write.
 	Stream io.Reader
@@ -94,6 +97,16 @@ func Draining(c fiber.Ctx) <-chan struct{} {
 		return info.Draining
 	}
 	return nil
+}
+
+// Stalled returns a function that tells, once a write of a streamed answer has
+// failed, whether the client took nothing for too long; otherwise it went away.
+// It may be kept beyond the handler.
+func Stalled(c fiber.Ctx) func() bool {
+	if info := Of(c); info != nil && info.Stalled != nil {
+		return info.Stalled
+	}
+	return func() bool { return false }
 }
 
 // Of returns what is attached to the request, nil outside a server.
