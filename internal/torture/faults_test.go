@@ -49,7 +49,10 @@ func TestFailingCalls(t *testing.T) {
 	}
 	for _, fault := range all {
 		for n := range max(*faults, 1) {
-			at := 25 + 13*n
+			at := 25 + 9*n
+			if fault.onLog {
+				at = 15 + 4*n // before the server begins another log
+			}
 			t.Run(fmt.Sprintf("%s, the %dth", fault.name, at), func(t *testing.T) {
 				h := newHome(t, t.TempDir())
 				l := newLoad(t, 3)
