@@ -180,7 +180,7 @@ func commitThroughFullDisks(path string) {
 // full disk: before, in the middle, after. Each time what was acknowledged is
 // there; what failed is there, whole, or not, and not once writes have gone on.
 func TestKillAroundFullDisk(t *testing.T) {
-	path := smallDisk(t, 64)
+	path := smallDisk(t, 256) // room for what the process writes until it is killed
 	rounds := *fullDiskRounds
 	for round := range rounds {
 		acked := killAroundFullDisk(t, path, round)
