@@ -56,7 +56,7 @@ func newAudit(c *config.Config, logger *slog.Logger) (*slog.Logger, *logging.Log
 	case l.AuditFile != "":
 		return logging.OpenAudit(l.AuditFile, l.RotationSizeMB, l.MaxFiles)
 	case c.Server.EnableAuth:
-		return logger.With(logging.Component, "audit"), &logging.Log{}, nil
+		return logging.Unfiltered(logger).With(logging.Component, "audit"), &logging.Log{}, nil
 	}
 	return nil, &logging.Log{}, nil
 }

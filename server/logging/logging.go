@@ -100,6 +100,20 @@ func OpenAudit(file string, rotationSizeMB, maxFiles int) (*slog.Logger, *Log, e
 	return l.logger().With(Component, "audit"), l, nil
 }
 
+// Unfiltered returns a logger into the same log whose entries no level leaves
+// out, as an audit log needs.
+func Unfiltered(l *slog.Logger) *slog.Logger { return slog.New(unfiltered{l.Handler()}) }
+
+type unfiltered struct{ slog.Handler }
+
+func (unfiltered) Enabled(context.Context, slog.Level) bool { return true }
+
+func (u unfiltered) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return unfiltered{u.Handler.WithAttrs(attrs)}
+}
+
+func (u unfiltered) WithGroup(name string) slog.Handler { return unfiltered{u.Handler.WithGroup(name)} }
+
 func (l *Log) logger() *slog.Logger {
 	options := &slog.HandlerOptions{Level: &l.level, ReplaceAttr: nameTrace}
 	return slog.New(&handler{log: l, text: slog.NewTextHandler(l, options), json: slog.NewJSONHandler(l, options)})

@@ -222,3 +222,18 @@ func TestAudit(t *testing.T) {
 		t.Error("a path through a file is accepted")
 	}
 }
+
+// An audit log inside the log stays complete, whatever level the log has.
+func TestUnfiltered(t *testing.T) {
+	var out bytes.Buffer
+	logger, _, err := New(Options{Level: "error", Output: &out})
+	if err != nil {
+		t.Fatal(err)
+	}
+	audit := Unfiltered(logger).With(Component, "audit").WithGroup("call")
+	audit.Info("denied", "status", 403)
+	logger.Info("hidden")
+	if got := out.String(); !strings.Contains(got, "component=audit") || !strings.Contains(got, "call.status=403") || strings.Contains(got, "hidden") {
+		t.Errorf("got %q", got)
+	}
+}
