@@ -185,7 +185,11 @@ func (s *Store) resume(failure *errs.Error) {
 		var mark rocks.Batch
 		mark.Put(familyDefault, []byte(metaResumed), nil)
 		h.resuming.Store(true)
+		tooLong := time.AfterFunc(maxResumeTime, func() {
+			s.refuse(lastingFailure(errors.New("the recovery from a full disk doesn't end")))
+		})
 		err := s.aside(&mark, s.db.Resume)
+		tooLong.Stop()
 		h.resuming.Store(false)
 		if err != nil {
 			s.notResumed(err)
