@@ -39,6 +39,9 @@ const (
 	// maxResumePause is the longest pause between two tries of Resume. Those that
 	// fail double it.
 	maxResumePause = 4 * time.Second
+	// maxResumeTime is what a Resume may take, far more than it needs to write
+	// full memtables to a slow disk.
+	maxResumeTime = 5 * time.Minute
 	// reserveShare is the largest part of a disk that is kept in reserve.
 	reserveShare = 20
 )
