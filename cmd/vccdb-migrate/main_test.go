@@ -349,9 +349,10 @@ func TestFormat1(t *testing.T) {
 	from, to := filepath.Join(dir, "old"), filepath.Join(dir, "new")
 	os.Mkdir(from, 0o700)
 	storagetest.Write(t, from, storagetest.Format1(t)...)
+	os.Mkdir(filepath.Join(from, "lost+found"), 0o700)
 	check := untouched(t, from)
 	code, stdout, stderr := migrate(t, "--from", from, "--to", to, "--version", "0.10", "--target", "1.0")
-	if code != exitOK || !strings.Contains(stdout, "2 tables, 7 entities, 19 index entries, 5 vectors") {
+	if code != exitOK || !strings.Contains(stdout, "2 tables, 7 entities, 19 index entries, 5 vectors") || !strings.Contains(stdout, "left out: lost+found") {
 		t.Fatalf("exit %d: %s\n%s", code, stdout, stderr)
 	}
 	check()

@@ -32,7 +32,7 @@ func (m *migration) upgrade(ctx context.Context, dir string) (report *engine.Che
 	return m.check(ctx, db)
 }
 
-// copyFiles copies the files of a RocksDB folder, which has no folders in it.
+// copyFiles copies the files of a RocksDB folder. Folders in it hold no data.
 func (m *migration) copyFiles(ctx context.Context, dir string) error {
 	entries, err := os.ReadDir(m.from)
 	if err != nil {
@@ -53,9 +53,9 @@ func (m *migration) copyFiles(ctx context.Context, dir string) error {
 		if name == "LOCK" || name == "LOG" || strings.HasPrefix(name, "LOG.old.") {
 			continue
 		}
-		if !info.Mode().IsRegular() {
-			return fmt.Errorf("%s isn't a plain file; move it out of the data folder and run this again",
-				filepath.Join(m.from, name))
+		if !info.Mode().IsRegular() { // such as lost+found
+			fmt.Fprintf(m.out, "  left out: %s, which isn't a file\n", name)
+			continue
 		}
 		names = append(names, name)
 		p.total += uint64(info.Size())
