@@ -122,7 +122,7 @@ func (m *migration) check(ctx context.Context, db *engine.Engine) (*engine.Check
 	if err := db.VerifyChecksums(); err != nil {
 		return nil, err
 	}
-	if err := untilReady(ctx, db); err != nil {
+	if err := db.AwaitReady(ctx); err != nil {
 		return nil, err
 	}
 	report, err := db.Check(ctx)
@@ -134,24 +134,6 @@ func (m *migration) check(ctx context.Context, db *engine.Engine) (*engine.Check
 			report.Total, strings.Join(report.Findings, "; "))
 	}
 	return report, nil
-}
-
-// untilReady waits until the vectors are loaded, so that they are checked too.
-func untilReady(ctx context.Context, db *engine.Engine) error {
-	for {
-		r := db.Readiness()
-		if r.Failed {
-			return errors.New(r.Reason)
-		}
-		if r.Ready {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
 }
 
 func (m *migration) summary(format storage.Format, report *engine.CheckReport) {
