@@ -215,6 +215,10 @@ func (w *sideWork) snapshot(s *server) bool {
 		if !w.fine("backup", status, answer, err) {
 			return false
 		}
+		status, answer, err = s.post("/admin/backups/purge", `{"keep":3}`)
+		if !w.fine("purge", status, answer, err) {
+			return false
+		}
 	}
 	status, answer, err = s.call("GET", "/admin/snapshots", "", nil)
 	if !w.fine("snapshots", status, answer, err) || status != 200 {
