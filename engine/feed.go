@@ -217,6 +217,17 @@ func (e *Engine) ReadFeed(ctx context.Context, from uint64, limit int, filter Fe
 	return page, nil
 }
 
+// FeedTimeline names the history that the feed's sequences belong to. It stays the
+// same over restarts and changes when the database is restored: from there on the
+// same sequences mean other changes.
+func (e *Engine) FeedTimeline() (string, error) {
+	timeline, err := e.store.Timeline()
+	if err != nil {
+		return "", err
+	}
+	return timeline.String(), nil
+}
+
 // scanFeed reads a page from storage.
 func (e *Engine) scanFeed(ctx context.Context, from uint64, limit, maxBytes int, filter FeedFilter) (FeedPage, error) {
 	page := FeedPage{Next: from}

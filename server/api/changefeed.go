@@ -42,6 +42,7 @@ type (
 	}
 	feedStats struct {
 		Enabled          bool    `json:"enabled"`
+		Timeline         string  `json:"timeline" doc:"Names the history that the sequences belong to; a restored database begins a new one. The parameter timeline holds a reader to it."`
 		OldestSequence   uint64  `json:"oldest_sequence" doc:"Of the oldest event kept; latest_sequence + 1 if there is none."`
 		LatestSequence   uint64  `json:"latest_sequence"`
 		Events           uint64  `json:"events"`
@@ -68,12 +69,13 @@ const (
 
 	exampleChange = `{"sequence":7,"type":"PUT","key":"users:ada","value":{"name":"Ada"},"timestamp_ms":1795341600000,` +
 		`"metadata":{"table":"users","pk":"ada","version":2}}`
-	exampleFeedStats = `{"enabled":true,"oldest_sequence":1,"latest_sequence":7,"events":7,"bytes":2048,"retention_seconds":604800,` +
+	exampleFeedStats = `{"enabled":true,"timeline":"0b7c3f0e9d5a4c1f8e2d6b3a7c9f1e5d","oldest_sequence":1,"latest_sequence":7,"events":7,"bytes":2048,"retention_seconds":604800,` +
 		`"streams":2,"waiting":2,"slow_readers_cut":0,"events_read":14,"events_trimmed":0}`
 
 	feedNote = "Every change is in the feed while features.cdc is on, in the order of commits, written in one step with the change itself. " +
 		"Events are kept for cdc_retention_hours, and read from before that is 410 with the oldest_sequence: then read the data anew " +
-		"and go on from the latest_sequence of before."
+		"and go on from the latest_sequence of before. A restored database counts on from an earlier sequence: readers that give the timeline " +
+		"of their sequence get a 410 then, and can't mistake other changes for those they have seen."
 
 	// longestPoll keeps long polls below the time limits that proxies have.
 	longestPoll = time.Minute
@@ -82,6 +84,7 @@ const (
 var feedParams = []openapi.Param{
 	{Name: "key_prefix", In: "query", Description: "Only keys (table:pk) that begin so. The DROP of a table passes if any of its keys could."},
 	{Name: "table", In: "query", Description: "Only changes of this table."},
+	{Name: "timeline", In: "query", Description: "The timeline that from_seq is of, as GET /changefeed/stats tells it. If the database was restored since, the answer is 410 feed_restored."},
 }
 
 func (a *API) feedRoutes() []rest.Route {
@@ -148,7 +151,25 @@ func feedFilter(c fiber.Ctx) (engine.FeedFilter, error) {
 	return f, nil
 }
 
+// checkTimeline holds the reader's timeline, if it gives one, against the
+// database's.
+func (a *API) checkTimeline(c fiber.Ctx) error {
+	given := rest.QueryText(c, "timeline")
+	if given == "" {
+		return nil
+	}
+	timeline, err := a.db.FeedTimeline()
+	if err != nil || given == timeline {
+		return err
+	}
+	return errs.New(errs.Gone, "feed_restored",
+		"The database was restored and has begun the timeline %s; sequences of %q mean other changes. Read the data anew and follow the feed from there.", timeline, given)
+}
+
 func (a *API) readChanges(c fiber.Ctx) error {
+	if err := a.checkTimeline(c); err != nil {
+		return err
+	}
 	from, _, err := querySequence("from_seq", rest.QueryText(c, "from_seq"))
 	if err != nil {
 		return err
@@ -232,8 +253,12 @@ func (a *API) feedStats(c fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
+	timeline, err := a.db.FeedTimeline()
+	if err != nil {
+		return err
+	}
 	return rest.Answer(c, http.StatusOK, feedStats{
-		Enabled: s.Enabled, OldestSequence: s.Oldest, LatestSequence: s.Latest, Events: s.Events, Bytes: s.Bytes,
+		Enabled: s.Enabled, Timeline: timeline, OldestSequence: s.Oldest, LatestSequence: s.Latest, Events: s.Events, Bytes: s.Bytes,
 		RetentionSeconds: s.Retention.Seconds(), Streams: s.Streams, Waiting: s.Waiting,
 		SlowReadersCut: s.SlowReadersCut, EventsRead: s.EventsRead, EventsTrimmed: s.EventsTrimmed,
 	})

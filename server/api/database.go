@@ -31,6 +31,8 @@ type Feed interface {
 	// FollowFeed counts a stream until done is called.
 	FollowFeed() (done func(slow bool))
 	FeedStats() (engine.FeedStats, error)
+	// FeedTimeline names the history that sequences belong to.
+	FeedTimeline() (string, error)
 	// TrimFeed removes the events with sequences below before.
 	TrimFeed(before uint64) (removed uint64, err error)
 }

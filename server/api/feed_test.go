@@ -108,6 +108,14 @@ func TestChangeFeed(t *testing.T) {
 		}
 	}
 	c.fails(410, "feed_ahead", "GET", "/changefeed?from_seq=7", "")
+	timeline := strings.Trim(c.must(200, "GET", "/changefeed/stats", "").value("/timeline"), `"`)
+	if timeline == "" {
+		t.Error("no timeline")
+	}
+	c.must(200, "GET", "/changefeed?from_seq=3&timeline="+timeline, "").want("/count", "3")
+	for _, path := range []string{"/changefeed?from_seq=3&timeline=x", "/changefeed/stream?timeline=" + timeline + "0"} {
+		c.fails(410, "feed_restored", "GET", path, "")
+	}
 	c.fails(400, "missing_field", "POST", "/changefeed/retention", `{}`)
 	c.must(200, "POST", "/changefeed/retention", `{"before_sequence":1000}`).want("/removed", "3", "/oldest_sequence", "7")
 }
@@ -121,11 +129,11 @@ func TestChangeFeedOff(t *testing.T) {
 	c.fails(422, "feature_disabled", "POST", "/changefeed/retention", `{"before_sequence":1}`)
 }
 
-// TestLongPoll: a long poll and a stream wait without holding the only place
-// there is for requests at work, and beyond the time those have.
+// TestLongPoll: a long poll and a stream wait without holding the two places
+// there are for requests at work, and beyond the time those have.
 func TestLongPoll(t *testing.T) {
 	c := newClientOf(t, engine.Options{Feed: engine.FeedOptions{Enabled: true}}, api.Options{MaxFeedReaders: 2},
-		server.Options{MaxInFlight: 1, RequestTimeout: time.Second})
+		server.Options{MaxInFlight: 2, RequestTimeout: time.Second})
 	c.must(200, "GET", "/changefeed?long_poll_ms=20", "").want("/count", "0", "/next_seq", "0")
 	stream := c.follow("/changefeed/stream")
 	answers := make(chan *reply)

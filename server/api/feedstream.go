@@ -34,6 +34,9 @@ type feedStream struct {
 }
 
 func (a *API) streamChanges(c fiber.Ctx) error {
+	if err := a.checkTimeline(c); err != nil {
+		return err
+	}
 	name, text := "from_seq", rest.QueryText(c, "from_seq")
 	if id := c.Get("Last-Event-ID"); id != "" {
 		name, text = "Last-Event-ID", id
