@@ -14,9 +14,10 @@
 //
 // Goroutines: one that loads vectors at a start, one that sweeps expired
 // entities and trims the oplog and the change feed, one that hands new events to
-// the feed's streams, one per job, and those of the storage and vector packages;
-// Close stops them all and waits. Locks: see write.go for the order that writes
-// take; catalog is innermost, and feed.tail is never held with another.
+// the feed's streams, one that lists the copies there are at a start, one per job,
+// and those of the storage and vector packages; Close stops them all and waits.
+// Locks: see write.go for the order that writes take; catalog is innermost, and
+// feed.tail is never held with another.
 package engine
 
 import (
@@ -41,6 +42,7 @@ type Engine struct {
 	clock     clock
 	jobs      *jobs.Registry
 	snapshots *snapshot.Folders
+	copies    copyTimes
 
 	keyLocks, uniqueLocks *stripes
 
@@ -125,6 +127,7 @@ func (e *Engine) start() (err error) {
 	}
 	e.startLoading()
 	e.wg.Go(e.sweepLoop)
+	e.wg.Go(e.noteCopies)
 	e.feed.seen.Store(uint64(e.store.FeedRange().Last))
 	e.wg.Go(e.feedLoop)
 	return nil

@@ -200,6 +200,7 @@ type Stats struct {
 	// Health says whether the storage takes writes.
 	Health  storage.Health
 	Archive storage.ArchiveStats
+	Copies  CopyStats
 	Tables  int
 	// Vector has one entry per vector index.
 	Vector []IndexInfo

@@ -5,6 +5,7 @@ import (
 	"context"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/vccdb/vccdb/engine/jobs"
@@ -113,6 +114,7 @@ func (e *Engine) CreateSnapshot(ref SnapshotRef) (*Work[Snapshot], error) {
 		if err != nil {
 			return Snapshot{}, err
 		}
+		e.copies.snapshot.note(info.Manifest.Created)
 		return snapshotOf(info), nil
 	})
 }
@@ -165,6 +167,7 @@ func (e *Engine) CreateBackup() (*Work[Backup], error) {
 		if err != nil {
 			return Backup{}, err
 		}
+		e.copies.backup.note(b.Created)
 		return backupOf(b), nil
 	})
 }
@@ -206,4 +209,52 @@ func (e *Engine) PurgeBackups(keep int) error {
 // StartCompaction starts rewriting all data; see Compact.
 func (e *Engine) StartCompaction() (*jobs.Job, error) {
 	return e.jobs.Start("compact", "", func(ctx context.Context, _ jobs.Progress) error { return e.Compact(ctx) })
+}
+
+// CopyStats say when the newest copies were made; the zero time is never, as far
+// as the folders tell.
+type CopyStats struct{ LastSnapshot, LastBackup time.Time }
+
+// copyTimes are the times behind CopyStats.
+type copyTimes struct{ snapshot, backup latestTime }
+
+// latestTime is the latest of the times it was told of, in Unix nanoseconds; 0 is
+// none.
+type latestTime struct{ nanoseconds atomic.Int64 }
+
+func (l *latestTime) note(t time.Time) {
+	for {
+		known := l.nanoseconds.Load()
+		if t.UnixNano() <= known || l.nanoseconds.CompareAndSwap(known, t.UnixNano()) {
+			return
+		}
+	}
+}
+
+func (l *latestTime) load() time.Time {
+	if known := l.nanoseconds.Load(); known != 0 {
+		return time.Unix(0, known)
+	}
+	return time.Time{}
+}
+
+// noteCopies looks at the copies that earlier runs have made. The folders may be
+// on other disks, so it isn't done while the database is opened.
+func (e *Engine) noteCopies() {
+	snapshots, err := e.Snapshots()
+	if err != nil {
+		e.log.Warn("the snapshots could not be listed", "component", "snapshot", "error", err)
+	}
+	for i := range snapshots {
+		if snapshots[i].Damaged == "" {
+			e.copies.snapshot.note(snapshots[i].Created)
+		}
+	}
+	backups, err := e.Backups()
+	if err != nil {
+		e.log.Warn("the backups could not be listed", "component", "snapshot", "error", err)
+	}
+	for i := range backups {
+		e.copies.backup.note(backups[i].Created)
+	}
 }

@@ -65,6 +65,7 @@ func (e *Engine) Stats() (Stats, error) {
 		ExpiredEntitiesSwept: e.counters.expiredSwept.Load(),
 		OplogLast:            uint64(last),
 		Archive:              e.store.Archive(),
+		Copies:               CopyStats{LastSnapshot: e.copies.snapshot.load(), LastBackup: e.copies.backup.load()},
 	}
 	for _, t := range e.allTables() {
 		s.Tables++

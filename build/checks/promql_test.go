@@ -216,6 +216,9 @@ func TestAlertsFire(t *testing.T) {
 	stalls := func(stopped, rate float64) map[string]value {
 		return map[string]value{"rocksdb_is_write_stopped": constant(stopped), "rocksdb_actual_delayed_write_rate_bytes": constant(rate)}
 	}
+	backup := func(age time.Duration) map[string]value { // as of the evaluation, see check
+		return one("vccdb_last_backup_timestamp_seconds", constant(float64(zero.Add(6*time.Hour-age).Unix())))
+	}
 	tests := map[string]struct {
 		silent, firing []map[string]value
 		wait           time.Duration
@@ -227,10 +230,12 @@ func TestAlertsFire(t *testing.T) {
 		"THEMISLowCacheHitRate": {silent: []map[string]value{cache(81, 19), cache(0, 0)}, firing: []map[string]value{cache(79, 21)}, wait: 10 * time.Minute},
 		"THEMISHighCompactionBacklog": {silent: []map[string]value{one("rocksdb_pending_compaction_bytes", constant(10<<30))},
 			firing: []map[string]value{one("rocksdb_pending_compaction_bytes", constant(10<<30+1))}, wait: 15 * time.Minute},
-		"THEMISWritesStalled":    {silent: []map[string]value{stalls(0, 0)}, firing: []map[string]value{stalls(1, 0), stalls(0, 1000)}, wait: time.Minute},
-		"THEMISWritesRefused":    {silent: []map[string]value{one("vccdb_writable", constant(1))}, firing: []map[string]value{one("vccdb_writable", constant(0))}, wait: time.Minute},
-		"THEMISArchiveLag":       {silent: []map[string]value{one("vccdb_wal_archive_lag_seconds", constant(300))}, firing: []map[string]value{one("vccdb_wal_archive_lag_seconds", constant(301))}, wait: 5 * time.Minute},
-		"THEMISArchiveGap":       {silent: []map[string]value{one("vccdb_wal_archive_gaps_total", constant(1))}, firing: []map[string]value{one("vccdb_wal_archive_gaps_total", growing(.001))}},
+		"THEMISWritesStalled": {silent: []map[string]value{stalls(0, 0)}, firing: []map[string]value{stalls(1, 0), stalls(0, 1000)}, wait: time.Minute},
+		"THEMISWritesRefused": {silent: []map[string]value{one("vccdb_writable", constant(1))}, firing: []map[string]value{one("vccdb_writable", constant(0))}, wait: time.Minute},
+		"THEMISArchiveLag":    {silent: []map[string]value{one("vccdb_wal_archive_lag_seconds", constant(300))}, firing: []map[string]value{one("vccdb_wal_archive_lag_seconds", constant(301))}, wait: 5 * time.Minute},
+		"THEMISArchiveGap":    {silent: []map[string]value{one("vccdb_wal_archive_gaps_total", constant(1))}, firing: []map[string]value{one("vccdb_wal_archive_gaps_total", growing(.001))}},
+		"THEMISBackupTooOld": {silent: []map[string]value{backup(25 * time.Hour), one("vccdb_last_backup_timestamp_seconds", constant(0))},
+			firing: []map[string]value{backup(27 * time.Hour)}, wait: 10 * time.Minute},
 		"THEMISBackgroundErrors": {silent: []map[string]value{one("rocksdb_background_errors", constant(3))}, firing: []map[string]value{one("rocksdb_background_errors", growing(.01))}},
 		"THEMISDiskNearlyFull":   {silent: []map[string]value{disk(constant(11 * mib))}, firing: []map[string]value{disk(constant(9 * mib))}, wait: 5 * time.Minute},
 		"THEMISDiskFullSoon": {silent: []map[string]value{disk(constant(9 * mib))},

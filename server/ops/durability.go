@@ -1,6 +1,10 @@
 package ops
 
-import "github.com/vccdb/vccdb/engine"
+import (
+	"time"
+
+	"github.com/vccdb/vccdb/engine"
+)
 
 // HealthStats say whether the storage takes writes.
 type HealthStats struct {
@@ -34,6 +38,12 @@ type ArchiveStats struct {
 	LastError string `json:"last_error,omitempty"`
 }
 
+// CopyStats say when the newest copies of the database were made.
+type CopyStats struct {
+	LastSnapshot time.Time `json:"last_snapshot,omitzero"`
+	LastBackup   time.Time `json:"last_backup,omitzero"`
+}
+
 func storageStats(s *engine.Stats) StorageStats {
 	h, a := &s.Health, &s.Archive
 	return StorageStats{
@@ -46,6 +56,7 @@ func storageStats(s *engine.Stats) StorageStats {
 			Enabled: a.Enabled, LastSequence: uint64(a.LastSequence), LagRows: a.LagRows, LagSeconds: a.LagSeconds,
 			Bytes: a.Bytes, Failures: a.Failures, Gaps: a.Gaps, LastError: a.LastError,
 		},
+		Copies: CopyStats{LastSnapshot: s.Copies.LastSnapshot.UTC(), LastBackup: s.Copies.LastBackup.UTC()},
 	}
 }
 
@@ -78,4 +89,16 @@ func (c *engineCollector) durabilityFigures() {
 		func(s *engine.Stats) float64 { return float64(s.Archive.Failures) })
 	counter("vccdb_wal_archive_gaps_total", "Parts of the history that the archive lacks for good.",
 		func(s *engine.Stats) float64 { return float64(s.Archive.Gaps) })
+	gauge("vccdb_last_snapshot_timestamp_seconds", "When the newest snapshot was made, in Unix time; 0 is never.",
+		func(s *engine.Stats) float64 { return unixSeconds(s.Copies.LastSnapshot) })
+	gauge("vccdb_last_backup_timestamp_seconds", "When the newest backup was made, in Unix time; 0 is never.",
+		func(s *engine.Stats) float64 { return unixSeconds(s.Copies.LastBackup) })
+}
+
+// unixSeconds is 0 for the zero time.
+func unixSeconds(t time.Time) float64 {
+	if t.IsZero() {
+		return 0
+	}
+	return float64(t.UnixMilli()) / 1000
 }

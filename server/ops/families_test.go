@@ -97,20 +97,23 @@ func TestDurability(t *testing.T) {
 	f := newFixture()
 	f.db.stats.Health = storage.Health{Writable: true, FreeBytes: 30, ReserveBytes: 31, ResumeBytes: 32, Failures: 33, Resumes: 34}
 	f.db.stats.Archive = storage.ArchiveStats{Enabled: true, LastSequence: 35, LagRows: 36, LagSeconds: 1.5, Bytes: 37, Failures: 38, Gaps: 39, LastError: "no space"}
+	f.db.stats.Copies = engine.CopyStats{LastBackup: time.Unix(1_790_000_000, 5e8)}
 	_, body := f.get(t, "/metrics")
 	samples := parse(t, body)
 	for name, want := range map[string]float64{
 		"vccdb_writable": 1, "vccdb_disk_reserve_bytes": 31, "vccdb_write_stops_total": 33, "vccdb_write_resumes_total": 34,
 		"vccdb_wal_archive_enabled": 1, "vccdb_wal_archive_last_sequence": 35, "vccdb_wal_archive_lag_rows": 36,
 		"vccdb_wal_archive_lag_seconds": 1.5, "vccdb_wal_archive_written_bytes_total": 37, "vccdb_wal_archive_failures_total": 38,
-		"vccdb_wal_archive_gaps_total": 39,
+		"vccdb_wal_archive_gaps_total":        39,
+		"vccdb_last_backup_timestamp_seconds": 1_790_000_000.5, "vccdb_last_snapshot_timestamp_seconds": 0,
 	} {
 		if got, ok := samples[name]; !ok || got != want {
 			t.Errorf("%s = %v, want %v", name, got, want)
 		}
 	}
 	const want = `"health":{"writable":true,"free_bytes":30,"reserve_bytes":31,"resume_bytes":32,"failures":33,"resumes":34},` +
-		`"archive":{"enabled":true,"last_sequence":35,"lag_rows":36,"lag_seconds":1.5,"bytes":37,"failures":38,"gaps":39,"last_error":"no space"}`
+		`"archive":{"enabled":true,"last_sequence":35,"lag_rows":36,"lag_seconds":1.5,"bytes":37,"failures":38,"gaps":39,"last_error":"no space"},` +
+		`"copies":{"last_backup":"2026-09-21T14:13:20.5Z"}`
 	if _, body := f.get(t, "/stats"); !strings.Contains(body, want) {
 		t.Errorf("%s\nlacks %s", body, want)
 	}

@@ -17,7 +17,8 @@ type FeedStats struct {
 	Events         uint64 `json:"events"`
 	Bytes          uint64 `json:"bytes"`
 	RetentionHours int    `json:"retention_hours"`
-	// Streams are connected now, Waiting long polls wait.
+	// Streams are connected now; Waiting counts those of them, and long polls, that
+	// have nothing to read.
 	Streams int `json:"streams"`
 	Waiting int `json:"waiting"`
 	// The rest counts since the start.
@@ -55,7 +56,7 @@ func (c *engineCollector) feedFigures() {
 		func(f *engine.FeedStats) float64 { return f.Retention.Seconds() })
 	gauge("vccdb_changefeed_streams", "Streams connected.",
 		func(f *engine.FeedStats) float64 { return float64(f.Streams) })
-	gauge("vccdb_changefeed_waiting", "Long polls that wait for a change.",
+	gauge("vccdb_changefeed_waiting", "Streams and long polls with nothing to read now.",
 		func(f *engine.FeedStats) float64 { return float64(f.Waiting) })
 	counter("vccdb_changefeed_slow_readers_cut_total", "Streams ended because they didn't keep up.",
 		func(f *engine.FeedStats) float64 { return float64(f.SlowReadersCut) })

@@ -191,6 +191,7 @@ type StorageStats struct {
 	RocksDB RocksDB      `json:"rocksdb"`
 	Health  HealthStats  `json:"health"`
 	Archive ArchiveStats `json:"archive"`
+	Copies  CopyStats    `json:"copies"`
 }
 
 // QueryStats count queries by plan mode since the start.
