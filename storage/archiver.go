@@ -70,9 +70,7 @@ type archiver struct {
 	marks bool   // a batch with marks was seen
 	swept time.Time
 
-	// turn is held during a step. aside are writes that the log doesn't have.
-	turn  sync.Mutex
-	aside [][]byte
+	turn sync.Mutex // held during a step
 
 	mu struct {
 		sync.Mutex
@@ -104,7 +102,7 @@ func (s *Store) openArchiver() error {
 	}
 	a := &archiver{
 		db: s.db, log: s.log, path: s.opts.Path, ttl: s.opts.WALArchiveTTL,
-		sync: s.syncWAL, last: s.LastSeq, w: w, next: w.Next(),
+		sync: s.syncBeside, last: s.LastSeq, w: w, next: w.Next(),
 	}
 	if a.next == 0 {
 		a.next = s.db.LatestSequence() + 1
@@ -190,26 +188,8 @@ func (a *archiver) note(err error, last Seq, target uint64) {
 	stats.LastError = err.Error()
 }
 
-// aside lets write put a batch into the database past its log, and keeps it for
-// the archive. What stands in the log under the same rows is a write that failed.
-func (s *Store) aside(batch *rocks.Batch, write func(*rocks.Batch) error) error {
-	a := s.archive
-	if a == nil {
-		return write(batch)
-	}
-	a.turn.Lock()
-	defer a.turn.Unlock()
-	before := a.db.LatestSequence()
-	if err := write(batch); err != nil {
-		return err
-	}
-	if a.db.LatestSequence() != before {
-		a.aside = append(a.aside, batch.Wire(before+1))
-	}
-	return nil
-}
-
-// catchUp archives up to and including row target.
+// catchUp archives up to and including row target: what the log has, and between
+// that the rows that stand in no log.
 func (a *archiver) catchUp(target uint64) error {
 	if a.next > target {
 		return nil
@@ -217,37 +197,55 @@ func (a *archiver) catchUp(target uint64) error {
 	if err := a.sync(); err != nil {
 		return err
 	}
-	for len(a.aside) > 0 {
-		first, rows, err := rocks.WireSequence(a.aside[0])
-		if err != nil {
+	past, err := readPastLog(a.db.Latest())
+	if err != nil {
+		return err
+	}
+	for i, row := range past {
+		if row < a.next || row > target {
+			continue
+		}
+		if err := a.follow(row - 1); err != nil {
 			return err
 		}
-		if err := a.follow(first - 1); err != nil {
+		if err := a.add(pastLogBatch(past[:i+1]).Wire(row)); err != nil {
 			return err
 		}
-		if err := a.w.Append(a.aside[0], time.Now()); err != nil {
-			a.w.Abandon()
-			a.next = a.w.Next()
-			return err
-		}
-		a.next = first + uint64(rows)
-		if err := a.w.Sync(); err != nil {
-			a.w.Abandon()
-			a.next = a.w.Next()
-			return err
-		}
-		a.aside = a.aside[1:]
 	}
 	return a.follow(target)
 }
 
-// follow archives what the log has, up to and including row target.
+// add archives one batch.
+func (a *archiver) add(wire []byte) error {
+	first, rows, err := rocks.WireSequence(wire)
+	if err == nil {
+		err = a.w.Append(wire, time.Now())
+	}
+	if err == nil {
+		err = a.w.Sync()
+	}
+	if err != nil {
+		a.abandon()
+		return fmt.Errorf("archive: %w", err)
+	}
+	a.next = first + uint64(rows)
+	return nil
+}
+
+func (a *archiver) abandon() {
+	a.w.Abandon()
+	a.next = a.w.Next()
+}
+
+// follow archives what the log has, up to and including row target. It reads no
+// further: what stands behind may be a write that failed.
 func (a *archiver) follow(target uint64) error {
 	if a.next > target {
 		return nil
 	}
 	bytes := uint64(0)
-	err := a.db.Updates(a.next, func(wire []byte) (bool, error) {
+	var written error
+	read := a.db.Updates(a.next, func(wire []byte) (bool, error) {
 		first, rows, err := rocks.WireSequence(wire)
 		if err != nil {
 			return false, err
@@ -259,26 +257,30 @@ func (a *archiver) follow(target uint64) error {
 			return true, nil
 		}
 		if first != a.next {
-			a.gap(a.next, first, "the write-ahead log was removed before it was archived")
+			a.gap(a.next, first, "the write-ahead log was removed before it was archived, or is damaged")
 		}
-		if err := a.append(wire); err != nil {
-			return false, err
+		if written = a.append(wire); written != nil {
+			return false, written
 		}
 		a.next = first + uint64(rows)
 		bytes += uint64(len(wire))
-		return true, nil
+		return a.next <= target, nil
 	})
-	if err == nil {
-		err = a.w.Sync()
+	if written == nil {
+		// Also after an error of the log: RocksDB doesn't read past damage in the
+		// middle, but will begin behind it the next time.
+		written = a.w.Sync()
 	}
-	if err != nil {
-		a.w.Abandon()
-		a.next = a.w.Next()
-		return fmt.Errorf("archive: %w", err)
+	if written != nil {
+		a.abandon()
+		return fmt.Errorf("archive: %w", written)
 	}
 	a.mu.Lock()
 	a.mu.stats.Bytes += bytes
 	a.mu.Unlock()
+	if read != nil {
+		return fmt.Errorf("archive: %w", read)
+	}
 	if a.next <= target {
 		return fmt.Errorf("archive: the write-ahead log ends at row %d, the database is at %d", a.next-1, target)
 	}

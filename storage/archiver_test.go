@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/vccdb/vccdb/internal/errs"
-	"github.com/vccdb/vccdb/storage/rocks"
 )
 
 // archivedOptions are those of a database with an archive.
@@ -228,28 +227,6 @@ func TestArchiveRetention(t *testing.T) {
 	left, _ := filepath.Glob(filepath.Join(o.WALArchivePath, "*", "*"))
 	if len(segments) != 1 || len(left) != 1 || left[0] == segments[0] {
 		t.Errorf("of %v there is left %v", segments, left)
-	}
-}
-
-// TestArchiveAside archives a write that isn't in the log.
-func TestArchiveAside(t *testing.T) {
-	o := archivedOptions(t)
-	s := open(t, o)
-	base := checkpoint(t, s)
-	commitMany(t, s, 0, 10)
-	var b rocks.Batch
-	b.Put(familyDefault, []byte("cat/aside"), []byte("value"))
-	must(t, s.aside(&b, func(b *rocks.Batch) error { return s.db.Write(b, false) }))
-	commitMany(t, s, 10, 10)
-	must(t, s.Close())
-	path := copyDir(t, base)
-	r, err := Replay(t.Context(), path, o.WALArchivePath, Until{Latest: true}, time.Time{})
-	if err != nil || r.Seq != 20 {
-		t.Fatalf("%+v, %v", r, err)
-	}
-	s = open(t, Options{Path: path})
-	if value, err := s.db.Latest().Get(familyDefault, []byte("cat/aside")); string(value) != "value" || err != nil {
-		t.Errorf("the row is %q: %v", value, err)
 	}
 }
 

@@ -185,13 +185,11 @@ func (s *Store) resume(failure *errs.Error) {
 	h := &s.health
 	started := time.Now()
 	if h.broken.Load() {
-		var mark rocks.Batch
-		mark.Put(familyDefault, []byte(metaResumed), nil)
 		h.resuming.Store(true)
 		tooLong := time.AfterFunc(maxResumeTime, func() {
 			s.refuse(lastingFailure(errors.New("the recovery from a full disk doesn't end")))
 		})
-		err := s.aside(&mark, s.db.Resume)
+		err := s.resumeRocks()
 		tooLong.Stop()
 		h.resuming.Store(false)
 		if err != nil {
@@ -215,6 +213,22 @@ func (s *Store) resume(failure *errs.Error) {
 // about to fail has told the watch already.
 func (s *Store) maySync() bool {
 	return s.Err() == nil && s.db.Failure().Count == s.health.seen.Load()
+}
+
+// syncBeside is syncWAL for the archiver. It goes on while writes are refused for
+// the sake of the reserve alone.
+func (s *Store) syncBeside() error {
+	if s.db.Failure().Count != s.health.seen.Load() {
+		return errors.New("RocksDB has just met an error")
+	}
+	if err := s.Err(); err != nil && s.health.broken.Load() {
+		return err
+	}
+	err := s.syncWAL()
+	if errs.KindOf(err) == errs.StorageFull && !s.health.broken.Load() {
+		return nil
+	}
+	return err
 }
 
 // notResumed deals with a Resume that failed: a disk that filled up again is

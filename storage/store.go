@@ -27,7 +27,8 @@
 // walSync makes syncs of the log take turns; written.mu guards the write shares.
 // archiver.turn makes steps of the archiver take turns, timeline the making of a
 // timeline; archiver.mu guards its figures. During a step a sync of the log may be
-// waited for; no other two are ever held at once.
+// waited for, and a recovery holds timeline and then archiver.turn; no other two
+// are ever held at once.
 // Readers take no locks.
 package storage
 
@@ -73,7 +74,7 @@ const (
 	metaFormat  = "sys/format"  // format stamp
 	metaLastSeq = "sys/seq"     // newest oplog sequence
 	metaTrimmed = "sys/trimmed" // newest oplog sequence that was trimmed
-	metaResumed = "sys/resumed" // left by the last recovery from a full disk
+	metaResumed = "sys/resumed" // left by recoveries from a full disk, see pastlog.go
 	metaFeed    = "sys/feed"    // state of the change feed
 	metaCatalog = "cat/"        // + key of PutMeta
 	metaCounter = "cnt/"        // + key of AddCounter
@@ -102,7 +103,7 @@ type Store struct {
 	written  recentWrites
 	group    groupState // the committer's own
 	archive  *archiver  // nil without one
-	timeline sync.Mutex // held while the timeline is looked up or made
+	timeline sync.Mutex // held while the timeline is looked up or made, or RocksDB recovers
 
 	// unsynced says that the write-ahead log has records that were not synced.
 	unsynced atomic.Bool
