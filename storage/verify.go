@@ -3,7 +3,6 @@ package storage
 import (
 	"bytes"
 	"cmp"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -19,6 +18,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/vccdb/vccdb/internal/errs"
+	"github.com/vccdb/vccdb/storage/rocks"
 )
 
 // Looking for damage
@@ -209,8 +209,8 @@ func checkClosed(path string, files []fs.FileInfo) (findings []string, err error
 // After a recovery from a full disk that was cut off a log may end anywhere; the
 // next start finishes the recovery.
 func checkLogs(path string, files []fs.FileInfo) (findings []string, err error) {
-	if _, err := os.Stat(filepath.Join(path, "RESUMING")); err == nil {
-		return nil, nil
+	if interrupted, err := rocks.Interrupted(path); interrupted || err != nil {
+		return nil, err
 	}
 	for _, kind := range []func(name string) bool{
 		func(name string) bool { return strings.HasPrefix(name, "MANIFEST-") },
@@ -224,11 +224,10 @@ func checkLogs(path string, files []fs.FileInfo) (findings []string, err error) 
 		}
 		slices.SortFunc(names, func(a, b string) int { return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b)) })
 		for i, name := range names {
-			data, err := os.ReadFile(filepath.Join(path, name))
+			cut, bad, err := checkLog(filepath.Join(path, name))
 			if err != nil {
 				return nil, err
 			}
-			cut, bad := checkLog(data)
 			switch {
 			case bad >= 0:
 				findings = append(findings, fmt.Sprintf("%s is damaged at byte %d: the checksum of a record is wrong", name, bad))
@@ -240,64 +239,13 @@ func checkLogs(path string, files []fs.FileInfo) (findings []string, err error) 
 	return findings, nil
 }
 
-// The layout of RocksDB's logs (log_format.h): blocks of 32 KiB; records don't
-// cross them: checksum u32le, length u16le, type u8, and for types 5 to 8 the
-// number of the log u32le, then the data. A block's last 6 bytes or fewer are
-// unused. The checksum is a masked CRC-32C of what follows the length.
-const (
-	logBlock        = 32 << 10
-	logHeader       = 4 + 2 + 1
-	logFirstRecycle = 5
-	logLastRecycle  = 8
-	logMaskDelta    = 0xa282ead8
-)
-
-// checkLog reports whether a log is cut off in a record, and where the first bad
-// record is, -1 if there is none.
-func checkLog(data []byte) (cut bool, bad int) {
-	for at := 0; at < len(data); {
-		left := logBlock - at%logBlock
-		if left < logHeader {
-			at += left
-			continue
-		}
-		if len(data)-at < logHeader {
-			return true, -1
-		}
-		length, kind := int(binary.LittleEndian.Uint16(data[at+4:])), data[at+6]
-		if kind == 0 && length == 0 && allZero(data[at:]) {
-			return true, -1 // space that was made ready and not used
-		}
-		header := logHeader
-		if kind >= logFirstRecycle && kind <= logLastRecycle {
-			header += 4
-		}
-		switch end := at + header + length; {
-		case header+length > left:
-			return false, at // no record crosses a block
-		case end > len(data):
-			return true, -1
-		case maskedChecksum(data[at+6:end]) != binary.LittleEndian.Uint32(data[at:]):
-			return false, at
-		default:
-			at = end
-		}
+func checkLog(path string) (cut bool, bad int64, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return false, 0, err
 	}
-	return false, -1
-}
-
-func maskedChecksum(b []byte) uint32 {
-	sum := crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli))
-	return (sum>>15 | sum<<17) + logMaskDelta
-}
-
-func allZero(b []byte) bool {
-	for _, x := range b {
-		if x != 0 {
-			return false
-		}
-	}
-	return true
+	defer f.Close()
+	return rocks.CheckLog(f)
 }
 
 // clonePrefix begins the names of clones inside a database's folder.

@@ -1,12 +1,15 @@
 package storage
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/vccdb/vccdb/storage/rocks"
 )
 
 // filled is a closed database with table files and a log.
@@ -100,12 +103,17 @@ func TestCheckLogTail(t *testing.T) {
 	data, err := os.ReadFile(logs[len(logs)-1])
 	must(t, err)
 	for cut := len(data) - 300; cut < len(data); cut++ {
-		if _, bad := checkLog(data[:cut]); bad >= 0 {
+		if _, bad, err := rocks.CheckLog(bytes.NewReader(data[:cut])); bad >= 0 || err != nil {
 			t.Fatalf("cut at %d of %d: bad at %d", cut, len(data), bad)
 		}
 	}
-	if cut, bad := checkLog(append(slices.Clone(data), make([]byte, 4096)...)); !cut || bad >= 0 {
-		t.Errorf("unused space at the end: %v, %d", cut, bad)
+	unused := append(slices.Clone(data), make([]byte, 4096)...)
+	if cut, bad, err := rocks.CheckLog(bytes.NewReader(unused)); !cut || bad >= 0 || err != nil {
+		t.Errorf("unused space at the end: %v, %d, %v", cut, bad, err)
+	}
+	between := append(unused, 1, 2, 3)
+	if cut, bad, err := rocks.CheckLog(bytes.NewReader(between)); cut || bad != int64(len(data)) || err != nil {
+		t.Errorf("unused space in the middle: %v, %d, %v", cut, bad, err)
 	}
 }
 

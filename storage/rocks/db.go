@@ -64,13 +64,13 @@ func Open(o Options) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	cutOff, err := interrupted(o.Path)
+	last, cutOff, err := interrupted(o.Path)
+	if err == nil && cutOff {
+		err = cutLogs(o.Path, last)
+	}
 	if err != nil {
 		n.destroy()
 		return nil, wrap("open", err)
-	}
-	if cutOff {
-		n.db.SetWALRecoveryMode(grocksdb.SkipAnyCorruptedRecordsRecovery)
 	}
 	names := o.familyNames()
 	handle, families, err := grocksdb.OpenDbColumnFamilies(n.db, o.Path, names, n.families)
@@ -101,9 +101,9 @@ func Open(o Options) (*DB, error) {
 		}
 	}
 	if cutOff { // opening has put all that the log held into files
-		if err := removeMark(filepath.Join(o.Path, resumingFile)); err != nil {
+		if err := unmarkResume(o.Path); err != nil {
 			db.Close()
-			return nil, err
+			return nil, wrap("open", err)
 		}
 	}
 	return db, nil

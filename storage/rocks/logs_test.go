@@ -77,4 +77,19 @@ func TestCheckLogs(t *testing.T) {
 	if d := check(append(bytes.Clone(whole), make([]byte, 50_000)...)); d != nil {
 		t.Error("zeros at the end:", d)
 	}
+	for _, unused := range []int{5, 50_000} { // as RocksDB leaves a log that a write failed on
+		if d := check(append(bytes.Clone(whole), make([]byte, unused)...), whole); d != nil {
+			t.Errorf("%d zeros at the end of the first of two logs: %v", unused, d)
+		}
+	}
+	lost := bytes.Clone(whole)
+	clear(lost[ends[1]:ends[2]])
+	if d := check(lost); d == nil || d.Offset != ends[1] {
+		t.Error("a record of zeros:", d)
+	}
+	lost = bytes.Clone(whole)
+	clear(lost[ends[0]:logBlock])
+	if d := check(lost); d == nil || d.Offset != ends[0] {
+		t.Error("zeros up to the end of a block:", d)
+	}
 }

@@ -5,9 +5,11 @@ package rocks
 import "C"
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"unsafe"
@@ -15,13 +17,15 @@ import (
 	"github.com/linxGnu/grocksdb"
 )
 
-// resumingFile stands in the database's folder while a Resume is under way.
+// resumingFile stands in the database's folder while a Resume is under way. It
+// has the sequence number of the last good row, u64le.
 //
-// The write that failed may have left half a record at the end of the log. From
+// The write that failed may stand at the end of the log, whole or in part. From
 // the moment that the first column family is in a file and until the last one
-// is, RocksDB refuses to open such a database: half a record may be a hole, and
-// some families are beyond it. Here it is no hole, for what failed was never
-// acknowledged, and this file says so to Open.
+// is, RocksDB would refuse half a record, since some families are beyond it, and
+// give a whole one to the other families only. So Open cuts it off if there is
+// this file, and Resume does at the end: behind a log that stays for a while, as
+// during a backup, it would look like damage.
 const resumingFile = "RESUMING"
 
 // watchErrors makes the database opened with options report its errors.
@@ -33,13 +37,24 @@ func watchErrors(options *grocksdb.Options) (*C.error_watch, error) {
 	return C.error_watch_new((*C.rocksdb_options_t)(p)), nil
 }
 
-// interrupted reports whether a Resume of the database at path was cut off.
-func interrupted(path string) (bool, error) {
-	_, err := os.Stat(filepath.Join(path, resumingFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
+// interrupted reports whether a Resume of the database at path was cut off, and
+// up to which sequence number its logs count: all there are, if not.
+func interrupted(path string) (last uint64, cutOff bool, err error) {
+	mark, err := os.ReadFile(filepath.Join(path, resumingFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return 0, false, err
 	}
-	return err == nil, err
+	if len(mark) != 8 { // it is complete before anything is done
+		return math.MaxUint64, false, nil
+	}
+	return binary.LittleEndian.Uint64(mark), true, nil
+}
+
+// Interrupted reports whether a Resume of the database at path, which isn't open,
+// was cut off. The next Open makes its logs good.
+func Interrupted(path string) (bool, error) {
+	_, cutOff, err := interrupted(path)
+	return cutOff, err
 }
 
 // Failure is an error that put RocksDB out of service, wholly or in part.
@@ -84,9 +99,9 @@ func (db *DB) Resume(batch *Batch) error {
 		return ErrClosed
 	}
 	defer db.gate.leave()
-	mark := filepath.Join(db.options.Path, resumingFile)
-	if err := writeMark(mark); err != nil {
-		return err
+	last, err := markResume(db.options.Path, db.db.GetLatestSequenceNumber())
+	if err != nil {
+		return wrap("resume", err)
 	}
 	if text := C.db_resume(db.handles.db); text != nil {
 		defer C.rocksdb_free(unsafe.Pointer(text))
@@ -95,7 +110,10 @@ func (db *DB) Resume(batch *Batch) error {
 	if err := db.beginLog(batch); err != nil {
 		return err
 	}
-	return removeMark(mark)
+	if err := cutLogs(db.options.Path, last); err != nil {
+		return wrap("resume", err)
+	}
+	return wrap("resume", unmarkResume(db.options.Path))
 }
 
 // StopResume makes a Resume that is under way, on another goroutine, fail soon.
@@ -123,18 +141,32 @@ func (db *DB) beginLog(batch *Batch) error {
 	return db.Flush()
 }
 
-// writeMark makes an empty file that survives a power failure. A file system
-// without space reports that as RocksDB would.
-func writeMark(name string) error {
-	f, err := os.Create(name)
-	if err == nil {
-		err = errors.Join(f.Sync(), f.Close(), syncFolder(filepath.Dir(name)))
+// markResume notes that a Resume begins after row last, safe from a power
+// failure. If one has begun before and failed, what that noted stands.
+func markResume(path string, last uint64) (uint64, error) {
+	before, begun, err := interrupted(path)
+	if err != nil {
+		return 0, err
 	}
-	return wrap("resume", err)
+	if begun {
+		last = before
+	}
+	f, err := os.OpenFile(filepath.Join(path, resumingFile), os.O_WRONLY|os.O_CREATE, 0o640)
+	if err != nil {
+		return 0, err
+	}
+	_, err = f.Write(binary.LittleEndian.AppendUint64(nil, last))
+	return last, errors.Join(err, f.Sync(), f.Close(), syncFolder(path))
 }
 
-func removeMark(name string) error {
-	return wrap("resume", errors.Join(os.Remove(name), syncFolder(filepath.Dir(name))))
+// unmarkResume notes that none is under way. No write may go on before that: the
+// next Open would cut it off.
+func unmarkResume(path string) error {
+	err := os.Remove(filepath.Join(path, resumingFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return errors.Join(err, syncFolder(path))
 }
 
 func syncFolder(name string) error {
