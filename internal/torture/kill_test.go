@@ -131,6 +131,9 @@ type sideWork struct {
 	// each key as of then.
 	fromSeq uint64
 	feed    map[string]state
+	// keep is how many events the feed is trimmed to now and then, 0 for all;
+	// trimmed is how far that went.
+	keep, trimmed uint64
 
 	snapshots, backups, indexChanges, configChanges, feedEvents int
 }
@@ -280,7 +283,17 @@ func (w *sideWork) readFeed(s *server) bool {
 		}
 		w.feed[e.Key] = st
 	}
-	return true
+	return w.trimFeed(s)
+}
+
+// trimFeed removes events that were read.
+func (w *sideWork) trimFeed(s *server) bool {
+	if w.keep == 0 || w.fromSeq < w.trimmed+2*w.keep {
+		return true
+	}
+	w.trimmed = w.fromSeq - w.keep
+	status, answer, err := s.post("/changefeed/retention", fmt.Sprintf(`{"before_sequence":%d}`, w.trimmed+1))
+	return w.fine("retention", status, answer, err)
 }
 
 // search wants right answers while everything changes.
