@@ -12,9 +12,11 @@ import (
 	"github.com/vccdb/vccdb/storage"
 )
 
-// backfillChunk is how many entities one backfill step covers: with a hundred
-// or so microseconds each at worst it bounds how long a writer waits.
-const backfillChunk = 256
+// backfillChunk is how many entities one backfill step covers. It bounds how long
+// a writer waits: some milliseconds, with a hundred or so microseconds an entity at
+// worst, and a sync of the log. Under sync each step has one of those, so on a slow
+// disk fewer steps are what makes a build fast.
+const backfillChunk = 512
 
 // fullDiskPause is how long a backfill waits on a full disk between two tries.
 const fullDiskPause = time.Second
@@ -96,9 +98,7 @@ func (e *Engine) backfillStep(ctx context.Context, t *table, ix *index) (int, er
 			return 0, err
 		}
 	}
-	// The commit that makes the index ready is a durable one and comes later in
-	// the log, so these needn't be.
-	_, err := e.store.Commit(&c.batch, storage.CommitOptions{Durability: storage.DurabilityNone, OnCommit: func(storage.Seq) {
+	_, err := e.store.Commit(&c.batch, storage.CommitOptions{OnCommit: func(storage.Seq) {
 		for _, ev := range c.events {
 			ev.apply(e.log)
 		}

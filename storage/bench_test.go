@@ -25,7 +25,7 @@ func fill(b *testing.B, s *Store, n int) {
 		batch.PutTerm(2, keys.AppendInt(nil, int64(id%1000)), id)
 		batch.PutVector(3, id, uint64(id), vec)
 		if batch.SizeBytes() > 1<<20 || int(id) == n-1 {
-			if _, err := s.Commit(&batch, CommitOptions{Durability: DurabilityNone}); err != nil {
+			if _, err := s.Commit(&batch, CommitOptions{}); err != nil {
 				b.Fatal(err)
 			}
 			batch.Reset()

@@ -1,12 +1,10 @@
 package storage
 
 import (
-	"cmp"
 	"encoding/binary"
 	"sync"
 	"time"
 
-	"github.com/vccdb/vccdb/internal/errs"
 	"github.com/vccdb/vccdb/storage/keys"
 	"github.com/vccdb/vccdb/storage/rocks"
 )
@@ -38,9 +36,10 @@ const (
 
 // CommitOptions change how one batch is committed.
 type CommitOptions struct {
-	// Durability is that of this commit, "" for the store's. A group is as durable
-	// as its most demanding member.
-	Durability Durability
+	// Sync makes the commit as durable as under DurabilitySync. There is no way to
+	// ask for less than the store's durability: a store that syncs tells a crash
+	// from damage by every write in its log being synced (rocks.CheckLogs).
+	Sync bool
 	// OnCommit runs on the committer once the write is applied and durable, before
 	// Commit returns, in the order of sequences. first is the sequence of the
 	// batch's first oplog record; if it has none, of the next one to come. It must
@@ -76,15 +75,10 @@ func (s *Store) Commit(b *Batch, o CommitOptions) (Seq, error) {
 
 // commit is Commit with a change of the feed's state before the batch.
 func (s *Store) commit(b *Batch, o CommitOptions, feed feedChange) (Seq, error) {
-	durability := cmp.Or(o.Durability, s.opts.Durability)
-	if !durability.Valid() {
-		return 0, errs.New(errs.Invalid, "invalid_durability",
-			"The durability %q is none of sync, interval and none; nothing was changed.", durability)
-	}
 	c := &pendingCommit{
 		batch:    b,
 		feed:     feed,
-		durable:  durability == DurabilitySync,
+		durable:  o.Sync || s.opts.Durability == DurabilitySync,
 		onCommit: o.OnCommit,
 		done:     make(chan struct{}),
 	}

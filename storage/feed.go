@@ -160,7 +160,7 @@ func (s *Store) TrimFeed(upTo Seq) error {
 
 func (s *Store) changeFeed(change feedChange) error {
 	started := s.FeedRange().Start
-	if _, err := s.commit(&Batch{}, CommitOptions{Durability: DurabilitySync}, change); err != nil {
+	if _, err := s.commit(&Batch{}, CommitOptions{Sync: true}, change); err != nil {
 		return err
 	}
 	// The rows are gone for readers; dropping files that held nothing else gives

@@ -192,10 +192,10 @@ func (d *LogDamage) Error() string {
 // was synced after it if a record went bad later. CheckLogs tells the two apart
 // and returns a LogDamage for the second, nil if there is none.
 //
-// It can tell only where every write is synced before the next one begins. Two
-// that weren't may reach the disk in the wrong order: then a power failure leaves
-// a whole record behind a hole too. So where that answer counts, every write must
-// be synced, whatever it is for.
+// It can tell only where every write to the log is synced before the next one
+// begins, as storage does under DurabilitySync for every commit, whatever it is
+// for. Two that aren't may reach the disk in the wrong order: then a power failure
+// leaves a whole record behind a hole too.
 //
 // What an interrupted Resume will cut off doesn't count as a record.
 func CheckLogs(path string) (*LogDamage, error) {
