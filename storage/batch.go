@@ -23,6 +23,9 @@ type Batch struct {
 	counters []counterOp
 	tallies  []tally
 	key, buf []byte // scratch
+	// adds says that it puts entities or index entries, removes that it takes some
+	// away.
+	adds, removes bool
 }
 
 // logged is one oplog record, which waits for its sequence, and what the feed
@@ -52,6 +55,7 @@ type counterOp struct {
 // a PUT record in the oplog, and the record in the feed if that is on. An id
 // belongs to one pk for the entity's life.
 func (b *Batch) PutEntity(table, id uint32, pk string, stamp uint64, record []byte) {
+	b.adds = true
 	b.key = keys.AppendEntity(b.key[:0], table, id)
 	b.put(familyEntities, table, b.key, record)
 	to := b.rows.SizeBytes()
@@ -64,6 +68,7 @@ func (b *Batch) PutEntity(table, id uint32, pk string, stamp uint64, record []by
 // DeleteEntity removes what PutEntity set and adds a DELETE record to the oplog.
 // The feed gets last, which tells its readers what was deleted.
 func (b *Batch) DeleteEntity(table, id uint32, pk string, stamp uint64, last []byte) {
+	b.removes = true
 	b.key = keys.AppendEntity(b.key[:0], table, id)
 	b.rows.Delete(familyEntities, b.key)
 	b.key = keys.AppendPK(b.key[:0], table, pk)
@@ -74,6 +79,7 @@ func (b *Batch) DeleteEntity(table, id uint32, pk string, stamp uint64, last []b
 // PutTerm adds an index entry. Terms of one index must be prefix-free, as those
 // of storage/keys are.
 func (b *Batch) PutTerm(index uint32, term []byte, id uint32) {
+	b.adds = true
 	b.addTerm(index, term, id, false)
 }
 
@@ -123,6 +129,7 @@ func (b *Batch) putOrDelete(family int, scope uint32, key []byte, remove bool) {
 
 // PutVector sets an entity's vector in one vector index.
 func (b *Batch) PutVector(index, id uint32, stamp uint64, vec []float32) {
+	b.adds = true
 	b.key = keys.AppendVector(b.key[:0], index, id)
 	b.buf = binary.LittleEndian.AppendUint64(b.buf[:0], stamp)
 	for _, x := range vec {
@@ -167,6 +174,7 @@ func (b *Batch) ResetCounter(key string) {
 // record to the oplog, and to the feed with the table's name. It costs the same
 // for any size of table.
 func (b *Batch) DropTable(table uint32, stamp uint64, name string) {
+	b.removes = true
 	from, to := scopeRange(table)
 	b.rows.DeleteRange(familyEntities, from, to)
 	b.rows.DeleteRange(familyPKs, from, to)
@@ -176,6 +184,7 @@ func (b *Batch) DropTable(table uint32, stamp uint64, name string) {
 // DropIndex removes every entry, sample and vector of an index. It costs the same
 // for any size of index.
 func (b *Batch) DropIndex(index uint32) {
+	b.removes = true
 	b.writeTerms() // what came before the drop falls under it
 	from, to := scopeRange(index)
 	b.rows.DeleteRange(familyTerms, from, to)
@@ -226,6 +235,7 @@ func (b *Batch) Reset() {
 	b.terms, b.termKeys = b.terms[:0], b.termKeys[:0]
 	b.counters = b.counters[:0]
 	b.tallies = b.tallies[:0]
+	b.adds, b.removes = false, false
 }
 
 // Len returns the number of changes in the batch: rows, oplog records, counters.
@@ -236,6 +246,10 @@ func (b *Batch) SizeBytes() int { return b.rows.SizeBytes() + len(b.termKeys) }
 
 // Empty reports whether there is nothing to write.
 func (b *Batch) Empty() bool { return b.Len() == 0 }
+
+// frees reports whether the batch takes data away and adds none. What it writes
+// besides, oplog records, events and catalog records, is small.
+func (b *Batch) frees() bool { return b.removes && !b.adds }
 
 // lastKey sorts after every key: it is longer than those of the fixed-length
 // families, and no pk or term starts with FF bytes.

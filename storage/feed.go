@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/vccdb/vccdb/internal/errs"
 	"github.com/vccdb/vccdb/storage/keys"
@@ -169,18 +168,6 @@ func (s *Store) changeFeed(change feedChange) error {
 		return readError(s.db.DropFiles(familyFeed, keys.AppendSeq(nil, 0), keys.AppendSeq(nil, uint64(f.Start))))
 	}
 	return nil
-}
-
-// frees reports whether commits may be written in spite of err: on a full disk
-// removing events is what gives space back, and the little that says so fits into
-// the reserve.
-func (s *Store) frees(err error, commits ...*pendingCommit) bool {
-	if errs.KindOf(err) != errs.StorageFull || s.health.broken.Load() {
-		return false
-	}
-	return !slices.ContainsFunc(commits, func(c *pendingCommit) bool {
-		return c.feed.set || c.feed.trim == 0 || !c.batch.Empty()
-	})
 }
 
 // FeedRange returns what the feed holds now.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -17,7 +18,9 @@ import (
 // The store refuses writes a little before the disk is full, while reads go on,
 // and takes them again by itself once there is space. The reserve is what makes
 // that harmless: RocksDB never meets a full disk, so no write is ever left in
-// doubt, and what is in memtables can still be put into files.
+// doubt, and what is in memtables can still be put into files. Commits that only
+// remove data may use half of it: they are small, and without them nobody could
+// make space through the store.
 //
 // Another program may fill the disk faster than that. Then a write of RocksDB
 // fails, and what its log holds of it is unknown; RocksDB refuses all writes.
@@ -53,7 +56,8 @@ type Health struct {
 	// while Writable.
 	Code string
 	// FreeBytes is the space that the disk has for the store, as of the last look.
-	// Below ReserveBytes writes are refused; they go on at ResumeBytes.
+	// Below ReserveBytes writes are refused, below half of it those too that only
+	// remove data; they go on at ResumeBytes.
 	FreeBytes, ReserveBytes, ResumeBytes uint64
 	// Failures counts how often writing stopped, Resumes how often it went on.
 	Failures, Resumes uint64
@@ -164,7 +168,7 @@ func (s *Store) lookAtDisk() bool {
 	if free < reserve {
 		s.refuse(errs.New(errs.StorageFull, "disk_full",
 			"The disk is full: %s are free and %s are kept in reserve. The write was refused and nothing was changed; reads go on. "+
-				"Free some space: writing goes on by itself once %s are free.", mebibytes(free), mebibytes(reserve), mebibytes(need)))
+				"Free some space: writing goes on by itself once %s are free. Deletes are taken down to half the reserve.", mebibytes(free), mebibytes(reserve), mebibytes(need)))
 	}
 	return free >= need
 }
@@ -275,6 +279,22 @@ func (s *Store) refuse(reason *errs.Error) {
 		}
 		return
 	}
+}
+
+// frees reports whether commits may be written in spite of err: those that trim
+// the feed, and as long as half the reserve is there, those that only remove data.
+// When RocksDB itself has met the full disk, nothing may.
+func (s *Store) frees(err error, commits ...*pendingCommit) bool {
+	h := &s.health
+	if errs.KindOf(err) != errs.StorageFull || h.broken.Load() {
+		return false
+	}
+	half := h.free.Load() >= h.reserve.Load()/2
+	return !slices.ContainsFunc(commits, func(c *pendingCommit) bool {
+		trims := !c.feed.set && c.feed.trim != 0 && c.batch.Empty()
+		removes := half && c.feed == feedChange{} && c.batch.frees()
+		return !trims && !removes
+	})
 }
 
 // writeFailure is what commits get from a failed write of RocksDB on.

@@ -147,6 +147,78 @@ func diskFullCycles(t *testing.T, o Options) (acked int) {
 	return acked
 }
 
+// TestDeleteOnFullDisk: with a part of the reserve left, data can be removed and
+// nothing added; with less than half of it, neither. What is removed gets into the
+// archive.
+func TestDeleteOnFullDisk(t *testing.T) {
+	t.Parallel()
+	path := smallDisk(t, 48)
+	o := failureOptions(path)
+	o.ReserveBytes, o.Feed = 16<<20, true
+	o.WALArchivePath = filepath.Join(t.TempDir(), "archive")
+	s := open(t, o)
+	n := 0
+	put := func() (err error) {
+		if _, err = s.Commit(testRow(n), CommitOptions{}); err == nil {
+			n++
+		}
+		return err
+	}
+	must(t, put())
+	free := fillDisk(t, path, 12<<20)
+	for put() == nil { // until it has looked at the disk
+		continue
+	}
+	batches := map[string]func(b *Batch){
+		"delete": func(b *Batch) {
+			n--
+			b.DeleteEntity(1, uint32(n), strconv.Itoa(n), uint64(n)+2, nil)
+			b.DeleteTerm(1, []byte{0x10}, uint32(n))
+			b.DeleteVector(1, uint32(n))
+			b.AddCounter("n", -1)
+		},
+		"drop index": func(b *Batch) { b.DropIndex(7); b.DeleteMeta("index"); b.ResetCounter("index") },
+		"drop table": func(b *Batch) { b.DropTable(7, 1, "t"); b.PutMeta("dropped", []byte("t")) },
+		"nothing":    func(*Batch) {},
+		"catalog":    func(b *Batch) { b.PutMeta("table", nil) },
+		"both":       func(b *Batch) { b.DeleteEntity(7, 1, "1", 1, nil); b.PutEntity(7, 2, "2", 1, nil) },
+		"index":      func(b *Batch) { b.DropIndex(7); b.PutVector(8, 1, 1, []float32{1}) },
+	}
+	frees := map[string]bool{"delete": true, "drop index": true, "drop table": true}
+	var b Batch
+	for name, fill := range batches {
+		b.Reset()
+		fill(&b)
+		_, err := s.Commit(&b, CommitOptions{})
+		if frees[name] {
+			if err != nil {
+				t.Error(name, err)
+			}
+			continue
+		}
+		wantError(t, err, errs.StorageFull, "disk_full")
+	}
+	if entities, terms, vectors := idsIn(t, s.Latest()); len(entities) != n || len(terms) != n || len(vectors) != n || s.Counter("n") != int64(n) {
+		t.Errorf("%d entities, %d entries, %d vectors, counter %d; want %d", len(entities), len(terms), len(vectors), s.Counter("n"), n)
+	}
+	s.archive.step()
+	if stats := s.Archive(); stats.LagRows > 0 || stats.LastSequence != s.LastSeq() {
+		t.Errorf("the archive: %+v at %d", stats, s.LastSeq())
+	}
+	must(t, s.TrimFeed(1))
+	must(t, os.WriteFile(filepath.Join(path, "more"), make([]byte, 6<<20), 0o600))
+	for s.Health().FreeBytes >= 8<<20 { // until it has looked again
+		time.Sleep(time.Millisecond)
+	}
+	b.Reset()
+	b.DropIndex(7)
+	_, err := s.Commit(&b, CommitOptions{})
+	wantError(t, err, errs.StorageFull, "disk_full")
+	free()
+	awaitWritable(t, s)
+	must(t, put())
+}
+
 // commitThroughFullDisks is a child that commits for ever, waits when the disk
 // is full, and prints each id that is acknowledged.
 func commitThroughFullDisks(path string) {

@@ -104,7 +104,7 @@ func (s *Store) TrimOplog(upTo Seq) error {
 	if err != nil || upTo <= trimmed {
 		return err
 	}
-	var b Batch
+	b := Batch{removes: true}
 	b.rows.DeleteRange(familyOplog, keys.AppendSeq(nil, 0), keys.AppendSeq(nil, uint64(upTo)+1))
 	b.rows.Put(familyDefault, []byte(metaTrimmed), binary.LittleEndian.AppendUint64(nil, uint64(upTo)))
 	_, err = s.Commit(&b, CommitOptions{})
