@@ -34,8 +34,7 @@ func smallDisk(t *testing.T, mebibytes int) string {
 // fillDisk leaves about that much space and returns what frees the rest again.
 func fillDisk(t *testing.T, path string, leave int64) (free func()) {
 	t.Helper()
-	name := filepath.Join(path, "ballast")
-	f, err := os.Create(name)
+	f, err := os.CreateTemp(path, "ballast")
 	must(t, err)
 	for size := int64(0); ; { // a child may write meanwhile
 		var disk syscall.Statfs_t
@@ -49,7 +48,7 @@ func fillDisk(t *testing.T, path string, leave int64) (free func()) {
 		}
 	}
 	must(t, f.Close())
-	return func() { must(t, os.Remove(name)) }
+	return func() { must(t, os.Remove(f.Name())) }
 }
 
 // testRow is entity id of a test of full disks, with an index entry, a vector
@@ -147,12 +146,22 @@ func diskFullCycles(t *testing.T, o Options) (acked int) {
 	return acked
 }
 
+// awaitFree waits until the store has seen so much free space.
+func awaitFree(t *testing.T, s *Store, enough func(free uint64) bool) {
+	t.Helper()
+	for started := time.Now(); !enough(s.Health().FreeBytes); time.Sleep(time.Millisecond) {
+		if time.Since(started) > resumeLimit {
+			t.Fatal(s.Health())
+		}
+	}
+}
+
 // TestDeleteOnFullDisk: with a part of the reserve left, data can be removed and
 // nothing added; with less than half of it, neither. What is removed gets into the
 // archive.
 func TestDeleteOnFullDisk(t *testing.T) {
 	t.Parallel()
-	path := smallDisk(t, 48)
+	path := smallDisk(t, 96)
 	o := failureOptions(path)
 	o.ReserveBytes, o.Feed = 16<<20, true
 	o.WALArchivePath = filepath.Join(t.TempDir(), "archive")
@@ -164,8 +173,12 @@ func TestDeleteOnFullDisk(t *testing.T) {
 		}
 		return err
 	}
-	must(t, put())
-	free := fillDisk(t, path, 12<<20)
+	for range 1000 {
+		must(t, put())
+	}
+	must(t, s.Compact(t.Context()))
+	s.archive.step() // it removes logs
+	fillDisk(t, path, 12<<20)
 	for put() == nil { // until it has looked at the disk
 		continue
 	}
@@ -206,15 +219,24 @@ func TestDeleteOnFullDisk(t *testing.T) {
 		t.Errorf("the archive: %+v at %d", stats, s.LastSeq())
 	}
 	must(t, s.TrimFeed(1))
-	must(t, os.WriteFile(filepath.Join(path, "more"), make([]byte, 6<<20), 0o600))
-	for s.Health().FreeBytes >= 8<<20 { // until it has looked again
-		time.Sleep(time.Millisecond)
-	}
+	fillDisk(t, path, 10<<20)
+	freeMore := fillDisk(t, path, 4<<20)
+	awaitFree(t, s, func(free uint64) bool { return free < 8<<20 })
 	b.Reset()
 	b.DropIndex(7)
 	_, err := s.Commit(&b, CommitOptions{})
 	wantError(t, err, errs.StorageFull, "disk_full")
-	free()
+	freeMore()
+	awaitFree(t, s, func(free uint64) bool { return free >= 8<<20 })
+	wantError(t, put(), errs.StorageFull, "disk_full")
+	for n > 0 {
+		b.Reset()
+		batches["delete"](&b)
+		commit(t, s, &b)
+	}
+	must(t, s.TrimFeed(s.LastSeq()))
+	must(t, s.Compact(t.Context()))
+	s.archive.step()
 	awaitWritable(t, s)
 	must(t, put())
 }
