@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -150,6 +151,54 @@ func TestTTL(t *testing.T) {
 			t.Fatal("the expired entity was never swept")
 		}
 	}
+}
+
+// TestSweepOnFullDisk: what has expired is removed even while the store refuses
+// writes to keep its reserve.
+func TestSweepOnFullDisk(t *testing.T) {
+	var disk syscall.Statfs_t
+	dir := t.TempDir()
+	if err := syscall.Statfs(dir, &disk); err != nil {
+		t.Fatal(err)
+	}
+	var clock atomic.Int64
+	clock.Store(1_700_000_000)
+	opts := testkit.Options(dir)
+	opts.Now = func() time.Time { return time.Unix(clock.Load(), 0) }
+	opts.SweepInterval = 5 * time.Millisecond
+	db := testkit.OpenWith(t, opts)
+	db.Index(schema.IndexDef{Table: "t", Columns: []string{"at"}, Type: schema.TTL, TTLSeconds: 10})
+	db.Put("t:1", fmt.Sprintf(`{"at":%d}`, clock.Load()))
+	db.SetOptions(func(o *engine.Options) {
+		// Less than that is free, and more than half of it.
+		o.Storage.ReserveBytes = int64(disk.Bavail) * disk.Bsize / 3 * 4
+	})
+	db.Reopen()
+	eventually := func(what string, done func() bool) {
+		t.Helper()
+		for deadline := time.Now().Add(30 * time.Second); !done(); time.Sleep(5 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatal("it doesn't happen: ", what)
+			}
+		}
+	}
+	eventually("writes are refused", func() bool {
+		key, err := engine.ParseKey("t:2")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = db.Apply(t.Context(), []engine.Op{{Kind: engine.OpPut, Key: key, Doc: []byte(`{}`)}}, true)
+		return errs.CodeOf(err) == "disk_full"
+	})
+	before, err := db.Table(t.Context(), "t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	clock.Add(60)
+	eventually("the expired entity is swept", func() bool {
+		now, err := db.Table(t.Context(), "t")
+		return err == nil && now.Entities == before.Entities-1
+	})
 }
 
 func TestVectorErrorsNameTheFieldAndKeepNothing(t *testing.T) {

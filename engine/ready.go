@@ -8,7 +8,7 @@ import (
 )
 
 // readyInterval is how often AwaitReady looks.
-const readyInterval = 20 * time.Millisecond
+const readyInterval = 2 * time.Millisecond
 
 // AwaitReady returns once everything is loaded, or why that can't be. Whether
 // writes are taken doesn't matter.

@@ -28,19 +28,24 @@ func (e *Engine) sweepLoop() {
 			return
 		case <-ticker.C:
 		}
-		if e.store.Err() != nil {
-			continue // the store refuses writes, and has said so
+		// On a full disk the store may still take what only removes data. That it
+		// refuses writes, it has said itself.
+		if err := e.store.Err(); err != nil && errs.KindOf(err) != errs.StorageFull {
+			continue
+		}
+		failed := func(err error) bool {
+			return err != nil && e.ctx.Err() == nil && errs.KindOf(err) != errs.StorageFull
 		}
 		for _, t := range e.allTables() {
-			if err := e.sweep(t); err != nil && e.ctx.Err() == nil {
+			if err := e.sweep(t); failed(err) {
 				e.log.Warn("expired entities could not be removed; they stay invisible and the next sweep tries again",
 					"component", "ttl", "table", t.name, "error", err)
 			}
 		}
-		if err := e.trimOplog(); err != nil && e.ctx.Err() == nil {
+		if err := e.trimOplog(); failed(err) {
 			e.log.Warn("the oplog could not be trimmed", "component", "storage", "error", err)
 		}
-		if err := e.retainFeed(); err != nil && e.ctx.Err() == nil {
+		if err := e.retainFeed(); failed(err) {
 			e.log.Warn("old events could not be removed from the change feed", "component", "feed", "error", err)
 		}
 	}

@@ -66,10 +66,10 @@ func (db *DB) open() {
 // WaitReady waits until stored vectors are loaded.
 func (db *DB) WaitReady() {
 	db.t.Helper()
-	for deadline := time.Now().Add(time.Minute); !db.Readiness().Ready; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			db.t.Fatalf("not ready: %+v", db.Readiness())
-		}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if err := db.AwaitReady(ctx); err != nil {
+		db.t.Fatalf("not ready: %v", err)
 	}
 }
 
