@@ -52,7 +52,7 @@ type (
 const (
 	waitNote = "Answers 200 when the work is done. With wait=false, or if it takes longer than the request may, it answers 202 with the job, " +
 		"which goes on; Location is /jobs/{id}."
-	exampleSnapshot = `{"name":"nightly","path":"/var/lib/themis/snapshots/nightly","created":"2026-11-22T10:00:00Z","sequence":42,"bytes":8192,"files":6,"version":"1.0.0"}`
+	exampleSnapshot = `{"name":"nightly","path":"/var/lib/vccdb/snapshots/nightly","created":"2026-11-22T10:00:00Z","sequence":42,"bytes":8192,"files":6,"version":"1.0.0"}`
 )
 
 var (
