@@ -48,7 +48,7 @@ func (a *Admin) backupRoutes() []rest.Route {
 			Description: "Backups are incremental: table files that an earlier one has aren't copied again. Writes go on. A backup can't be canceled. " +
 				"Restore one with themis_server --restore. " + waitNote,
 			Params:  []openapi.Param{waitParam},
-			Answers: workAnswers[backupWork]("backup", "/var/lib/themis/backups", `{"backup":`+exampleBackup+`,"job":JOB}`, `{"job":JOB}`),
+			Answers: workAnswers[backupWork]("backup", "/var/lib/vccdb/backups", `{"backup":`+exampleBackup+`,"job":JOB}`, `{"job":JOB}`),
 		}, Handle: a.createBackup},
 		{Operation: openapi.Operation{
 			Method: "GET", Path: "/admin/backups", Role: auth.Admin, ID: "listBackups", Tag: tag,
@@ -58,7 +58,7 @@ func (a *Admin) backupRoutes() []rest.Route {
 			Method: "POST", Path: "/admin/backups/{id}/verify", Role: auth.Admin, ID: "verifyBackup", Tag: tag,
 			Summary: "Compare a backup's files with their checksums", Description: waitNote,
 			Params:  []openapi.Param{backupParam, waitParam},
-			Answers: workAnswers[verification]("backup_verify", "/var/lib/themis/backups", `{"sound":true,"findings":[],"job":JOB}`, `{"sound":false,"findings":[],"job":JOB}`),
+			Answers: workAnswers[verification]("backup_verify", "/var/lib/vccdb/backups", `{"sound":true,"findings":[],"job":JOB}`, `{"sound":false,"findings":[],"job":JOB}`),
 		}, Handle: a.verifyBackup},
 		{Operation: openapi.Operation{
 			Method: "POST", Path: "/admin/backups/purge", Role: auth.Admin, ID: "purgeBackups", Tag: tag,
