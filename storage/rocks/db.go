@@ -60,7 +60,6 @@ func FamilyNames(path string) ([]string, error) {
 // the ids RocksDB gave them differ from their place in o.Families, since
 // batches are written with those ids.
 func Open(o Options) (*DB, error) {
-	limitArenas()
 	n, err := newNative(&o)
 	if err != nil {
 		return nil, err
