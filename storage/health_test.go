@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -379,5 +380,41 @@ func TestReserve(t *testing.T) {
 		if got := o.reserveOf(test.disk); got != test.want {
 			t.Errorf("%+v: %d", test, got)
 		}
+	}
+}
+
+// TestSyncBesideFailingWrites: a sync of the log that meets a write which runs
+// out of space, at whatever moment, fails like it. (RocksDB would abort.)
+func TestSyncBesideFailingWrites(t *testing.T) {
+	t.Parallel()
+	path := smallDisk(t, 32)
+	o := failureOptions(path)
+	o.ReserveBytes, o.Durability, o.SyncInterval = -1, DurabilityInterval, time.Hour
+	s := open(t, o)
+	_, err := s.Commit(testRow(0), CommitOptions{})
+	must(t, err)
+	fillDisk(t, path, 0)
+	stop := make(chan struct{})
+	var syncs sync.WaitGroup
+	for range 2 {
+		syncs.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					_ = s.db.SyncWAL() // it need not be over when the disk is full
+				}
+			}
+		})
+	}
+	for i := 1; err == nil; i++ {
+		_, err = s.Commit(testRow(i), CommitOptions{})
+	}
+	close(stop)
+	syncs.Wait()
+	var native *rocks.Error
+	if synced := s.db.SyncWAL(); !errors.As(synced, &native) || !native.NoSpace() {
+		t.Errorf("the commit failed with %v, a sync after it with %v", err, synced)
 	}
 }

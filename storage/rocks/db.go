@@ -8,7 +8,7 @@
 // that are running. It knows nothing of tables, terms or vectors.
 //
 // The package keeps no goroutines (Compact may have one for the length of its
-// call) and holds no locks; RocksDB has its own background threads, which Close
+// call); DB.log is its only lock. RocksDB has its own background threads, which Close
 // ends. All methods are safe for concurrent use.
 package rocks
 
@@ -18,6 +18,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"github.com/linxGnu/grocksdb"
 )
@@ -35,6 +36,11 @@ type DB struct {
 	writeSync *grocksdb.WriteOptions
 
 	compacting chan struct{} // holds a token while a Compact runs
+
+	// log is held shared by writes and alone by a sync of the write-ahead log;
+	// logFailure is what a write or a sync has failed with, nil if none has.
+	log        sync.RWMutex
+	logFailure atomic.Pointer[error]
 
 	gate                gate
 	lookups, rowBuffers sync.Pool // *lookup, *rowBuffer
@@ -142,16 +148,34 @@ func (db *DB) Write(batch *Batch, sync bool) error {
 	if sync {
 		opts = db.writeSync
 	}
-	return wrap("write", db.db.Write(opts, b))
+	db.log.RLock()
+	defer db.log.RUnlock()
+	return db.noteLog(wrap("write", db.db.Write(opts, b)))
 }
 
-// SyncWAL puts every write so far on disk.
+// SyncWAL puts every write so far on disk. Writes wait meanwhile: RocksDB aborts
+// the process if a log is synced that a write has failed on, so whether one has
+// must be known. After a failed write or sync SyncWAL fails with the error of
+// that, until Resume.
 func (db *DB) SyncWAL() error {
 	if !db.gate.enter() {
 		return ErrClosed
 	}
 	defer db.gate.leave()
-	return wrap("sync", db.db.FlushWAL(true))
+	db.log.Lock()
+	defer db.log.Unlock()
+	if failure := db.logFailure.Load(); failure != nil {
+		return *failure
+	}
+	return db.noteLog(wrap("sync", db.db.FlushWAL(true)))
+}
+
+// noteLog remembers the first error that the log met.
+func (db *DB) noteLog(err error) error {
+	if err != nil {
+		db.logFailure.CompareAndSwap(nil, &err)
+	}
+	return err
 }
 
 // Flush writes the memtables of every column family to files and waits.

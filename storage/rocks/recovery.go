@@ -110,6 +110,7 @@ func (db *DB) Resume(batch *Batch) error {
 	if err := db.beginLog(batch); err != nil {
 		return err
 	}
+	db.logFailure.Store(nil)
 	if err := cutLogs(db.options.Path, last); err != nil {
 		return wrap("resume", err)
 	}
