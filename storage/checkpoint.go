@@ -28,8 +28,8 @@ func ParseTimeline(text string) (t Timeline, ok bool) {
 	return t, err == nil && n == len(t) && len(text) == 2*len(t)
 }
 
-// metaTimeline is the row of the timeline, which is made when it is first asked
-// for.
+// metaTimeline is the row of the timeline. A database gets it with its stamp, so
+// that no read has to write; a migrated one has none until it is asked for it.
 const metaTimeline = "sys/timeline"
 
 // Timeline returns the database's timeline.
@@ -55,15 +55,21 @@ func parseTimeline(row []byte) (t Timeline, err error) {
 
 // startTimeline gives the database a new timeline.
 func startTimeline(db *rocks.DB) (Timeline, error) {
-	var t Timeline
-	_, _ = rand.Read(t[:]) // it never fails
+	t := newTimeline()
 	var b rocks.Batch
-	b.Put(familyDefault, []byte(metaTimeline), t[:])
+	putTimeline(&b, t)
 	if err := db.Write(&b, true); err != nil {
 		return t, writeFailure(err)
 	}
 	return t, nil
 }
+
+func newTimeline() (t Timeline) {
+	_, _ = rand.Read(t[:]) // it never fails
+	return t
+}
+
+func putTimeline(b *rocks.Batch, t Timeline) { b.Put(familyDefault, []byte(metaTimeline), t[:]) }
 
 // checkpointFlushAbove is how much write-ahead log a checkpoint copies; if there
 // is more, it has the memtables written out first. Copying that much takes a

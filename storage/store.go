@@ -238,6 +238,7 @@ func (s *Store) writeStamp(fresh bool) error {
 	}
 	var b rocks.Batch
 	b.Put(familyDefault, []byte(metaFormat), formatStamp(FormatVersion))
+	putTimeline(&b, newTimeline())
 	if err := s.db.Write(&b, true); err != nil {
 		return openError(s.opts.Path, err)
 	}

@@ -162,6 +162,12 @@ func TestFormatBytes(t *testing.T) {
 	commit(t, s, &b)
 	must(t, s.TrimOplog(1))
 	must(t, s.TrimFeed(1))
+	rows := s.db.LatestSequence()
+	timeline, err := s.Timeline()
+	must(t, err)
+	if s.db.LatestSequence() != rows {
+		t.Error("asking a new database for its timeline wrote it")
+	}
 	want := map[int][]string{
 		familyDefault: {
 			"6361742f6e616d65=76616c7565",                         // cat/name
@@ -169,6 +175,7 @@ func TestFormatBytes(t *testing.T) {
 			"7379732f66656564=0101000000000000000000000000000000", // sys/feed
 			"7379732f666f726d6174=7468656d697302000000",           // sys/format
 			"7379732f736571=0400000000000000",                     // sys/seq
+			"7379732f74696d656c696e65=" + timeline.String(),       // sys/timeline
 			"7379732f7472696d6d6564=0100000000000000",             // sys/trimmed
 		},
 		familyEntities: {"0000000100000203=7b7d"},
