@@ -35,12 +35,10 @@ type Admin struct {
 // New returns an Admin. It must be registered to answer anything.
 func New(o Options) *Admin { return &Admin{o: o} }
 
-func (a *Admin) routes() []rest.Route {
+// Routes lists every route.
+func (a *Admin) Routes() []rest.Route {
 	return slices.Concat(a.configRoutes(), a.snapshotRoutes(), a.backupRoutes(), a.maintenanceRoutes())
 }
 
 // Operations describes the routes.
-func (a *Admin) Operations() []openapi.Operation { return rest.Operations(a.routes()) }
-
-// Routes lists every route.
-func (a *Admin) Routes() []rest.Route { return a.routes() }
+func (a *Admin) Operations() []openapi.Operation { return rest.Operations(a.Routes()) }

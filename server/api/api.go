@@ -82,7 +82,8 @@ func New(db Database, opts Options) *API {
 	return a
 }
 
-func (a *API) routes() []rest.Route {
+// Routes lists every route.
+func (a *API) Routes() []rest.Route {
 	var all []rest.Route
 	for _, resource := range [][]rest.Route{
 		a.entityRoutes(), a.batchRoutes(), a.tableRoutes(), a.indexRoutes(), a.queryRoutes(),
@@ -92,6 +93,3 @@ func (a *API) routes() []rest.Route {
 	}
 	return all
 }
-
-// Routes lists every route.
-func (a *API) Routes() []rest.Route { return a.routes() }

@@ -53,7 +53,7 @@ func (a *API) sendPage(c fiber.Ctx) error {
 // document describes this package's routes and those of Options.Operations.
 func (a *API) document() *openapi.Document {
 	var ops []openapi.Operation
-	for _, r := range a.routes() {
+	for _, r := range a.Routes() {
 		ops = append(ops, r.Operation)
 	}
 	return openapi.Build(openapi.Options{

@@ -14,7 +14,8 @@ import (
 
 const tag = "Operations"
 
-func (o *Ops) routes() []rest.Route {
+// Routes lists every route.
+func (o *Ops) Routes() []rest.Route {
 	return []rest.Route{
 		{Operation: openapi.Operation{
 			Method: "GET", Path: "/health", Role: auth.Public, ID: "health", Tag: tag, Summary: "How the server is, for people and dashboards",
@@ -56,7 +57,4 @@ func ok(m openapi.Media) openapi.Answer {
 }
 
 // Operations describes the routes.
-func (o *Ops) Operations() []openapi.Operation { return rest.Operations(o.routes()) }
-
-// Routes lists every route.
-func (o *Ops) Routes() []rest.Route { return o.routes() }
+func (o *Ops) Operations() []openapi.Operation { return rest.Operations(o.Routes()) }
