@@ -63,7 +63,7 @@ func TestReading(t *testing.T) {
 	const full = `{"index":0,"name":"NVIDIA H100 80GB HBM3","memory_total_bytes":85899345920,"memory_used_bytes":5368709120,"utilization_percent":37,"temperature_celsius":41,"power_watts":70.5}`
 	const bare = `{"index":1,"name":"NVIDIA H100 80GB HBM3","memory_total_bytes":85899345920,"memory_used_bytes":5368709120}`
 	for name, test := range map[string]struct {
-		library         *fakeLibrary
+		fake            *fakeLibrary
 		devices, reason string
 	}{
 		"no library":     {&fakeLibrary{init: nvml.ERROR_LIBRARY_NOT_FOUND}, "null", "no NVIDIA driver is installed (libnvidia-ml.so.1 was not found)"},
@@ -78,7 +78,7 @@ func TestReading(t *testing.T) {
 		"without memory": {&fakeLibrary{devices: []*fakeDevice{{memory: nvml.ERROR_UNKNOWN}}}, "null", "device 0: its memory"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := New(Options{Library: test.library})
+			p := New(Options{Library: test.fake})
 			defer p.Close()
 			s := p.Status(t.Context())
 			devices, err := json.Marshal(s.Devices)
