@@ -33,15 +33,16 @@ var rooms = []room{
 	{dir: "engine", may: []string{"engine", "storage", "vecindex", "internal"}},
 
 	{dir: "web"},
-	{dir: "console", may: []string{"console", "web", "engine", "storage", "server/auth", "internal"}},
+	{dir: "console/format", may: []string{"internal"}},
+	{dir: "console", may: []string{"console", "web", "engine", "storage", "vecindex", "gpu", "server", "internal"}},
 	{dir: "server/auth", may: []string{"internal"}},
 	{dir: "server/config", may: []string{"server/auth", "internal"}},
 	{dir: "server/ops", may: []string{"server", "engine", "storage", "gpu", "internal"}},
-	{dir: "server", may: []string{"server", "console", "web", "engine", "storage", "internal"}},
+	{dir: "server", may: []string{"server", "engine", "storage", "internal"}},
 
 	{dir: "docs", may: []string{"storage/storagetest"}},
 	{dir: "cmd/themis_bench", may: []string{"vecindex", "internal"}},
-	{dir: "cmd", may: []string{"server", "engine", "storage", "vecindex", "gpu", "internal"}},
+	{dir: "cmd", may: []string{"console", "web", "server", "engine", "storage", "vecindex", "gpu", "internal"}},
 }
 
 // private packages have a single importer, whatever the rooms allow.
@@ -56,7 +57,7 @@ var private = []struct {
 	{"C", []string{"storage/rocks", "gpu/worker"}, "C memory ends in storage/rocks, a device fault in the worker process"},
 	{Module + "/storage/rocks", []string{"storage"}, "RocksDB is reached through storage"},
 	{Module + "/vecindex/simd", []string{"vecindex"}, "kernels are reached through an index"},
-	{Module + "/server/config", []string{"cmd", "server"}, "settings are handed down as options"},
+	{Module + "/server/config", []string{"cmd", "server", "console"}, "settings are handed down as options"},
 }
 
 // narrow imports are allowed for a few names only, and in tests.
