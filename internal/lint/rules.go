@@ -34,7 +34,7 @@ var rooms = []room{
 
 	{dir: "web"},
 	{dir: "console/format", may: []string{"internal"}},
-	{dir: "console", may: []string{"console", "web", "engine", "storage", "vecindex", "gpu", "server", "internal"}},
+	{dir: "console", may: []string{"console", "web", "engine", "storage", "gpu", "server", "internal"}},
 	{dir: "server/auth", may: []string{"internal"}},
 	{dir: "server/config", may: []string{"server/auth", "internal"}},
 	{dir: "server/ops", may: []string{"server", "engine", "storage", "gpu", "internal"}},
