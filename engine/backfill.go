@@ -25,6 +25,7 @@ const fullDiskPause = time.Second
 func (e *Engine) backfill(ctx context.Context, t *table, ix *index, p jobs.Progress) error {
 	started := time.Now()
 	total := uint64(e.store.Counter(tableCounter(t.id)))
+	p.Unit("entities")
 	p.Set(0, total)
 	done := uint64(0)
 	for {

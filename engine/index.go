@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -138,6 +139,9 @@ func (e *Engine) startBackfill(t *table, ix *index) (*jobs.Job, error) {
 		// A server that shuts down leaves the index to the next start.
 		if err != nil && e.ctx.Err() == nil {
 			e.abandonBuild(t, ix)
+		}
+		if errors.Is(err, context.Canceled) {
+			err = errs.Wrap(err, errs.Canceled, "job_canceled", "the build of %s was canceled; what it had built was removed", ix.subject())
 		}
 		return err
 	})
@@ -290,6 +294,7 @@ func (e *Engine) Reindex(_ context.Context, tableName string) (*jobs.Job, error)
 				ready = append(ready, b.index)
 			}
 		}
+		p.Unit("indexes")
 		for i, ix := range ready {
 			p.Set(uint64(i), uint64(len(ready)))
 			job, err := e.startBuild(ctx, t, *ix.storedDef(), ix)

@@ -91,6 +91,7 @@ func (w *Work[T]) Result() T {
 func startWork[T any](e *Engine, kind, subject string, run func(context.Context, jobs.Progress) (T, error)) (*Work[T], error) {
 	w := &Work[T]{}
 	job, err := e.jobs.Start(kind, subject, func(ctx context.Context, p jobs.Progress) error {
+		p.Unit("bytes")
 		result, err := run(ctx, p)
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -162,7 +163,8 @@ func (e *Engine) DeleteSnapshot(name string) error { return e.snapshots.Delete(n
 // CreateBackup starts adding a backup to the folder of backups. The job can't be
 // canceled; it fails with Conflict "backup_busy" or StorageFull.
 func (e *Engine) CreateBackup() (*Work[Backup], error) {
-	return startWork(e, "backup", e.opts.Copies.BackupDir, func(context.Context, jobs.Progress) (Backup, error) {
+	return startWork(e, "backup", e.opts.Copies.BackupDir, func(_ context.Context, p jobs.Progress) (Backup, error) {
+		p.Uncancelable()
 		b, err := e.store.Backup(e.opts.Copies.BackupDir)
 		if err != nil {
 			return Backup{}, err

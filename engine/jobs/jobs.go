@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/uuid"
 
 	"github.com/vccdb/vccdb/internal/errs"
@@ -40,16 +41,22 @@ type Status struct {
 	Kind    string `json:"kind"`
 	Subject string `json:"subject"`
 	State   State  `json:"state"`
-	// Done and Total count the job's own units, entities for index work. Total
-	// is 0 while it isn't known.
+	// Done and Total count the job's own units, which Unit names in the plural:
+	// entities, bytes. Total is 0 while it isn't known.
 	Done  uint64 `json:"done"`
 	Total uint64 `json:"total"`
+	Unit  string `json:"unit,omitempty"`
 	// EtaSeconds extrapolates the rate so far; absent when nothing can be said.
 	EtaSeconds *float64   `json:"eta_seconds,omitempty"`
 	Error      string     `json:"error,omitempty"`
 	ErrorCode  string     `json:"error_code,omitempty"`
 	Started    time.Time  `json:"started"`
 	Finished   *time.Time `json:"finished,omitempty"`
+	// Uncancelable work goes on to its end once it has begun.
+	Uncancelable bool `json:"uncancelable,omitzero"`
+	// Result is what the job has found so far, or in the end, in the form of its
+	// kind.
+	Result jsontext.Value `json:"result,omitempty"`
 }
 
 // Job is one piece of long work.
@@ -72,6 +79,21 @@ type Progress struct{ job *Job }
 // Set reports done of total units.
 func (p Progress) Set(done, total uint64) {
 	p.job.update(func(s *Status) { s.Done, s.Total = done, total })
+}
+
+// Unit names what Set counts, in the plural.
+func (p Progress) Unit(name string) {
+	p.job.update(func(s *Status) { s.Unit = name })
+}
+
+// Uncancelable tells watchers that the work doesn't look at its context.
+func (p Progress) Uncancelable() {
+	p.job.update(func(s *Status) { s.Uncancelable = true })
+}
+
+// Result publishes what there is of the outcome; result isn't changed afterwards.
+func (p Progress) Result(result jsontext.Value) {
+	p.job.update(func(s *Status) { s.Result = result })
 }
 
 // Status returns the present status.
@@ -139,7 +161,9 @@ func (j *Job) finish(err error) {
 			s.State = Done
 		case errors.Is(err, context.Canceled):
 			s.State = Canceled
-			err = errs.Wrap(err, errs.Canceled, "job_canceled", "job %s was canceled; what it had built was removed", s.ID)
+			if errs.KindOf(err) != errs.Canceled { // the work knows best what was kept
+				err = errs.Wrap(err, errs.Canceled, "job_canceled", "job %s was canceled before its end", s.ID)
+			}
 			s.Error, s.ErrorCode = "canceled", "job_canceled"
 		default:
 			s.State = Failed

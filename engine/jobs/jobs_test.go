@@ -25,9 +25,11 @@ func TestWatchSeesProgressAndEnd(t *testing.T) {
 	r := newRegistry(t)
 	step := make(chan struct{})
 	job, err := r.Start("index_build", "t.c", func(_ context.Context, p Progress) error {
+		p.Unit("entities")
 		p.Set(1, 2)
 		<-step
 		p.Set(2, 2)
+		p.Result([]byte(`{"found":2}`))
 		return nil
 	})
 	if err != nil {
@@ -43,7 +45,7 @@ func TestWatchSeesProgressAndEnd(t *testing.T) {
 		last = s
 		return true
 	})
-	if !sawHalf || last.State != Done || last.Done != 2 || last.Finished == nil {
+	if !sawHalf || last.State != Done || last.Done != 2 || last.Finished == nil || last.Unit != "entities" || string(last.Result) != `{"found":2}` {
 		t.Fatalf("half seen %v, last %+v", sawHalf, last)
 	}
 }

@@ -47,7 +47,7 @@ func (a *API) jobRoutes() []rest.Route {
 		{Operation: openapi.Operation{
 			Method: "POST", Path: "/jobs/{id}/cancel", Role: auth.ReadWrite, ID: "cancelJob", Tag: tagJobs,
 			Summary:     "Cancel a job",
-			Description: "The job stops at its next step and what it had built is removed. The answer is its present state, which may still be running. A job that has ended stays as it is.",
+			Description: "The job stops at its next step; an index build removes what it had built. The answer is its present state, which may still be running. A job that has ended stays as it is.",
 			Params:      []openapi.Param{jobParam}, Answers: one,
 		}, Handle: a.cancelJob},
 		{Operation: openapi.Operation{
