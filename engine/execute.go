@@ -26,8 +26,10 @@ type execution struct {
 	// residual is nil when the index terms answer exactly.
 	residual *query.Matcher
 	nowMs    int64
-	// scanned counts the entities read.
-	scanned int
+	// scanned counts the entities read, passed those of them that match.
+	scanned, passed int
+	// yielded counts what nodes of the plan yielded.
+	yielded map[query.Node]int
 	// parallel is set once candidates were fetched in parallel.
 	parallel bool
 }
@@ -68,7 +70,26 @@ func (s estimator) Entities() int {
 func (x *execution) report() *PlanReport {
 	plan := *x.plan
 	plan.Mode = x.mode()
+	plan.Steps = slices.Clone(plan.Steps)
+	for i := range plan.Steps {
+		step := &plan.Steps[i]
+		actual := x.passed
+		if _, full := step.Node.(*query.FullScan); full {
+			actual = x.scanned
+		} else if step.Node != nil {
+			actual = x.yielded[step.Node]
+		}
+		step.ActualCount = &actual
+	}
 	return &PlanReport{Plan: &plan, RowsScanned: x.scanned}
+}
+
+// yield counts n more ids from a node.
+func (x *execution) yield(node query.Node, n int) {
+	if x.yielded == nil {
+		x.yielded = map[query.Node]int{}
+	}
+	x.yielded[node] += n
 }
 
 func (x *execution) mode() query.Mode {
@@ -132,6 +153,7 @@ func (x *execution) scanAll(ctx context.Context, from uint32, fn func(match) (bo
 		if err != nil || !ok {
 			return true, err
 		}
+		x.passed++
 		return fn(match{id, r.clone()})
 	})
 }
@@ -173,6 +195,7 @@ func (x *execution) termStream(scan *query.TermScan, from uint32) idStream {
 			dst = append(dst, id)
 			return len(dst) < n, nil
 		})
+		x.yield(scan, len(dst))
 		if len(dst) > 0 {
 			r.After, r.AfterID = r.Lo, dst[len(dst)-1]
 		}
@@ -210,10 +233,16 @@ func (x *execution) fetchAll(ctx context.Context, next idStream, fn func(match) 
 	}
 }
 
-// fetch reads entities and returns those that match, in the order of ids; in
-// batches in parallel if there are enough of them.
+// fetch reads entities and returns those that match, in the order of ids.
 func (x *execution) fetch(ctx context.Context, ids []uint32) ([]match, error) {
+	found, err := x.fetchParallel(ctx, ids)
 	x.scanned += len(ids)
+	x.passed += len(found)
+	return found, err
+}
+
+// fetchParallel reads them in batches in parallel if there are enough of them.
+func (x *execution) fetchParallel(ctx context.Context, ids []uint32) ([]match, error) {
 	size := x.e.opts.Query.BatchSize
 	if len(ids) < x.e.opts.Query.ParallelThreshold || x.e.opts.Query.Workers < 2 {
 		return x.fetchBatch(ctx, ids)
@@ -270,16 +299,16 @@ func (x *execution) ids(ctx context.Context, node query.Node) (*roaring.Bitmap, 
 	case *query.TermScan:
 		return x.termIDs(ctx, n)
 	case *query.Intersection:
-		return x.combine(ctx, n.Children, (*roaring.Bitmap).And)
+		return x.combine(ctx, n, n.Children, (*roaring.Bitmap).And)
 	case *query.Union:
-		return x.combine(ctx, n.Children, (*roaring.Bitmap).Or)
+		return x.combine(ctx, n, n.Children, (*roaring.Bitmap).Or)
 	case *query.Empty:
 		return roaring.New(), nil
 	}
 	return nil, errs.New(errs.Internal, "internal", "a plan has the node %T where ids are collected", node)
 }
 
-func (x *execution) combine(ctx context.Context, children []query.Node, with func(a, b *roaring.Bitmap)) (*roaring.Bitmap, error) {
+func (x *execution) combine(ctx context.Context, node query.Node, children []query.Node, with func(a, b *roaring.Bitmap)) (*roaring.Bitmap, error) {
 	var all *roaring.Bitmap
 	for _, child := range children {
 		ids, err := x.ids(ctx, child)
@@ -292,6 +321,7 @@ func (x *execution) combine(ctx context.Context, children []query.Node, with fun
 		}
 		with(all, ids)
 	}
+	x.yield(node, int(all.GetCardinality()))
 	return all, nil
 }
 
@@ -314,6 +344,7 @@ func (x *execution) termIDs(ctx context.Context, scan *query.TermScan) (*roaring
 			return nil, err
 		}
 		x.e.counters.rangeScanSteps.Add(steps)
+		x.yield(scan, int(steps))
 	}
 	all.AddMany(run)
 	return all, nil
@@ -344,6 +375,7 @@ func (x *execution) exactIDs(ctx context.Context) (*bitmap.Set, error) {
 func (x *execution) count(ctx context.Context) (int, error) {
 	if scan, ok := x.plan.Root.(*query.TermScan); ok && x.residual == nil && len(x.schema.ttl) == 0 && x.ascending(scan) {
 		n, _, err := x.snapshot.CountTerms(ctx, scan.Index, storage.TermRange{Lo: scan.Ranges[0].Lo, Hi: scan.Ranges[0].Hi}, maxID)
+		x.yield(scan, n)
 		return n, err
 	}
 	ids, err := x.exactIDs(ctx)

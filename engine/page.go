@@ -168,6 +168,7 @@ func (p *page) walkIndex(ctx context.Context, x *execution, scan *query.OrderSca
 		if entries, more, err = p.entries(ctx, x, scan.Index, &r); err != nil {
 			return nil, err
 		}
+		x.yield(scan, len(entries))
 		if found, err = p.takeEntries(ctx, x, entries, found); err != nil || len(found) > p.limit {
 			return found, err
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/vccdb/vccdb/engine"
@@ -132,6 +133,68 @@ func TestPlanModes(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestPlanCounts compares each step's actual count with what the step must
+// have yielded.
+func TestPlanCounts(t *testing.T) {
+	db := testkit.Open(t)
+	for column, kind := range map[string]schema.IndexType{"n": schema.Range, "mod": schema.Equality, "tag": schema.Equality} {
+		db.Index(schema.IndexDef{Table: "t", Columns: []string{column}, Type: kind})
+	}
+	var ops []engine.Op
+	for i := range 1000 {
+		ops = append(ops, testkit.Put(fmt.Sprintf("t:%d", i), map[string]any{"n": i, "mod": i % 10, "tag": fmt.Sprint("t", i%3), "odd": i%2 == 1}))
+	}
+	db.Do(ops...)
+	for name, c := range map[string]struct {
+		filter string
+		order  []query.Order
+		limit  int
+		what   engine.Return
+		want   string
+	}{
+		"one term":      {filter: `{"column":"mod","value":3}`, want: "index_scan:100"},
+		"early end":     {filter: `{"column":"mod","value":3}`, limit: 5, want: "index_scan:50"},
+		"count":         {filter: `{"column":"mod","value":3}`, what: engine.ReturnCount, want: "index_scan:100"},
+		"count of none": {filter: `{"column":"mod","value":30}`, what: engine.ReturnCount, want: "empty:0"},
+		"intersection": {filter: `{"and":[{"column":"mod","value":3},{"column":"tag","value":"t1"},{"column":"odd","value":true}]}`, order: []query.Order{{Column: "odd"}},
+			want: "sort:33(filter:33(intersect:33(index_scan:100 index_scan:333)))"},
+		"union": {filter: `{"or":[{"column":"mod","value":3},{"column":"n","op":"lt","value":20}]}`,
+			want: "union:118(index_scan:100 index_scan:20)"},
+		"full scan": {filter: `{"column":"odd","value":true}`, want: "filter:500(full_scan:1000)"},
+		"walk":      {order: []query.Order{{Column: "n"}}, limit: 3, want: "order_scan:50"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			req := engine.QueryRequest{Table: "t", Order: c.order, Limit: cmp.Or(c.limit, 1000), Return: c.what, Explain: true}
+			if c.filter != "" {
+				var err error
+				if req.Filter, err = query.ParseFilter(nil, []byte(c.filter)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			result, err := db.Query(t.Context(), req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if have := countsOf(result.Plan.Tree()); have != c.want {
+				t.Errorf("%s, want %s (plan %s)", have, c.want, testkit.JSON(result.Plan))
+			}
+		})
+	}
+}
+
+// countsOf writes a tree of steps with their actual counts.
+func countsOf(s query.StepTree) string {
+	text := fmt.Sprintf("%s:%d", s.Action, *s.ActualCount)
+	var inputs []string
+	for _, child := range s.Children {
+		inputs = append(inputs, countsOf(child))
+	}
+	if len(inputs) > 0 {
+		text += "(" + strings.Join(inputs, " ") + ")"
+	}
+	return text
 }
 
 func TestOrderedPageReadsOnlyWhatItNeeds(t *testing.T) {

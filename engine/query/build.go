@@ -73,7 +73,7 @@ func (b *builder) build(e *Expr, order []Order, limit int) (*Plan, error) {
 	plan := &Plan{Mode: ModeFullScan, Root: &FullScan{}, Residual: conjoin(rest), Estimates: b.estimates}
 	switch {
 	case a == nil:
-		plan.Steps = []Step{{Action: "full_scan", EstimatedCount: b.est.Entities()}}
+		plan.Steps = []Step{{Action: "full_scan", EstimatedCount: b.est.Entities(), Node: plan.Root}}
 	case a.ranged:
 		plan.Mode, plan.Root, plan.Steps = ModeRangeAware, a.node, a.steps
 	default:
@@ -86,10 +86,10 @@ func (b *builder) build(e *Expr, order []Order, limit int) (*Plan, error) {
 // finish adds the steps that are the same in every plan.
 func (p *Plan) finish(order []Order) {
 	if p.Residual != nil {
-		p.Steps = append(p.Steps, Step{Action: "filter", Answers: p.Residual})
+		p.Steps = append(p.Steps, Step{Action: "filter", Inputs: 1, Answers: p.Residual})
 	}
 	if len(order) > 0 {
-		p.Steps = append(p.Steps, Step{Action: "sort", Detail: orderText(order)})
+		p.Steps = append(p.Steps, Step{Action: "sort", Inputs: 1, Detail: orderText(order)})
 	}
 	if p.Estimates == nil {
 		p.Estimates = []Estimate{}
@@ -109,7 +109,8 @@ func orderText(order []Order) string {
 }
 
 func (b *builder) emptyPlan(why string) *Plan {
-	plan := &Plan{Mode: ModeEmpty, Root: &Empty{}, Estimates: b.estimates, Steps: []Step{{Action: "empty", Detail: why}}}
+	root := &Empty{}
+	plan := &Plan{Mode: ModeEmpty, Root: root, Estimates: b.estimates, Steps: []Step{{Action: "empty", Detail: why, Node: root}}}
 	plan.finish(nil)
 	return plan
 }
@@ -186,7 +187,7 @@ func intersect(chosen []*access) *access {
 		out.steps = append(out.steps, a.steps...)
 	}
 	out.node = children
-	out.steps = append(out.steps, Step{Action: "intersect", Detail: fmt.Sprintf("%d inputs", len(chosen))})
+	out.steps = append(out.steps, Step{Action: "intersect", Inputs: len(chosen), EstimatedCount: out.count, Node: children})
 	return out
 }
 
@@ -253,7 +254,7 @@ func (b *builder) union(or *Expr) (*access, error) {
 		out.countExact = out.countExact && a.countExact
 	}
 	out.node = union
-	out.steps = append(out.steps, Step{Action: "union", Detail: fmt.Sprintf("%d inputs", len(union.Children))})
+	out.steps = append(out.steps, Step{Action: "union", Inputs: len(union.Children), EstimatedCount: out.count, Node: union})
 	return out, nil
 }
 
@@ -392,10 +393,11 @@ func (b *builder) estimate(s *scan, conditions []*Expr) (*access, error) {
 		return nil, err
 	}
 	b.estimates = append(b.estimates, Estimate{Column: strings.Join(answers.Columns(), ","), Op: op, Value: value, Count: n, Exact: exact})
+	node := &TermScan{Index: s.def.ID, Ranges: s.ranges, Exact: s.exact}
 	return &access{
-		node:   &TermScan{Index: s.def.ID, Ranges: s.ranges, Exact: s.exact},
+		node:   node,
 		covers: s.covers, exact: s.exact, ranged: s.ranged, count: n, countExact: exact,
-		steps: []Step{{Action: "index_scan", Index: indexText(s.def), Ranges: len(s.ranges), EstimatedCount: n, Answers: answers}},
+		steps: []Step{{Action: "index_scan", Index: indexText(s.def), Ranges: len(s.ranges), EstimatedCount: n, Answers: answers, Node: node}},
 	}, nil
 }
 
@@ -452,7 +454,7 @@ func (b *builder) orderPlan(conditions []*Expr, a *access, order []Order, limit 
 		return nil, nil
 	}
 	plan := &Plan{Mode: ModeRangeAware, Root: walk, Residual: conjoin(rest), Estimates: b.estimates}
-	plan.Steps = []Step{{Action: "order_scan", Index: indexText(def), EstimatedCount: min(entries, limit), Detail: orderText(order)}}
+	plan.Steps = []Step{{Action: "order_scan", Index: indexText(def), EstimatedCount: min(entries, limit), Detail: orderText(order), Node: walk}}
 	plan.finish(nil)
 	return plan, nil
 }

@@ -2,6 +2,7 @@ package query
 
 import (
 	"context"
+	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -89,18 +90,50 @@ type Plan struct {
 
 // Step is one step of a plan, for people.
 type Step struct {
-	// Action is index_scan, intersect, union, order_scan, full_scan, filter or sort.
+	// Action is index_scan, intersect, union, order_scan, full_scan, empty, filter
+	// or sort.
 	Action string `json:"action"`
 	// Index is the index that is read: "column (type)".
 	Index string `json:"index,omitempty"`
 	// Ranges is the number of term ranges that are read.
 	Ranges int `json:"ranges,omitzero"`
-	// EstimatedCount of index entries that are read.
+	// Inputs is how many of the steps before feed this one, the nearest that feed
+	// no other: the list is the plan's tree in post-order.
+	Inputs int `json:"inputs,omitzero"`
+	// EstimatedCount is what the planner reckoned with: index entries of a scan,
+	// ids of a union or an intersection, entities of a full scan.
 	EstimatedCount int `json:"estimated_count,omitzero"`
+	// ActualCount is what the step yielded when the plan was carried out: entries
+	// read, ids found, entities that passed. nil before. It may be far below the
+	// estimate where the page was full early.
+	ActualCount *int `json:"actual_count,omitempty"`
 	// Answers is the part of the filter that the step answers or checks.
 	Answers *Expr `json:"answers,omitempty"`
 	// Detail is what else there is to say.
 	Detail string `json:"detail,omitempty"`
+	// Node is the node of the plan that the step describes; nil for filter and
+	// sort.
+	Node Node `json:"-"`
+}
+
+// StepTree is a step with those that feed it.
+type StepTree struct {
+	Step
+	Children []StepTree
+}
+
+// Tree is the plan as a tree: the last step is the root.
+func (p *Plan) Tree() StepTree {
+	var stack []StepTree
+	for _, step := range p.Steps {
+		from := max(0, len(stack)-step.Inputs)
+		children := slices.Clone(stack[from:])
+		stack = append(stack[:from], StepTree{Step: step, Children: children})
+	}
+	if len(stack) == 0 {
+		return StepTree{}
+	}
+	return stack[len(stack)-1]
 }
 
 // Estimate is how many index entries a part of the filter selects.

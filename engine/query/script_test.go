@@ -181,11 +181,22 @@ func (s *script) plan(t *testing.T, lines [][2]string) string {
 		t.Fatal(err)
 	}
 	full := &Plan{Root: &FullScan{}, Residual: e}
+	if n := plan.Tree().size(); n != len(plan.Steps) {
+		t.Errorf("the tree of %s has %d of its %d steps", describePlan(plan), n, len(plan.Steps))
+	}
 	got, want := s.table.run(t, plan, order, limit), s.table.run(t, full, order, limit)
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("%s gives %v, Match gives %v", describePlan(plan), got, want)
 	}
 	return describePlan(plan) + fmt.Sprintf("\nrows: %d", len(got))
+}
+
+func (s StepTree) size() int {
+	n := 1
+	for _, child := range s.Children {
+		n += child.size()
+	}
+	return n
 }
 
 // describePlan writes a plan with everything that matters for its answer.
