@@ -167,7 +167,7 @@ func (f *Folders) Delete(name string) error {
 	defer parent.Close()
 	defer folder.Close()
 	if !f.claim(name) {
-		return errs.New(errs.Conflict, "snapshot_busy", "the snapshot %s is in use; try again later", name)
+		return busy(name)
 	}
 	defer f.release(name)
 	temp := tempPrefix + rand.Text()

@@ -21,7 +21,8 @@
 // otherwise; no writer waits for it.
 //
 // The package owns no goroutines. Folders.mu guards the names that are in use by
-// a call; it is not held while files are read or written.
+// a call or an open archive, Archive.mu one archive; Folders.mu is not held while
+// files are read or written, and taken second.
 package snapshot
 
 import (
@@ -51,14 +52,17 @@ type Folders struct {
 	dirs    []string
 	version string
 
-	mu   sync.Mutex
-	busy map[string]bool
+	mu sync.Mutex
+	// busy are the names that are being made or removed, reading counts the open
+	// archives of a name. No name is in both.
+	busy    map[string]bool
+	reading map[string]int
 }
 
 // New returns the folders with these paths. The first takes the snapshots that
 // are made by name. version is the program's, for manifests.
 func New(dirs []string, version string) (*Folders, error) {
-	f := &Folders{version: version, busy: map[string]bool{}}
+	f := &Folders{version: version, busy: map[string]bool{}, reading: map[string]int{}}
 	for _, dir := range dirs {
 		path, err := filepath.Abs(dir)
 		if err != nil {
@@ -300,7 +304,7 @@ func syncDir(root *os.Root, name string) error {
 func (f *Folders) claim(name string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.busy[name] {
+	if f.busy[name] || f.reading[name] > 0 {
 		return false
 	}
 	f.busy[name] = true
@@ -311,6 +315,36 @@ func (f *Folders) release(name string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.busy, name)
+}
+
+// claimToRead keeps a snapshot from being deleted.
+func (f *Folders) claimToRead(name string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	open := 0
+	for _, n := range f.reading {
+		open += n
+	}
+	switch {
+	case f.busy[name]:
+		return busy(name)
+	case open >= maxArchives:
+		return errs.New(errs.Unavailable, "too_many_downloads", "%d snapshots are being downloaded already; try again when one is done", open)
+	}
+	f.reading[name]++
+	return nil
+}
+
+func (f *Folders) releaseFromReading(name string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.reading[name]--; f.reading[name] == 0 {
+		delete(f.reading, name)
+	}
+}
+
+func busy(name string) error {
+	return errs.New(errs.Conflict, "snapshot_busy", "the snapshot %s is in use; try again later", name)
 }
 
 func exists(name string) error {
