@@ -202,8 +202,9 @@ type Stats struct {
 	Archive storage.ArchiveStats
 	Copies  CopyStats
 	Tables  int
-	// Vector has one entry per vector index.
-	Vector []IndexInfo
+	// VectorIndexes counts them; Vectors is the sum over all of them.
+	VectorIndexes int
+	Vectors       vecindex.Usage
 	// Planner counts queries by plan mode, vector searches by search mode.
 	QueryModes  map[string]uint64
 	SearchModes map[string]uint64

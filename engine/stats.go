@@ -4,6 +4,8 @@ import (
 	"maps"
 	"sync"
 	"sync/atomic"
+
+	"github.com/vccdb/vccdb/vecindex"
 )
 
 // counters are the engine's own figures since it was opened.
@@ -73,12 +75,18 @@ func (e *Engine) Stats() (Stats, error) {
 			if b.vector == nil {
 				continue
 			}
-			info, err := e.indexInfo(b.index)
-			if err != nil {
-				return Stats{}, err
+			s.VectorIndexes++
+			if v := b.vector.current(); v != nil {
+				s.addVectors(v.Usage())
 			}
-			s.Vector = append(s.Vector, info)
 		}
 	}
 	return s, nil
+}
+
+func (s *Stats) addVectors(u vecindex.Usage) {
+	s.Vectors.Live += u.Live
+	s.Vectors.Tombstones += u.Tombstones
+	s.Vectors.Pending += u.Pending
+	s.Vectors.Bytes += u.Bytes
 }

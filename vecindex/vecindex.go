@@ -142,6 +142,14 @@ type Stats struct {
 	Bytes map[string]int64
 }
 
+// Usage is the part of Stats that is known without going over the index, so that
+// it can be asked for every few seconds.
+type Usage struct {
+	Live, Tombstones, Pending int
+	// Bytes is the memory of all parts.
+	Bytes int64
+}
+
 // Index is a mutable vector index over one metric and dimension.
 //
 // Put and Delete may be called concurrently with Search and with each other
@@ -172,6 +180,7 @@ type Index interface {
 	// Len is the number of live vectors; cheaper than Stats.
 	Len() int
 	Stats() Stats
+	Usage() Usage
 	// Check verifies the index's own invariants while no writer is active.
 	Check() error
 	// Close stops the background work, waits for it and frees all memory.

@@ -152,7 +152,7 @@ func (c *engineCollector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.NewInvalidMetric(c.filesLevel, err)
 		return
 	}
-	v := sumVectors(&s)
+	v := vectorStats(&s)
 	for _, f := range c.figures {
 		ch <- prometheus.MustNewConstMetric(f.desc, f.kind, f.read(&s, &v))
 	}

@@ -226,26 +226,17 @@ func (o *Ops) stats(c fiber.Ctx) error {
 		},
 		Storage: storageStats(&s),
 		Query:   QueryStats{s.Tables, s.QueryModes},
-		Vector:  sumVectors(&s),
+		Vector:  vectorStats(&s),
 		Feed:    feedStats(&s.Feed),
 		GPU:     gpuStats(o.o.GPU.Status(c.Context())),
 	})
 }
 
-func sumVectors(s *engine.Stats) VectorStats {
-	v := VectorStats{Indexes: len(s.Vector), SearchModes: s.SearchModes}
-	for _, index := range s.Vector {
-		if index.VectorStats == nil {
-			continue
-		}
-		v.Live += index.VectorStats.Live
-		v.Pending += index.VectorStats.Pending
-		v.Tombstones += index.VectorStats.Tombstones
-		for _, bytes := range index.VectorStats.Bytes {
-			v.MemoryBytes += bytes
-		}
+func vectorStats(s *engine.Stats) VectorStats {
+	return VectorStats{
+		Indexes: s.VectorIndexes, Live: s.Vectors.Live, Pending: s.Vectors.Pending, Tombstones: s.Vectors.Tombstones,
+		MemoryBytes: s.Vectors.Bytes, SearchModes: s.SearchModes,
 	}
-	return v
 }
 
 func answer(c fiber.Ctx, status int, v any) error {

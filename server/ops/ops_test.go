@@ -46,12 +46,6 @@ type fixture struct {
 	app      *fiber.App
 }
 
-// fill makes a pointer point at something.
-func fill[T any](p **T) *T {
-	*p = new(T)
-	return *p
-}
-
 func newFixture() *fixture {
 	f := &fixture{now: time.Unix(1_000_000, 0), app: fiber.New()}
 	f.db.readiness = engine.Readiness{Ready: true}
@@ -62,11 +56,10 @@ func newFixture() *fixture {
 		QueryModes:    map[string]uint64{"index_optimized": 1, "index_parallel": 2, "range_aware": 4, "full_scan_fallback": 8, "empty": 16},
 		SearchModes:   map[string]uint64{"graph": 5},
 		IndexRebuilds: 21, IndexRebuildMs: 22, IndexRebuildEntities: 23, CursorAnchorHits: 24, RangeScanSteps: 25,
-		Vector: make([]engine.IndexInfo, 3), // the third is still without a dimension
+		VectorIndexes: 3,
 	}
-	first, second := fill(&f.db.stats.Vector[0].VectorStats), fill(&f.db.stats.Vector[1].VectorStats)
-	first.Live, first.Pending, first.Tombstones, first.Bytes = 10, 1, 2, map[string]int64{"vectors": 100, "links": 11}
-	second.Live, second.Bytes = 20, map[string]int64{"ids": 1}
+	v := &f.db.stats.Vectors
+	v.Live, v.Pending, v.Tombstones, v.Bytes = 30, 1, 2, 112
 	f.Ops = New(Options{
 		Build:    Build{Version: "1.0.0", Date: "2026-11-22", Commit: "abc1234"},
 		Database: &f.db, Now: func() time.Time { return f.now }, Draining: func() bool { return f.draining },

@@ -232,6 +232,12 @@ func (x *Index) Stats() vecindex.Stats {
 	}
 }
 
+// Usage is the part of Stats that costs nothing; here that is all of it.
+func (x *Index) Usage() vecindex.Usage {
+	s := x.Stats()
+	return vecindex.Usage{Live: s.Live, Bytes: s.Bytes["vectors"] + s.Bytes["ids"]}
+}
+
 // Check verifies that rows and ids name each other.
 func (x *Index) Check() error {
 	x.mu.RLock()

@@ -23,10 +23,7 @@ func (x *Index) Stats() vecindex.Stats {
 	defer x.gate.leave(side)
 	x.linking.RLock()
 	defer x.linking.RUnlock()
-	x.mu.Lock()
-	st.Live, st.Pending = x.Len(), x.mu.pending
-	st.Tombstones = int(x.slots.high.Load()) - len(x.slots.free) - st.Live
-	x.mu.Unlock()
+	st.Live, st.Pending, st.Tombstones = x.population()
 	st.DegreeHistogram = make([]int, x.graph.m0+1)
 	var links []uint32
 	for slot := range x.slots.high.Load() {
@@ -45,6 +42,25 @@ func (x *Index) Stats() vecindex.Stats {
 	st.Bytes["links"] = x.graph.bytes()
 	st.Bytes["ids"] = x.slots.bytes() - x.slots.vectors.Bytes()
 	return st
+}
+
+// Usage is the part of Stats that costs nothing.
+func (x *Index) Usage() vecindex.Usage {
+	side, ok := x.gate.enter()
+	if !ok {
+		return vecindex.Usage{}
+	}
+	defer x.gate.leave(side)
+	u := vecindex.Usage{Bytes: x.slots.bytes() + x.graph.bytes()}
+	u.Live, u.Pending, u.Tombstones = x.population()
+	return u
+}
+
+func (x *Index) population() (live, pending, tombstones int) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	live = x.Len()
+	return live, x.mu.pending, int(x.slots.high.Load()) - len(x.slots.free) - live
 }
 
 // Check verifies the invariants of the package comment while no writer is active.

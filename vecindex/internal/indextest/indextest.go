@@ -175,6 +175,9 @@ func runModel(t *testing.T, newIndex New, metric vecindex.Metric, seed uint64) {
 	if st := x.Stats(); st.Live != len(m.entries) || st.Dimension != dim || st.Metric != metric {
 		t.Errorf("stats: %+v, want %d live", st, len(m.entries))
 	}
+	if st, use := x.Stats(), x.Usage(); use.Live != st.Live || use.Bytes <= 0 && st.Live > 0 {
+		t.Errorf("usage: %+v, stats: %+v", use, st)
+	}
 }
 
 func randomQuery(rng *rand.Rand, dim, numIDs int) vecindex.Query {
@@ -300,6 +303,7 @@ func closed(t *testing.T, newIndex New) {
 		t.Error("a closed index has a stamp")
 	}
 	x.Stats()
+	x.Usage()
 }
 
 // canceled: a search whose context is done says so.
