@@ -160,6 +160,14 @@ func (e *Engine) VerifySnapshot(name string) (*Work[[]string], error) {
 // Conflict "snapshot_busy".
 func (e *Engine) DeleteSnapshot(name string) error { return e.snapshots.Delete(name) }
 
+// ArchiveSnapshot opens a snapshot as one tar file to read; it can't be deleted
+// before that is closed. Reading ends with ctx. Errors are NotFound
+// "snapshot_not_found", Corrupt "snapshot_damaged", Conflict "snapshot_busy" and
+// Unavailable "too_many_downloads".
+func (e *Engine) ArchiveSnapshot(ctx context.Context, name string) (*snapshot.Archive, error) {
+	return e.snapshots.Archive(ctx, name)
+}
+
 // CreateBackup starts adding a backup to the folder of backups. The job can't be
 // canceled; it fails with Conflict "backup_busy" or StorageFull.
 func (e *Engine) CreateBackup() (*Work[Backup], error) {

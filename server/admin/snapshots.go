@@ -11,6 +11,7 @@ import (
 	"github.com/vccdb/vccdb/engine/jobs"
 	"github.com/vccdb/vccdb/server/api/openapi"
 	"github.com/vccdb/vccdb/server/auth"
+	"github.com/vccdb/vccdb/server/request"
 	"github.com/vccdb/vccdb/server/rest"
 )
 
@@ -105,6 +106,15 @@ func (a *Admin) snapshotRoutes() []rest.Route {
 			Answers: workAnswers[verification]("snapshot_verify", "nightly", `{"sound":true,"findings":[],"job":JOB}`, `{"sound":false,"findings":[],"job":JOB}`),
 		}, Handle: a.verifySnapshot},
 		{Operation: openapi.Operation{
+			Method: "GET", Path: "/admin/snapshots/{name}/download", Role: auth.Admin, ID: "downloadSnapshot", Tag: tag,
+			Summary: "Download a snapshot as a tar file",
+			Description: "The archive holds the snapshot's folder, NAME/manifest.json first; unpacked, themis_server --restore takes it. " +
+				"Every file is compared with its checksum on the way: if one is damaged, the connection ends before Content-Length is reached. " +
+				"The snapshot can't be deleted meanwhile; at most 8 downloads go on at a time.",
+			Params:  []openapi.Param{snapshotParam},
+			Answers: []openapi.Answer{{Status: 200, Description: "The tar file.", Media: []openapi.Media{{Type: rest.TarType}}}},
+		}, Handle: a.downloadSnapshot},
+		{Operation: openapi.Operation{
 			Method: "DELETE", Path: "/admin/snapshots/{name}", Role: auth.Admin, ID: "deleteSnapshot", Tag: tag,
 			Summary: "Delete a snapshot", Params: []openapi.Param{snapshotParam},
 			Answers: []openapi.Answer{{Status: 200, Media: []openapi.Media{openapi.JSON[snapshotDeleted](`{"name":"nightly","deleted":true}`)}}},
@@ -172,6 +182,18 @@ func (a *Admin) verifySnapshot(c fiber.Ctx) error {
 		return err
 	}
 	return answerVerification(c, work)
+}
+
+func (a *Admin) downloadSnapshot(c fiber.Ctx) error {
+	name, err := rest.PathText(c, "name")
+	if err != nil {
+		return err
+	}
+	archive, err := a.o.Database.ArchiveSnapshot(request.Lifetime(c), name)
+	if err != nil {
+		return err
+	}
+	return rest.Download(c, archive.Name+".tar", rest.TarType, archive, archive.Bytes)
 }
 
 func (a *Admin) deleteSnapshot(c fiber.Ctx) error {

@@ -1,7 +1,9 @@
 package admin
 
 import (
+	"archive/tar"
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -156,6 +158,69 @@ func TestSnapshotRoutes(t *testing.T) {
 
 // TestVerifyFindsDamage changes a bit of each file of a snapshot and of a backup,
 // cuts it short, and removes it: each is found, by name.
+// TestDownload: the tar file has the length that was announced and holds a
+// snapshot; a damaged one never seems whole, and none is locked afterwards.
+func TestDownload(t *testing.T) {
+	c := newCopies(t)
+	c.ok("POST", "/admin/snapshot", `{"name":"one"}`, nil)
+	get := func(method string) (*http.Response, []byte, error) {
+		t.Helper()
+		request, err := http.NewRequest(method, "http://"+c.addr+"/admin/snapshots/one/download", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		body, err := io.ReadAll(answer.Body)
+		return answer, body, err
+	}
+	answer, body, err := get("GET")
+	if err != nil || answer.StatusCode != 200 || answer.ContentLength != int64(len(body)) {
+		t.Errorf("%d, %d of %d bytes: %v", answer.StatusCode, len(body), answer.ContentLength, err)
+	}
+	if got := answer.Header.Get("Content-Disposition"); got != `attachment; filename="one.tar"` {
+		t.Error(got)
+	}
+	names := map[string]bool{}
+	for files := tar.NewReader(bytes.NewReader(body)); ; {
+		header, err := files.Next()
+		if err != nil {
+			if err != io.EOF {
+				t.Error(err)
+			}
+			break
+		}
+		names[header.Name] = true
+	}
+	if !names["one/manifest.json"] || !names["one/data/CURRENT"] {
+		t.Errorf("it holds %v", names)
+	}
+	if answer, body, err := get("HEAD"); err != nil || answer.ContentLength < 1024 || len(body) != 0 {
+		t.Errorf("HEAD: %d, %d bytes, %v", answer.ContentLength, len(body), err)
+	}
+	options, err := filepath.Glob(filepath.Join(c.dir, "snapshots", "one", "data", "OPTIONS-*"))
+	mustDo(t, err)
+	content, err := os.ReadFile(options[0])
+	mustDo(t, err)
+	content[0] ^= 1
+	mustDo(t, os.WriteFile(options[0], content, 0o600))
+	if answer, body, err := get("GET"); err == nil || answer.StatusCode == 200 && int64(len(body)) >= answer.ContentLength {
+		t.Errorf("damaged: %d, %d of %d bytes: %v", answer.StatusCode, len(body), answer.ContentLength, err)
+	}
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		status, text := c.raw("DELETE", "/admin/snapshots/one", "")
+		if status == 200 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("it can't be deleted afterwards: %d %s", status, text)
+		}
+	}
+}
+
 func TestVerifyFindsDamage(t *testing.T) {
 	c := newCopies(t)
 	c.ok("POST", "/admin/flush", "", nil)
@@ -378,6 +443,8 @@ func TestTraversal(t *testing.T) {
 			}
 			status, text := c.raw("POST", "/admin/snapshots/"+escaped+"/verify", "")
 			refused(fmt.Sprintf("verify %.60q", escaped), status, text)
+			status, text = c.raw("GET", "/admin/snapshots/"+escaped+"/download", "")
+			refused(fmt.Sprintf("download %.60q", escaped), status, text)
 			status, text = c.raw("DELETE", "/admin/snapshots/"+escaped, "")
 			refused(fmt.Sprintf("delete %.60q", escaped), status, text)
 		}
@@ -407,6 +474,8 @@ func (c *copies) direct(name string, tries *int) {
 		c.t.Errorf("%s %.60q: %v", what, name, err)
 	}
 	clean("delete", c.db.DeleteSnapshot(name))
+	_, err := c.db.ArchiveSnapshot(context.Background(), name)
+	clean("archive", err)
 	work, err := c.db.VerifySnapshot(name)
 	if err == nil {
 		err = work.Job.Wait(context.Background())
