@@ -13,6 +13,7 @@ import (
 	"github.com/vccdb/vccdb/engine/jobs"
 	"github.com/vccdb/vccdb/gpu"
 	"github.com/vccdb/vccdb/server/auth"
+	"github.com/vccdb/vccdb/server/problem"
 	"github.com/vccdb/vccdb/server/rest"
 	"github.com/vccdb/vccdb/storage"
 )
@@ -22,7 +23,7 @@ func (f *fixture) with(change func(*Options)) *fixture {
 	o := f.o
 	change(&o)
 	f.Ops, f.app = New(o), fiber.New()
-	open := func(auth.Role) fiber.Handler { return func(c fiber.Ctx) error { return c.Next() } }
+	open := func(auth.Role, problem.Renderer) fiber.Handler { return func(c fiber.Ctx) error { return c.Next() } }
 	rest.Register(f.app, f.Routes(), open)
 	return f
 }

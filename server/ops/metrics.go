@@ -10,6 +10,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/vccdb/vccdb/server/ops/history"
 )
 
 // durations are the bounds of the buckets of request durations, in seconds: a
@@ -29,6 +31,7 @@ type metrics struct {
 	duration           *prometheus.HistogramVec
 	responses          *prometheus.CounterVec
 	rate               rate
+	traffic            history.Traffic
 }
 
 func newMetrics(o *Options, uptime func() time.Duration) *metrics {
@@ -74,6 +77,7 @@ func (m *metrics) Observe(method, route string, status int, took time.Duration) 
 		m.failures.Add(1)
 	}
 	m.rate.add()
+	m.traffic.Observe(route, status, took)
 	m.duration.WithLabelValues(method, route).Observe(took.Seconds())
 	m.responses.WithLabelValues(strconv.Itoa(status)).Inc()
 }

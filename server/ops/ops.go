@@ -8,6 +8,7 @@
 package ops
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"runtime"
@@ -19,6 +20,7 @@ import (
 	"github.com/vccdb/vccdb/engine"
 	"github.com/vccdb/vccdb/engine/jobs"
 	"github.com/vccdb/vccdb/internal/errs"
+	"github.com/vccdb/vccdb/server/ops/history"
 	"github.com/vccdb/vccdb/server/problem"
 )
 
@@ -86,6 +88,12 @@ func New(o Options) *Ops {
 	return ops
 }
 
+// Build is the program that runs.
+func (o *Ops) Build() Build { return o.o.Build }
+
+// Traffic is what was answered so far, for the history.
+func (o *Ops) Traffic() history.Counts { return o.traffic.Counts() }
+
 func (o *Ops) uptime() time.Duration { return o.o.Now().Sub(o.started) }
 
 // Health is the answer of /health: always a 200, with what is wrong inside.
@@ -101,16 +109,19 @@ type Health struct {
 	Warnings []string `json:"warnings"`
 }
 
-func (o *Ops) health(c fiber.Ctx) error {
+// Health is what /health answers.
+func (o *Ops) Health() Health {
 	h := Health{
 		Status: "ok", Version: o.o.Build.Version, Database: "ready", UptimeSeconds: int64(o.uptime().Seconds()),
 		Warnings: append([]string{}, o.o.Warnings()...),
 	}
-	if r := o.readiness(); !r.Ready {
+	if r := o.Readiness(); !r.Ready {
 		h.Status, h.Database = "degraded", r.Reason
 	}
-	return answer(c, http.StatusOK, h)
+	return h
 }
+
+func (o *Ops) health(c fiber.Ctx) error { return answer(c, http.StatusOK, o.Health()) }
 
 // Live is the answer of /livez and, when all is well, of /readyz.
 type Live struct {
@@ -128,7 +139,7 @@ type Unready struct {
 }
 
 func (o *Ops) readyz(c fiber.Ctx) error {
-	r := o.readiness()
+	r := o.Readiness()
 	if r.Ready {
 		return answer(c, http.StatusOK, Live{"ready"})
 	}
@@ -142,8 +153,8 @@ func (o *Ops) readyz(c fiber.Ctx) error {
 	return nil
 }
 
-// readiness is the database's, unless the server itself is on its way out.
-func (o *Ops) readiness() engine.Readiness {
+// Readiness is the database's, unless the server itself is on its way out.
+func (o *Ops) Readiness() engine.Readiness {
 	if o.o.Draining() {
 		return engine.Readiness{Reason: "the server is shutting down"}
 	}
@@ -213,13 +224,14 @@ type VectorStats struct {
 	SearchModes map[string]uint64 `json:"search_modes"`
 }
 
-func (o *Ops) stats(c fiber.Ctx) error {
+// Stats is what /stats answers.
+func (o *Ops) Stats(ctx context.Context) (Stats, error) {
 	s, err := o.o.Database.Stats()
 	if err != nil {
-		return problem.Write(c, err)
+		return Stats{}, err
 	}
 	requests, failures := o.totals()
-	return answer(c, http.StatusOK, Stats{
+	return Stats{
 		Server: ServerStats{
 			UptimeSeconds: int64(o.uptime().Seconds()), TotalRequests: requests, TotalErrors: failures,
 			QueriesPerSecond: o.rate.perSecond(), Threads: runtime.GOMAXPROCS(0),
@@ -228,8 +240,16 @@ func (o *Ops) stats(c fiber.Ctx) error {
 		Query:   QueryStats{s.Tables, s.QueryModes},
 		Vector:  vectorStats(&s),
 		Feed:    feedStats(&s.Feed),
-		GPU:     gpuStats(o.o.GPU.Status(c.Context())),
-	})
+		GPU:     gpuStats(o.o.GPU.Status(ctx)),
+	}, nil
+}
+
+func (o *Ops) stats(c fiber.Ctx) error {
+	s, err := o.Stats(c.Context())
+	if err != nil {
+		return problem.Write(c, err)
+	}
+	return answer(c, http.StatusOK, s)
 }
 
 func vectorStats(s *engine.Stats) VectorStats {

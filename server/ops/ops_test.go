@@ -21,6 +21,7 @@ import (
 	"github.com/vccdb/vccdb/engine/jobs"
 	"github.com/vccdb/vccdb/internal/errs"
 	"github.com/vccdb/vccdb/server/auth"
+	"github.com/vccdb/vccdb/server/problem"
 	"github.com/vccdb/vccdb/server/rest"
 	"github.com/vccdb/vccdb/storage"
 )
@@ -64,7 +65,7 @@ func newFixture() *fixture {
 		Build:    Build{Version: "1.0.0", Date: "2026-11-22", Commit: "abc1234"},
 		Database: &f.db, Now: func() time.Time { return f.now }, Draining: func() bool { return f.draining },
 	})
-	open := func(auth.Role) fiber.Handler { return func(c fiber.Ctx) error { return c.Next() } }
+	open := func(auth.Role, problem.Renderer) fiber.Handler { return func(c fiber.Ctx) error { return c.Next() } }
 	rest.Register(f.app, f.Routes(), open)
 	return f
 }
