@@ -66,6 +66,8 @@ type Engine struct {
 	feed     feed
 	// defaultEf is the search width of vector indexes without one of their own.
 	defaultEf atomic.Int64
+	// measuring is set while a recall curve is being measured.
+	measuring atomic.Bool
 }
 
 // loadState is how far filling the vector indexes has come.

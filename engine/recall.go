@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"math/rand/v2"
 	"slices"
@@ -10,40 +11,51 @@ import (
 	"github.com/vccdb/vccdb/vecindex"
 )
 
-// maxRecallSample bounds a recall measurement: each query is a full scan.
-const maxRecallSample = 10_000
+const (
+	// maxRecallSample bounds a recall measurement: each query is a full scan.
+	maxRecallSample     = 10_000
+	defaultRecallSample = 100
+	defaultRecallK      = 10
+)
 
 // VectorRecall measures the approximate search of an index against the exact
 // one, with stored vectors as queries. A query's own vector doesn't count, for
 // it is too easy to find.
 func (e *Engine) VectorRecall(ctx context.Context, req RecallRequest) (RecallReport, error) {
-	setDefault(&req.Sample, 100)
-	setDefault(&req.K, 10)
-	switch {
-	case req.Sample < 1 || req.Sample > maxRecallSample:
-		return RecallReport{}, errs.Field("invalid_sample", "/sample", "the sample is %d; it must be 1 to %d", req.Sample, maxRecallSample)
-	case req.K < 1 || req.K > MaxK:
-		return RecallReport{}, errs.Field("invalid_k", "/k", "k is %d; it must be 1 to %d", req.K, MaxK)
-	case req.Ef < 0 || req.Ef > MaxK:
-		return RecallReport{}, errs.Field("invalid_ef", "/ef", "ef is %d; it must be 1 to %d", req.Ef, MaxK)
-	}
-	s, err := e.newSearch(&SearchRequest{Table: req.Table, Column: req.Column, K: req.K, Ef: req.Ef, Key: &Key{}})
+	s, err := e.newRecall(req)
 	if err != nil {
 		return RecallReport{}, err
 	}
-	setDefault(&req.Ef, s.ix.vector.width())
-	report := RecallReport{K: req.K, Ef: req.Ef}
-	if s.index == nil || s.index.Len() < 2 {
-		return RecallReport{}, errs.New(errs.Invalid, "too_few_vectors", "the index %s has too few vectors to measure recall on", s.ix.subject())
-	}
-	m := recallMeasurement{report: &report, index: s.index}
-	if err := e.sampleVectors(ctx, s, req.Sample, func(id uint32, vector []float32) error {
-		return m.measure(ctx, id, vector)
+	m := recallMeasurement{index: s.index, report: RecallReport{
+		K: cmp.Or(req.K, defaultRecallK), Ef: cmp.Or(req.Ef, s.ix.vector.width()),
+	}}
+	if err := e.sampleVectors(ctx, s, cmp.Or(req.Sample, defaultRecallSample), func(id uint32, vector []float32) error {
+		return m.measure(ctx, recallQuery{id: id, vector: vector})
 	}); err != nil {
 		return RecallReport{}, contextError(err)
 	}
 	m.summarise()
-	return report, nil
+	return m.report, nil
+}
+
+// newRecall finds the index to measure and checks the request.
+func (e *Engine) newRecall(req RecallRequest) (*vectorSearch, error) {
+	switch {
+	case req.Sample < 0 || req.Sample > maxRecallSample:
+		return nil, errs.Field("invalid_sample", "/sample", "the sample is %d; it must be 1 to %d", req.Sample, maxRecallSample)
+	case req.K < 0 || req.K > MaxK:
+		return nil, errs.Field("invalid_k", "/k", "k is %d; it must be 1 to %d", req.K, MaxK)
+	case req.Ef < 0 || req.Ef > MaxK:
+		return nil, errs.Field("invalid_ef", "/ef", "ef is %d; it must be 1 to %d", req.Ef, MaxK)
+	}
+	s, err := e.newSearch(&SearchRequest{Table: req.Table, Column: req.Column, K: req.K, Ef: req.Ef, Key: &Key{}})
+	if err != nil {
+		return nil, err
+	}
+	if s.index == nil || s.index.Len() < 2 {
+		return nil, errs.New(errs.Invalid, "too_few_vectors", "the index %s has too few vectors to measure recall on", s.ix.subject())
+	}
+	return s, nil
 }
 
 // sampleVectors calls fn for n stored vectors, drawn at random with
@@ -72,61 +84,86 @@ func (e *Engine) sampleVectors(ctx context.Context, s *vectorSearch, n int, fn f
 	return nil
 }
 
+// recallQuery is a stored vector as a query, and what its exact answer is like.
+type recallQuery struct {
+	id     uint32
+	vector []float32
+	// wanted is how many neighbours the exact answer has, farthest the distance of
+	// the last one.
+	wanted   int
+	farthest float32
+}
+
+// exactly finds the exact answer and says how long that took.
+func (q *recallQuery) exactly(ctx context.Context, index vecindex.Index, k int) (time.Duration, error) {
+	started := time.Now()
+	hits, _, err := index.Search(ctx, vecindex.Query{Vector: q.vector, K: k + 1, Exact: true}, nil)
+	if err != nil {
+		return 0, err
+	}
+	took := time.Since(started)
+	hits = q.others(hits)
+	if q.wanted = min(len(hits), k); q.wanted > 0 {
+		q.farthest = hits[q.wanted-1].Distance
+	}
+	return took, nil
+}
+
+// others are the hits without the query's own vector.
+func (q *recallQuery) others(hits []vecindex.Hit) []vecindex.Hit {
+	return slices.DeleteFunc(hits, func(h vecindex.Hit) bool { return h.ID == q.id })
+}
+
+// rightOf counts the hits of an approximate search that are no farther than the
+// farthest exact one, so that ties don't count as errors.
+func (q *recallQuery) rightOf(hits []vecindex.Hit) int {
+	right := 0
+	for _, h := range q.others(hits) {
+		if h.Distance <= q.farthest && right < q.wanted {
+			right++
+		}
+	}
+	return right
+}
+
 // recallMeasurement adds up what single queries found.
 type recallMeasurement struct {
-	report        *RecallReport
+	report        RecallReport
 	index         vecindex.Index
 	approx, exact []time.Duration
 	found, wanted int
 }
 
-func (m *recallMeasurement) measure(ctx context.Context, id uint32, vector []float32) error {
-	q := vecindex.Query{Vector: vector, K: m.report.K + 1, Ef: m.report.Ef}
+func (m *recallMeasurement) measure(ctx context.Context, q recallQuery) error {
 	started := time.Now()
-	approx, _, err := m.index.Search(ctx, q, nil)
+	approx, _, err := m.index.Search(ctx, vecindex.Query{Vector: q.vector, K: m.report.K + 1, Ef: m.report.Ef}, nil)
 	if err != nil {
 		return err
 	}
 	m.approx = append(m.approx, time.Since(started))
-	q.Exact = true
-	started = time.Now()
-	exact, _, err := m.index.Search(ctx, q, nil)
+	took, err := q.exactly(ctx, m.index, m.report.K)
 	if err != nil {
 		return err
 	}
-	m.exact = append(m.exact, time.Since(started))
+	m.exact = append(m.exact, took)
+	m.found += q.rightOf(approx)
+	m.wanted += q.wanted
 	m.report.Sample++
-	m.compare(id, approx, exact)
 	return nil
 }
 
-// compare counts an approximate hit as right if it is no farther than the
-// farthest exact one, so that ties don't count as errors.
-func (m *recallMeasurement) compare(self uint32, approx, exact []vecindex.Hit) {
-	notSelf := func(h vecindex.Hit) bool { return h.ID == self }
-	approx = slices.DeleteFunc(approx, notSelf)
-	exact = slices.DeleteFunc(exact, notSelf)
-	exact = exact[:min(len(exact), m.report.K)]
-	if len(exact) == 0 {
-		return
-	}
-	farthest := exact[len(exact)-1].Distance
-	right := 0
-	for _, h := range approx {
-		if h.Distance <= farthest && right < len(exact) {
-			right++
-		}
-	}
-	m.found += right
-	m.wanted += len(exact)
-}
-
 func (m *recallMeasurement) summarise() {
-	if m.wanted > 0 {
-		m.report.Recall = float64(m.found) / float64(m.wanted)
-	}
+	m.report.Recall = share(m.found, m.wanted)
 	m.report.ApproxP50Ms, m.report.ApproxP99Ms = percentiles(m.approx)
 	m.report.ExactP50Ms, m.report.ExactP99Ms = percentiles(m.exact)
+}
+
+// share is part of whole, 0 of nothing.
+func share(part, whole int) float64 {
+	if whole == 0 {
+		return 0
+	}
+	return float64(part) / float64(whole)
 }
 
 func percentiles(d []time.Duration) (p50, p99 float64) {
