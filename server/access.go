@@ -9,6 +9,7 @@ import (
 
 	"github.com/vccdb/vccdb/internal/errs"
 	"github.com/vccdb/vccdb/server/auth"
+	"github.com/vccdb/vccdb/server/problem"
 	"github.com/vccdb/vccdb/server/request"
 )
 
@@ -16,22 +17,36 @@ import (
 var anonymous = auth.Principal{Name: "anonymous", Role: auth.Admin}
 
 // SetKeys replaces the keys for all later requests; nil turns authentication off.
-func (s *Server) SetKeys(keys *auth.Keys) { s.keys.Store(keys) }
+// Sessions whose keys are gone end.
+func (s *Server) SetKeys(keys *auth.Keys) {
+	s.keys.Store(keys)
+	if s.o.Sessions != nil {
+		s.o.Sessions.Review(keys)
+	}
+}
 
 // require is the first step of every route's chain: it lets in whoever has the
 // role at least. It runs before anything of the body is read. A route without a
-// role lets nobody in, whether keys are set or not.
-func (s *Server) require(role auth.Role) fiber.Handler {
+// role lets nobody in, whether keys are set or not. With a renderer the route is a
+// page of the console.
+func (s *Server) require(role auth.Role, render problem.Renderer) fiber.Handler {
+	isPage := render != nil
 	return func(c fiber.Ctx) error {
 		info := request.Of(c)
 		info.Role = role
+		if isPage {
+			problem.RenderWith(c, render)
+			if err := samePage(c); err != nil {
+				return err
+			}
+		}
 		if role == auth.Public {
 			return c.Next()
 		}
 		// A cache between here and the client must not give this answer to others;
 		// handlers may be stricter.
-		c.Set(fiber.HeaderCacheControl, "private, no-cache")
-		principal, err := s.authenticate(c, info)
+		c.Set(fiber.HeaderCacheControl, cacheControl(isPage))
+		principal, err := s.authenticate(c, info, isPage)
 		if err != nil {
 			return err
 		}
@@ -44,9 +59,18 @@ func (s *Server) require(role auth.Role) fiber.Handler {
 	}
 }
 
+// cacheControl is no-store for pages: the browser must not show them again to
+// whoever sits there after somebody has signed out.
+func cacheControl(isPage bool) string {
+	if isPage {
+		return "no-store"
+	}
+	return "private, no-cache"
+}
+
 // authenticate says who sends the request, within the limits of rate. What a
 // wrong key gets doesn't depend on the route.
-func (s *Server) authenticate(c fiber.Ctx, info *request.Info) (auth.Principal, error) {
+func (s *Server) authenticate(c fiber.Ctx, info *request.Info, isPage bool) (auth.Principal, error) {
 	if err := s.limits.admitAddress(c, info.Remote); err != nil {
 		return auth.Principal{}, err
 	}
@@ -54,18 +78,40 @@ func (s *Server) authenticate(c fiber.Ctx, info *request.Info) (auth.Principal, 
 	if keys == nil {
 		return anonymous, sameOrigin(c)
 	}
+	principal, err := s.identify(c, info, keys, isPage)
+	if err != nil {
+		return auth.Principal{}, err
+	}
+	return principal, s.limits.admitKey(c, principal.Name)
+}
+
+// identify says whom the request's key belongs to, or its session if it is for a
+// page.
+func (s *Server) identify(c fiber.Ctx, info *request.Info, keys *auth.Keys, isPage bool) (auth.Principal, error) {
+	if isPage {
+		token, err := s.presentedSession(c)
+		if err != nil {
+			return auth.Principal{}, err
+		}
+		if token != "" {
+			return s.resume(c, info, keys, token)
+		}
+	}
 	key, err := presentedKey(c)
 	if err != nil {
 		return auth.Principal{}, err
 	}
+	principal, ok, err := s.holder(c, info, keys, key)
+	if err == nil && !ok {
+		err = unauthenticated(c, "unknown_key", "The API key is not one of this server's.")
+	}
+	return principal, err
+}
+
+// holder says whom a key belongs to, within the limit of guesses.
+func (s *Server) holder(c fiber.Ctx, info *request.Info, keys *auth.Keys, key string) (auth.Principal, bool, error) {
 	principal, ok := keys.Authenticate(key)
-	if err := s.limits.guessed(c, info.Remote, principal.Name, ok); err != nil {
-		return auth.Principal{}, err
-	}
-	if !ok {
-		return auth.Principal{}, unauthenticated(c, "unknown_key", "The API key is not one of this server's.")
-	}
-	return principal, s.limits.admitKey(c, principal.Name)
+	return principal, ok, s.limits.guessed(c, info.Remote, principal.Name, ok)
 }
 
 func unauthenticated(c fiber.Ctx, code, detail string) error {

@@ -43,6 +43,9 @@ func (s *Server) audit(c fiber.Ctx, info *request.Info, route string, took time.
 
 // mutates goes by the route's role: a POST that only asks is for readers.
 func mutates(c fiber.Ctx, info *request.Info) bool {
+	if info.Audited {
+		return true
+	}
 	switch methodOf(c) {
 	case http.MethodGet, http.MethodHead, http.MethodOptions:
 		return false

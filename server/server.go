@@ -49,6 +49,7 @@ import (
 	"github.com/vccdb/vccdb/server/auth"
 	"github.com/vccdb/vccdb/server/problem"
 	"github.com/vccdb/vccdb/server/rest"
+	"github.com/vccdb/vccdb/server/session"
 )
 
 // Options configure a Server. The zero value of each field means its default.
@@ -84,6 +85,10 @@ type Options struct {
 	TrustedProxies []netip.Prefix
 	// TLS is nil for plain HTTP.
 	TLS *TLSOptions
+	// Sessions are taken by the pages of the console besides keys; nil is none.
+	Sessions *session.Sessions
+	// Pages say how the console answers for what it hasn't got.
+	Pages Pages
 	// Audit is told of every changing and every denied call; nil is nobody.
 	Audit    *slog.Logger
 	Observer Observer
@@ -94,6 +99,15 @@ type Options struct {
 // of a few words, never a path.
 type Observer interface {
 	Observe(method, route string, status int, took time.Duration)
+}
+
+// Pages are the part of the paths that is the console's. The zero value is none.
+type Pages struct {
+	// Below is their prefix: "/console/".
+	Below string
+	// Render answers below it for missing pages, and for whoever may not know that
+	// they are missing.
+	Render problem.Renderer
 }
 
 // Routes are what a package serves. It doesn't register them itself, so none can
@@ -179,7 +193,11 @@ func New(o Options, operations Routes, work ...Routes) *Server {
 	for _, routes := range work {
 		s.register(routes, s.readBody, s.admit)
 	}
-	s.app.Use(s.require(auth.ReadOnly), s.readBody) // then it is a 404 or a 405
+	// Then it is a 404 or a 405.
+	if o.Pages.Render != nil {
+		s.app.Use(o.Pages.Below, s.require(auth.ReadOnly, o.Pages.Render), s.readBody)
+	}
+	s.app.Use(s.require(auth.ReadOnly, nil), s.readBody)
 	return s
 }
 

@@ -48,7 +48,11 @@ const newKeyPrefix = "themis_"
 // to random keys but a cost for each request.
 const hashPrefix = "sha256:"
 
-type digest [sha256.Size]byte
+// Digest is the hash of a key. It stands for the key where that must not be kept.
+type Digest [sha256.Size]byte
+
+// DigestOf hashes a key as a caller presents it.
+func DigestOf(presented string) Digest { return sha256.Sum256([]byte(presented)) }
 
 // NewKey makes a key of 256 random bits, fit for headers and URLs.
 func NewKey() string {
@@ -65,22 +69,22 @@ func HashKey(key string) string {
 
 // ParseHash reads "sha256:" and 64 hexadecimal digits. The error doesn't quote
 // the text, which may be a key put into the wrong field.
-func ParseHash(text string) ([sha256.Size]byte, error) {
-	var sum digest
+func ParseHash(text string) (Digest, error) {
+	var sum Digest
 	digits, ok := strings.CutPrefix(text, hashPrefix)
 	if ok && len(digits) == hex.EncodedLen(len(sum)) {
 		if _, err := hex.Decode(sum[:], []byte(digits)); err == nil {
 			return sum, nil
 		}
 	}
-	return digest{}, errs.New(errs.Invalid, "invalid_key_hash",
+	return Digest{}, errs.New(errs.Invalid, "invalid_key_hash",
 		"a key's hash is %q and 64 hexadecimal digits; themis_server --hash-key makes one", hashPrefix)
 }
 
 // Keys knows the keys that let callers in. The zero value lets nobody in. It
 // doesn't change, and is safe for concurrent use.
 type Keys struct {
-	digests    []digest
+	digests    []Digest
 	principals []Principal
 	// plain are the keys that came as such, for Redact.
 	plain []string
@@ -111,9 +115,9 @@ func NewKeys(keys []Key) (*Keys, error) {
 	return k, nil
 }
 
-func (k *Key) check() (digest, error) {
-	refuse := func(format string, args ...any) (digest, error) {
-		return digest{}, errs.New(errs.Invalid, "invalid_api_key", format, args...)
+func (k *Key) check() (Digest, error) {
+	refuse := func(format string, args ...any) (Digest, error) {
+		return Digest{}, errs.New(errs.Invalid, "invalid_api_key", format, args...)
 	}
 	odd := func(r rune) bool { return r < ' ' || r == 0x7f }
 	switch {
@@ -145,7 +149,11 @@ func (k *Keys) Len() int { return len(k.digests) }
 // which one it is or how much of it is right: hashes are compared, all of them,
 // and in constant time.
 func (k *Keys) Authenticate(presented string) (Principal, bool) {
-	sum := sha256.Sum256([]byte(presented))
+	return k.Holder(DigestOf(presented))
+}
+
+// Holder returns whom the key with a hash belongs to, in constant time as well.
+func (k *Keys) Holder(sum Digest) (Principal, bool) {
 	at := -1
 	for i := range k.digests {
 		at = subtle.ConstantTimeSelect(subtle.ConstantTimeCompare(sum[:], k.digests[i][:]), i, at)

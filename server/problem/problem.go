@@ -6,12 +6,16 @@
 // A cause (errs.Error.Err) is never sent. Write keeps the whole error with the
 // request, and the server's access log prints it from there.
 //
+// A page of the console isn't for programs: RenderWith makes Write answer such a
+// request with a page of the same status.
+//
 // It owns no goroutines and no locks.
 package problem
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/go-json-experiment/json"
@@ -115,6 +119,16 @@ func Write(c fiber.Ctx, err error) error {
 	if p.Status == http.StatusServiceUnavailable && c.GetRespHeader(fiber.HeaderRetryAfter) == "" {
 		c.Set(fiber.HeaderRetryAfter, retryAfterSeconds)
 	}
+	c.Status(p.Status)
+	if render, ok := c.Locals(rendererKey{}).(Renderer); ok {
+		failed := render(c, p)
+		if failed == nil {
+			return nil
+		}
+		// The document still says what is wrong.
+		c.Locals(recordKey{}, errors.Join(err, fmt.Errorf("the page of the problem: %w", failed)))
+		c.Response().ResetBody()
+	}
 	// A detail may quote what a client sent, so it need not be UTF-8.
 	body, err := json.Marshal(p, jsontext.AllowInvalidUTF8(true))
 	if err != nil {
@@ -123,6 +137,15 @@ func Write(c fiber.Ctx, err error) error {
 	c.Set(fiber.HeaderContentType, ContentType)
 	return c.Status(p.Status).Send(body)
 }
+
+// Renderer answers a request with a problem in another form than JSON. The status
+// is set already; the renderer sets the content type and the body.
+type Renderer func(fiber.Ctx, Problem) error
+
+// RenderWith makes Write leave this request's answer to render.
+func RenderWith(c fiber.Ctx, render Renderer) { c.Locals(rendererKey{}, render) }
+
+type rendererKey struct{}
 
 // Recorded returns the error that Write answered this request with, nil if it
 // did not.

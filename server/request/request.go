@@ -33,6 +33,12 @@ type Info struct {
 	Principal auth.Principal
 	// Role is what the matched route asks for, the zero value if none matched.
 	Role auth.Role
+	// SessionEnded is closed when the session that the request came with ends; nil
+	// if it came with a key, or without either.
+	SessionEnded <-chan struct{}
+	// Audited is set for calls that the audit log tells of whatever their role, such
+	// as a sign-in.
+	Audited bool
 	// BodyBytes of the body were read so far.
 	BodyBytes int64
 	// Lifetime has no deadline; it ends when the server's drain runs out.
@@ -95,6 +101,17 @@ func Lifetime(c fiber.Ctx) context.Context {
 func Draining(c fiber.Ctx) <-chan struct{} {
 	if info := Of(c); info != nil {
 		return info.Draining
+	}
+	return nil
+}
+
+// SessionEnded is closed when the session that the request came with ends: an
+// answer that streams ends then, too. It is nil, which is never closed, for a
+// request that came with a key, without authentication, or outside a server. It may
+// be kept beyond the handler.
+func SessionEnded(c fiber.Ctx) <-chan struct{} {
+	if info := Of(c); info != nil {
+		return info.SessionEnded
 	}
 	return nil
 }

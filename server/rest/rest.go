@@ -24,6 +24,12 @@ import (
 type Route struct {
 	openapi.Operation
 	Handle fiber.Handler
+	// Render makes the route a page of the console: every problem, also of a
+	// request that doesn't get to the handler, is answered by it; a session's cookie
+	// is taken as well as a key; a form may be sent, from the same origin only; and
+	// query parameters aren't checked. Such a route is no part of the OpenAPI
+	// document.
+	Render problem.Renderer
 }
 
 // Operations are the descriptions of routes.
@@ -35,10 +41,14 @@ func Operations(routes []Route) []openapi.Operation {
 	return operations
 }
 
-// Register adds the routes to r. The chain of each begins with require(its role),
-// which decides whether the request may go on; no handler is reached without.
-// The steps come between that and the handler. HEAD is a GET without its body.
-func Register(r fiber.Router, routes []Route, require func(auth.Role) fiber.Handler, steps ...fiber.Handler) {
+// Require makes the step that decides whether a request may go on to a route with
+// the role; render is the route's.
+type Require func(role auth.Role, render problem.Renderer) fiber.Handler
+
+// Register adds the routes to r. The chain of each begins with what require makes;
+// no handler is reached without. The steps come between that and the handler. HEAD
+// is a GET without its body.
+func Register(r fiber.Router, routes []Route, require Require, steps ...fiber.Handler) {
 	for _, route := range routes {
 		var chain []any
 		for _, step := range steps {
@@ -48,7 +58,7 @@ func Register(r fiber.Router, routes []Route, require func(auth.Role) fiber.Hand
 		if route.Method == http.MethodGet {
 			methods = append(methods, http.MethodHead)
 		}
-		r.Add(methods, fiberPath(route.Path), require(route.Role), append(chain, serve(route))...)
+		r.Add(methods, fiberPath(route.Path), require(route.Role, route.Render), append(chain, serve(route))...)
 	}
 }
 
@@ -63,8 +73,12 @@ func serve(r Route) fiber.Handler {
 	for _, p := range r.Params {
 		known[p.Name] = known[p.Name] || p.In == "query"
 	}
+	check := func(c fiber.Ctx) error { return checkRequest(c, known, len(r.Body) > 0) }
+	if r.Render != nil {
+		check = checkEncoding
+	}
 	return func(c fiber.Ctx) error {
-		if err := checkRequest(c, known, len(r.Body) > 0); err != nil {
+		if err := check(c); err != nil {
 			return problem.Write(c, err)
 		}
 		if err := r.Handle(c); err != nil {
@@ -84,13 +98,23 @@ func checkRequest(c fiber.Ctx, known map[string]bool, hasBody bool) error {
 			return errs.New(errs.Invalid, "unknown_parameter", "the query parameter %q is not known here", name)
 		}
 	}
-	if encoding := c.Get(fiber.HeaderContentEncoding); hasBody && encoding != "" && encoding != "identity" {
-		return errs.New(errs.NotSupported, "content_encoding_not_supported",
-			"bodies are read as they are; Content-Encoding %q is not supported", encoding)
+	if !hasBody {
+		return nil
 	}
-	if hasBody && c.Get(fiber.HeaderOrigin) != "" && !IsJSON(c.Get(fiber.HeaderContentType)) {
+	if err := checkEncoding(c); err != nil {
+		return err
+	}
+	if c.Get(fiber.HeaderOrigin) != "" && !IsJSON(c.Get(fiber.HeaderContentType)) {
 		return fiber.NewError(http.StatusUnsupportedMediaType,
 			"A request from a web page must say Content-Type: application/json.")
+	}
+	return nil
+}
+
+func checkEncoding(c fiber.Ctx) error {
+	if encoding := c.Get(fiber.HeaderContentEncoding); encoding != "" && encoding != "identity" {
+		return errs.New(errs.NotSupported, "content_encoding_not_supported",
+			"bodies are read as they are; Content-Encoding %q is not supported", encoding)
 	}
 	return nil
 }
