@@ -209,18 +209,10 @@ func (e *Engine) allTables() []*table {
 
 // Tables describes every table, by name.
 func (e *Engine) Tables(ctx context.Context) ([]TableInfo, error) {
-	infos := []TableInfo{}
-	for _, t := range e.allTables() {
-		if err := ctx.Err(); err != nil {
-			return nil, contextError(err)
-		}
-		info, err := e.tableInfo(t)
-		if err != nil {
-			return nil, err
-		}
-		infos = append(infos, *info)
+	if err := ctx.Err(); err != nil {
+		return nil, contextError(err)
 	}
-	return infos, nil
+	return e.tableInfos(e.allTables())
 }
 
 // Table describes one table.
@@ -229,29 +221,42 @@ func (e *Engine) Table(_ context.Context, name string) (*TableInfo, error) {
 	if err != nil {
 		return nil, err
 	}
-	return e.tableInfo(t)
-}
-
-func (e *Engine) tableInfo(t *table) (*TableInfo, error) {
-	size, err := e.store.ApproximateBytes(storage.SizeOfTable, t.id)
+	infos, err := e.tableInfos([]*table{t})
 	if err != nil {
 		return nil, err
 	}
-	info := &TableInfo{
-		Name:      t.name,
-		Entities:  uint64(e.store.Counter(tableCounter(t.id))),
-		SizeBytes: size,
-		Indexes:   []IndexInfo{},
+	return &infos[0], nil
+}
+
+// tableInfos describes tables. The sizes of all are estimated together: a list
+// of thousands is asked for by everyone who opens the console.
+func (e *Engine) tableInfos(tables []*table) ([]TableInfo, error) {
+	infos := make([]TableInfo, len(tables))
+	ids := make([]uint32, len(tables))
+	var indexes []*index
+	for i, t := range tables {
+		ids[i] = t.id
+		list := t.schema.Load().list()
+		infos[i] = TableInfo{Name: t.name, Entities: uint64(e.store.Counter(tableCounter(t.id))), Indexes: make([]IndexInfo, len(list))}
+		indexes = append(indexes, list...)
 	}
-	for _, b := range t.schema.Load().indexes {
-		ix, err := e.indexInfo(b.index)
-		if err != nil {
-			return nil, err
+	sizes, err := e.store.ApproximateBytes(storage.SizeOfTable, ids...)
+	if err != nil {
+		return nil, err
+	}
+	of, err := e.indexInfos(indexes)
+	if err != nil {
+		return nil, err
+	}
+	for i := range infos {
+		info := &infos[i]
+		info.SizeBytes = sizes[i]
+		of = of[copy(info.Indexes, of):]
+		for _, ix := range info.Indexes {
+			info.SizeBytes += ix.SizeBytes
 		}
-		info.SizeBytes += ix.SizeBytes
-		info.Indexes = append(info.Indexes, ix)
 	}
-	return info, nil
+	return infos, nil
 }
 
 // DropTable removes a table with all entities and indexes, in one batch.

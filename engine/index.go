@@ -314,6 +314,15 @@ func (e *Engine) Reindex(_ context.Context, tableName string) (*jobs.Job, error)
 // IndexStats describes the indexes of one table, or of all when the name is
 // empty.
 func (e *Engine) IndexStats(_ context.Context, tableName string) ([]IndexInfo, error) {
+	indexes, err := e.indexes(tableName)
+	if err != nil {
+		return nil, err
+	}
+	return e.indexInfos(indexes)
+}
+
+// indexes lists the indexes of one table, or of all when the name is empty.
+func (e *Engine) indexes(tableName string) ([]*index, error) {
 	tables := e.allTables()
 	if tableName != "" {
 		t, err := e.table(tableName)
@@ -322,36 +331,39 @@ func (e *Engine) IndexStats(_ context.Context, tableName string) ([]IndexInfo, e
 		}
 		tables = []*table{t}
 	}
-	infos := []IndexInfo{}
+	var indexes []*index
 	for _, t := range tables {
-		for _, b := range t.schema.Load().indexes {
-			info, err := e.indexInfo(b.index)
-			if err != nil {
-				return nil, err
-			}
-			infos = append(infos, info)
+		indexes = append(indexes, t.schema.Load().list()...)
+	}
+	return indexes, nil
+}
+
+// indexInfos describes indexes by what is known without going over them.
+func (e *Engine) indexInfos(indexes []*index) ([]IndexInfo, error) {
+	ids := make([]uint32, len(indexes))
+	for i, ix := range indexes {
+		ids[i] = ix.def.ID
+	}
+	sizes, err := e.store.ApproximateBytes(storage.SizeOfIndex, ids...)
+	if err != nil {
+		return nil, err
+	}
+	infos := make([]IndexInfo, len(indexes))
+	for i, ix := range indexes {
+		infos[i] = IndexInfo{
+			IndexDef:   *ix.currentDef(),
+			EntryCount: uint64(e.store.Counter(indexCounter(ix.def.ID))),
+			SizeBytes:  sizes[i],
+		}
+		if ix.vector == nil {
+			continue
+		}
+		if v := ix.vector.current(); v != nil {
+			usage := v.Usage()
+			infos[i].Usage = &usage
 		}
 	}
 	return infos, nil
-}
-
-func (e *Engine) indexInfo(ix *index) (IndexInfo, error) {
-	size, err := e.store.ApproximateBytes(storage.SizeOfIndex, ix.def.ID)
-	if err != nil {
-		return IndexInfo{}, err
-	}
-	info := IndexInfo{
-		IndexDef:   *ix.currentDef(),
-		EntryCount: uint64(e.store.Counter(indexCounter(ix.def.ID))),
-		SizeBytes:  size,
-	}
-	if ix.vector != nil {
-		if v := ix.vector.current(); v != nil {
-			stats := v.Stats()
-			info.VectorStats = &stats
-		}
-	}
-	return info, nil
 }
 
 // resumeBuilds continues at a start what the last stop cut off: a new index is

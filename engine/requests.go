@@ -38,7 +38,9 @@ type IndexInfo struct {
 	// EntryCount is exact: terms, or vectors of a vector index.
 	EntryCount uint64 `json:"entry_count"`
 	SizeBytes  uint64 `json:"size_bytes"`
-	// Vector holds the graph's own figures for a vector index.
+	// Usage is set for a vector index that has vectors or had some; VectorStats
+	// too, by the method of that name, which goes over the graph for it.
+	Usage       *vecindex.Usage `json:"-"`
 	VectorStats *vecindex.Stats `json:"-"`
 }
 

@@ -436,13 +436,27 @@ func (e *Engine) VectorConfig(_ context.Context, tableName, column string) (sche
 // VectorStats describes the vector indexes that the names leave, all of them
 // when both are empty.
 func (e *Engine) VectorStats(ctx context.Context, tableName, column string) ([]IndexInfo, error) {
-	infos, err := e.IndexStats(ctx, tableName)
+	indexes, err := e.indexes(tableName)
 	if err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(infos, func(i IndexInfo) bool {
-		return i.Type != schema.Vector || column != "" && i.Columns[0] != column
-	}), nil
+	indexes = slices.DeleteFunc(indexes, func(ix *index) bool {
+		return ix.vector == nil || column != "" && ix.def.Columns[0] != column
+	})
+	infos, err := e.indexInfos(indexes)
+	if err != nil {
+		return nil, err
+	}
+	for i, ix := range indexes {
+		if err := ctx.Err(); err != nil {
+			return nil, contextError(err)
+		}
+		if v := ix.vector.current(); v != nil {
+			stats := v.Stats()
+			infos[i].VectorStats = &stats
+		}
+	}
+	return infos, nil
 }
 
 // SetVectorConfig changes a vector index live and for good. Ef is what can be

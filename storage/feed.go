@@ -194,7 +194,7 @@ func (s *Store) storedFeedRange() (FeedRange, error) {
 // FeedBytes returns about how many bytes the feed takes, in files (compressed)
 // and in memtables.
 func (s *Store) FeedBytes() (uint64, error) {
-	files, err := s.db.ApproximateFiles(familyFeed, keys.AppendSeq(nil, uint64(s.FeedRange().Start)), lastKey)
+	files, err := s.db.ApproximateFiles(familyFeed, rocks.Range{Lower: keys.AppendSeq(nil, uint64(s.FeedRange().Start)), Upper: lastKey})
 	if err != nil {
 		return 0, readError(err)
 	}
@@ -202,7 +202,7 @@ func (s *Store) FeedBytes() (uint64, error) {
 	if !ok {
 		return 0, closedError()
 	}
-	return files + memory, nil
+	return files[0] + memory, nil
 }
 
 // errFeedGap says that a row wasn't where it should be: it was trimmed during

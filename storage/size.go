@@ -1,6 +1,10 @@
 package storage
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/vccdb/vccdb/storage/rocks"
+)
 
 // SizeOf names what ApproximateBytes measures.
 type SizeOf uint8
@@ -12,33 +16,44 @@ const (
 	SizeOfIndex
 )
 
-// ApproximateBytes returns about how many bytes a table or an index takes, in
-// files (compressed) and in memtables.
-func (s *Store) ApproximateBytes(what SizeOf, id uint32) (uint64, error) {
+// ApproximateBytes returns about how many bytes each of the tables or indexes
+// takes, in files (compressed) and in memtables. Many in one call cost little
+// more than one.
+func (s *Store) ApproximateBytes(what SizeOf, ids ...uint32) ([]uint64, error) {
 	members := []int{familyEntities, familyPKs}
 	if what == SizeOfIndex {
 		members = []int{familyTerms, familySamples, familyVectors}
 	}
-	lower, upper := scopeRange(id)
-	var sum uint64
-	for _, family := range members {
-		inFiles, err := s.db.ApproximateFiles(family, lower, upper)
-		if err != nil {
-			return 0, readError(err)
-		}
-		sum += inFiles + s.memtableBytes(family, id)
+	ranges := make([]rocks.Range, len(ids))
+	for i, id := range ids {
+		ranges[i].Lower, ranges[i].Upper = scopeRange(id)
 	}
-	return sum, nil
+	sums := make([]uint64, len(ids))
+	for _, family := range members {
+		inFiles, err := s.db.ApproximateFiles(family, ranges...)
+		if err != nil {
+			return nil, readError(err)
+		}
+		inMemory := s.memtableBytes(family, ids)
+		for i := range sums {
+			sums[i] += inFiles[i] + inMemory[i]
+		}
+	}
+	return sums, nil
 }
 
 // memtableBytes shares the memtable memory of a column family out by what was
 // written lately: RocksDB's C interface knows nothing of ranges in memtables.
-func (s *Store) memtableBytes(family int, scope uint32) uint64 {
+func (s *Store) memtableBytes(family int, scopes []uint32) []uint64 {
 	size, ok := s.db.IntProperty(family, "rocksdb.cur-size-all-mem-tables")
 	if !ok {
-		return 0
+		size = 0
 	}
-	return uint64(float64(size) * s.written.share(family, scope))
+	bytes := make([]uint64, len(scopes))
+	for i, share := range s.written.shares(family, scopes) {
+		bytes[i] = uint64(float64(size) * share)
+	}
+	return bytes
 }
 
 // tally is how many bytes a batch writes to one table or index in one column
@@ -99,14 +114,18 @@ func (f *recentFamily) age() {
 	}
 }
 
-// share returns what part of the recent writes to a column family went to one
-// table or index, from 0 to 1.
-func (w *recentWrites) share(family int, scope uint32) float64 {
+// shares returns what part of the recent writes to a column family went to each
+// of some tables or indexes, from 0 to 1.
+func (w *recentWrites) shares(family int, scopes []uint32) []float64 {
+	shares := make([]float64, len(scopes))
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	f := w.mu.families[family]
 	if f == nil || f.total == 0 {
-		return 0
+		return shares
 	}
-	return f.scopes[scope] / f.total
+	for i, scope := range scopes {
+		shares[i] = f.scopes[scope] / f.total
+	}
+	return shares
 }

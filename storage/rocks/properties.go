@@ -58,18 +58,22 @@ func (db *DB) Tickers() map[string]uint64 {
 	return tickers
 }
 
-// ApproximateFiles returns about how many bytes the files hold of a range of one
-// column family, after compression.
-func (db *DB) ApproximateFiles(family int, lower, upper []byte) (bytes uint64, err error) {
+// ApproximateFiles returns about how many bytes the files hold of each of some
+// ranges of one column family, after compression.
+func (db *DB) ApproximateFiles(family int, ranges ...Range) (bytes []uint64, err error) {
 	if !db.gate.enter() {
-		return 0, ErrClosed
+		return nil, ErrClosed
 	}
 	defer db.gate.leave()
-	sizes, err := db.db.GetApproximateSizesCF(db.families[family], []grocksdb.Range{{Start: lower, Limit: upper}})
-	if err != nil {
-		return 0, wrap("read", err)
+	wanted := make([]grocksdb.Range, len(ranges))
+	for i, r := range ranges {
+		wanted[i] = grocksdb.Range{Start: r.Lower, Limit: r.Upper}
 	}
-	return sizes[0], nil
+	sizes, err := db.db.GetApproximateSizesCF(db.families[family], wanted)
+	if err != nil {
+		return nil, wrap("read", err)
+	}
+	return sizes, nil
 }
 
 // DropFiles removes the table files of one column family whose keys all lie in
