@@ -1,0 +1,371 @@
+// Package page is the frame of the console: it renders whole pages and parts of
+// them, problems included, redirects after a form, and streams. What a page shows
+// is the business of the packages beside it.
+//
+// Every link is relative (see view.URL), so that the console works below any prefix
+// that a proxy adds, and every answer carries a content security policy without
+// inline scripts or styles. Pages work without scripts; these only add to them.
+//
+// A stream has the goroutine of its connection, which ends with the stream; the
+// frame counts them with an atomic. There are no other goroutines and no locks.
+package page
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/a-h/templ"
+	"github.com/gofiber/fiber/v3"
+
+	"github.com/vccdb/vccdb/console/view"
+	"github.com/vccdb/vccdb/server/api/openapi"
+	"github.com/vccdb/vccdb/server/auth"
+	"github.com/vccdb/vccdb/server/problem"
+	"github.com/vccdb/vccdb/server/request"
+	"github.com/vccdb/vccdb/server/rest"
+	"github.com/vccdb/vccdb/web"
+)
+
+// Prefix is where the console begins.
+const Prefix = "/console/"
+
+// Options configure a Frame.
+type Options struct {
+	// Assets are the styles and scripts.
+	Assets *web.Assets
+	// AuthOff says whether callers are asked for no key now; nil is yes.
+	AuthOff func() bool
+	// Warnings stand above every page as long as they last, a sentence each; nil
+	// is none.
+	Warnings func() []string
+	// SignIn is shown in place of a page to whoever has to sign in for it: a form
+	// that leads to next, a path below /console/. Nil shows the problem alone.
+	SignIn func(next string) templ.Component
+	// MaxStreams bounds the streams that are open at a time; 256.
+	MaxStreams int
+	// StreamLife is how long a stream lasts before the browser has to come again,
+	// and prove who it is; 10 min.
+	StreamLife time.Duration
+}
+
+// Frame renders pages. Make one with New.
+type Frame struct {
+	o       Options
+	streams atomic.Int64
+}
+
+// New returns a frame.
+func New(o Options) *Frame {
+	if o.AuthOff == nil {
+		o.AuthOff = func() bool { return true }
+	}
+	if o.Warnings == nil {
+		o.Warnings = func() []string { return nil }
+	}
+	if o.MaxStreams == 0 {
+		o.MaxStreams = 256
+	}
+	if o.StreamLife == 0 {
+		o.StreamLife = 10 * time.Minute
+	}
+	return &Frame{o: o}
+}
+
+// Page is what the frame shows around the content.
+type Page struct {
+	Title string
+	// Nav is the menu entry that the page belongs to.
+	Nav string
+	// Crumbs lead to the page, the page itself left out.
+	Crumbs []Crumb
+	// Actions stand beside the title; nil is none.
+	Actions templ.Component
+	// Wide pages take the whole width.
+	Wide bool
+}
+
+// Crumb is a page above. Path is below /console/, as for URL.
+type Crumb struct{ Title, Path string }
+
+// Route makes a page of the console of a handler. The path is below /console/,
+// with parameters as in {table}.
+func (f *Frame) Route(method, path string, role auth.Role, handle fiber.Handler) rest.Route {
+	return rest.Route{
+		Operation: openapi.Operation{Method: method, Path: Prefix + path, Role: role},
+		Handle:    handle,
+		Render:    f.problem,
+	}
+}
+
+// Show answers with a whole page.
+func (f *Frame) Show(c fiber.Ctx, p Page, content templ.Component) error {
+	return f.ShowStatus(c, http.StatusOK, p, content)
+}
+
+// ShowStatus answers with a whole page and another status, as a form does that
+// has to be filled in again.
+func (f *Frame) ShowStatus(c fiber.Ctx, status int, p Page, content templ.Component) error {
+	v := f.view(c)
+	v.Notice = takeNotice(c)
+	return f.render(c, status, v, layout(p, content))
+}
+
+// Part answers with a part of a page, for htmx.
+func (f *Frame) Part(c fiber.Ctx, content templ.Component) error {
+	return f.PartStatus(c, http.StatusOK, content)
+}
+
+// PartStatus is Part with another status.
+func (f *Frame) PartStatus(c fiber.Ctx, status int, content templ.Component) error {
+	return f.render(c, status, f.view(c), content)
+}
+
+// Alone answers with a page that has no menu, as for whoever isn't signed in.
+func (f *Frame) Alone(c fiber.Ctx, status int, title string, content templ.Component) error {
+	return f.render(c, status, f.view(c), alone(title, content))
+}
+
+// IsPart says whether htmx asks, for a part of a page.
+func IsPart(c fiber.Ctx) bool { return c.Get("HX-Request") == "true" }
+
+// Done answers a form that did its work: the browser goes on to a path below
+// /console/ (as for URL, queries as names and values in turn) and shows the
+// notice there, once.
+func (f *Frame) Done(c fiber.Ctx, notice, path string, query ...string) error {
+	leaveNotice(c, notice)
+	to := root(c) + view.WithQuery(path, query)
+	secure(c, "")
+	if IsPart(c) {
+		c.Set("HX-Redirect", to)
+		return c.SendStatus(http.StatusNoContent)
+	}
+	// fiber's redirect would take the path as it is too; it has to be relative.
+	c.Set(fiber.HeaderLocation, to)
+	return c.SendStatus(http.StatusSeeOther)
+}
+
+// Asset serves what pages load: the parameter {file} is a name of web.Assets.
+func (f *Frame) Asset(c fiber.Ctx) error {
+	answer, found := f.o.Assets.Serve(strings.Clone(c.Params("file")), c.Get(fiber.HeaderAcceptEncoding), c.Get(fiber.HeaderIfNoneMatch))
+	if !found {
+		return fiber.ErrNotFound
+	}
+	secure(c, "")
+	for _, field := range answer.Header {
+		c.Set(field.Name, field.Value)
+	}
+	return c.Status(answer.Status).Send(answer.Body)
+}
+
+// problem answers with an error as a page, or as an alert for htmx.
+func (f *Frame) problem(c fiber.Ctx, p problem.Problem) error {
+	v := f.view(c)
+	switch {
+	case IsPart(c):
+		// Scripts show the alert wherever the answer was to go.
+		c.Set("HX-Retarget", "#alerts")
+		c.Set("HX-Reswap", "beforeend")
+		return f.render(c, p.Status, v, problemAlert(p))
+	case p.Status == http.StatusUnauthorized && f.o.SignIn != nil:
+		next := ""
+		if c.Method() == http.MethodGet {
+			next = v.Here
+		}
+		return f.render(c, p.Status, v, alone("Sign in", f.o.SignIn(next)))
+	case v.Principal.Role < auth.ReadOnly:
+		return f.render(c, p.Status, v, alone(p.Title, problemAlert(p)))
+	}
+	return f.render(c, p.Status, v, layout(Page{Title: p.Title}, problemPage(p)))
+}
+
+// view gathers what templates may know of a request.
+func (f *Frame) view(c fiber.Ctx) *view.View {
+	v := &view.View{
+		Root: root(c), Here: here(c), Base: base(c), Principal: request.Principal(c),
+		AuthOff: f.o.AuthOff(), Theme: themeOf(c), Nonce: newNonce(),
+		Styles: f.o.Assets.URL(web.Styles), Mark: f.o.Assets.URL("brand.svg"),
+	}
+	if f.o.Assets.Built() {
+		v.Scripts = f.o.Assets.URL(web.Scripts)
+	}
+	if v.Principal.Role >= auth.ReadOnly {
+		v.Warnings = f.o.Warnings()
+	}
+	return v
+}
+
+// root leads from the page to /console/.
+func root(c fiber.Ctx) string {
+	depth := strings.Count(strings.TrimPrefix(string(c.Request().URI().PathOriginal()), Prefix), "/")
+	if depth == 0 {
+		return "./"
+	}
+	return strings.Repeat("../", depth)
+}
+
+// base is the REST API's address for the client. A proxy may say below which
+// prefix it serves it; that is only shown, never followed.
+func base(c fiber.Ctx) string {
+	u := url.URL{Scheme: scheme(c), Host: string(c.Request().Host())}
+	if prefix := c.Get("X-Forwarded-Prefix"); strings.HasPrefix(prefix, "/") {
+		u.Path = strings.TrimRight(prefix, "/")
+	}
+	return u.String()
+}
+
+// scheme is https under TLS, and if a proxy says so; that too is only shown.
+func scheme(c fiber.Ctx) string {
+	if c.RequestCtx().IsTLS() || c.Get(fiber.HeaderXForwardedProto) == "https" {
+		return "https"
+	}
+	return "http"
+}
+
+func newNonce() string {
+	var raw [16]byte
+	rand.Read(raw[:]) // it never fails
+	return base64.RawURLEncoding.EncodeToString(raw[:])
+}
+
+// gzipFrom is the length from which compressing a page is worth it.
+const gzipFrom = 2 << 10
+
+func (f *Frame) render(c fiber.Ctx, status int, v *view.View, content templ.Component) error {
+	var body bytes.Buffer
+	if err := content.Render(view.With(c.Context(), v), &body); err != nil {
+		return err
+	}
+	secure(c, v.Nonce)
+	c.Set(fiber.HeaderContentType, "text/html; charset=utf-8")
+	c.Set(fiber.HeaderCacheControl, "no-store")
+	c.Set(fiber.HeaderVary, "HX-Request, Accept-Encoding")
+	c.Status(status)
+	if body.Len() < gzipFrom || !strings.Contains(c.Get(fiber.HeaderAcceptEncoding), "gzip") {
+		return c.Send(body.Bytes())
+	}
+	var packed bytes.Buffer
+	w, err := gzip.NewWriterLevel(&packed, gzip.BestSpeed)
+	if err != nil {
+		return err
+	}
+	if _, err := w.Write(body.Bytes()); err != nil {
+		return err
+	}
+	if err := w.Close(); err != nil {
+		return err
+	}
+	c.Set(fiber.HeaderContentEncoding, "gzip")
+	return c.Send(packed.Bytes())
+}
+
+// secure sets the headers that bind a browser. The nonce is for the styles that
+// the editor makes for itself.
+func secure(c fiber.Ctx, nonce string) {
+	styles := "style-src 'self'"
+	if nonce != "" {
+		styles += " 'nonce-" + nonce + "'"
+	}
+	c.Set(fiber.HeaderContentSecurityPolicy, "default-src 'none'; script-src 'self'; "+styles+
+		"; img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+	c.Set(fiber.HeaderXFrameOptions, "DENY")
+	c.Set(fiber.HeaderReferrerPolicy, "same-origin")
+	c.Set("Cross-Origin-Opener-Policy", "same-origin")
+	c.Set("Cross-Origin-Resource-Policy", "same-origin")
+	c.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=(), payment=()")
+}
+
+// SetTheme answers the form that chooses light, dark or the system's way.
+func (f *Frame) SetTheme(c fiber.Ctx) error {
+	form, err := FormOf(c)
+	if err != nil {
+		return err
+	}
+	theme := form.Text("theme")
+	cookie := &fiber.Cookie{Name: themeCookie, Value: theme, Path: "/", SameSite: fiber.CookieSameSiteStrictMode, MaxAge: 365 * 24 * 3600}
+	if theme != "light" && theme != "dark" {
+		cookie.Value, cookie.MaxAge, cookie.Expires = "", 0, time.Unix(1, 0)
+	}
+	c.Cookie(cookie)
+	if IsPart(c) {
+		secure(c, "")
+		return c.SendStatus(http.StatusNoContent)
+	}
+	return f.Done(c, "", Back(form.Text("back")))
+}
+
+const themeCookie = "themis_theme"
+
+func themeOf(c fiber.Ctx) string {
+	switch theme := c.Cookies(themeCookie); theme {
+	case "light", "dark":
+		return strings.Clone(theme)
+	}
+	return ""
+}
+
+// The notice travels in a cookie: it says what was done to the browser that did
+// it, on whichever page it lands, and nothing is kept on the server.
+const (
+	noticeCookie = "themis_notice"
+	maxNotice    = 400
+)
+
+func leaveNotice(c fiber.Ctx, notice string) {
+	if notice == "" {
+		return
+	}
+	if len(notice) > maxNotice {
+		notice = strings.ToValidUTF8(notice[:maxNotice], "") + "…"
+	}
+	c.Cookie(&fiber.Cookie{
+		Name: noticeCookie, Value: base64.RawURLEncoding.EncodeToString([]byte(notice)), Path: "/",
+		MaxAge: 30, HTTPOnly: true, SameSite: fiber.CookieSameSiteStrictMode,
+	})
+}
+
+func takeNotice(c fiber.Ctx) string {
+	text, err := base64.RawURLEncoding.DecodeString(c.Cookies(noticeCookie))
+	if err != nil || len(text) == 0 {
+		return ""
+	}
+	c.Cookie(&fiber.Cookie{
+		Name: noticeCookie, Path: "/", Expires: time.Unix(1, 0), HTTPOnly: true, SameSite: fiber.CookieSameSiteStrictMode,
+	})
+	return strings.ToValidUTF8(string(text), "\uFFFD")
+}
+
+// Back makes a path below /console/ of what a form says it came from: anything
+// that could lead elsewhere becomes the start page.
+func Back(path string) string {
+	u, err := url.Parse(path)
+	if err != nil || u.IsAbs() || u.Host != "" || u.User != nil || u.Opaque != "" ||
+		strings.HasPrefix(path, "/") || strings.ContainsAny(path, "\\\r\n\t") {
+		return ""
+	}
+	for segment := range strings.SplitSeq(u.Path, "/") {
+		if segment == ".." || strings.Contains(segment, ":") {
+			return ""
+		}
+	}
+	return path
+}
+
+// here is the page's own path and query below /console/, for Back.
+func here(c fiber.Ctx) string {
+	return strings.TrimPrefix(strings.Clone(c.OriginalURL()), Prefix)
+}
+
+// Render writes a component as the frame would, for tests of pages.
+func Render(ctx context.Context, who auth.Principal, content templ.Component) (string, error) {
+	var body bytes.Buffer
+	err := content.Render(view.With(ctx, &view.View{Root: "./", Base: "http://localhost:8765", Principal: who}), &body)
+	return body.String(), err
+}
