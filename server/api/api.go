@@ -66,8 +66,10 @@ type API struct {
 	db   Database
 	opts Options
 	once *onceStore
-	spec func() ([]byte, error)
-	page func() ([]byte, error)
+	// These are made when they are asked for first.
+	description func() *openapi.Document
+	spec        func() ([]byte, error)
+	page        func() ([]byte, error)
 	// feedReaders counts who holds a place for the change feed.
 	feedReaders atomic.Int64
 }
@@ -76,11 +78,14 @@ type API struct {
 func New(db Database, opts Options) *API {
 	a := &API{db: db, opts: opts.ensureDefaults()}
 	a.once = newOnceStore(a.opts.Now)
-	document := sync.OnceValue(a.document)
-	a.spec = sync.OnceValues(func() ([]byte, error) { return document().JSON() })
-	a.page = sync.OnceValues(func() ([]byte, error) { return document().HTML() })
+	a.description = sync.OnceValue(a.document)
+	a.spec = sync.OnceValues(func() ([]byte, error) { return a.description().JSON() })
+	a.page = sync.OnceValues(func() ([]byte, error) { return a.description().HTML() })
 	return a
 }
+
+// Description is what /openapi.json says.
+func (a *API) Description() *openapi.Document { return a.description() }
 
 // Routes lists every route.
 func (a *API) Routes() []rest.Route {

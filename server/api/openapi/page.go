@@ -34,52 +34,66 @@ func (d *Document) HTML() ([]byte, error) {
 		return nil, err
 	}
 	var out bytes.Buffer
-	err = t.Execute(&out, d.page())
+	err = t.Execute(&out, struct {
+		Page
+		Style template.CSS
+	}{d.Page(), template.CSS(pageStyle)})
 	return out.Bytes(), err
 }
 
-// The page's view model.
-type (
-	page struct {
-		Info   Info
-		Style  template.CSS
-		Groups []group
-	}
-	group struct {
-		Name       string
-		Operations []section
-	}
-	section struct {
-		ID, Method, Path, Summary string
-		// Role is what a caller needs.
-		Role         string
-		Paragraphs   []string
-		Parameters   []row
-		Bodies       []block
-		BodyOptional bool
-		Answers      []block
-	}
-	// block is one body or answer.
-	block struct {
-		Heading, Description string
-		Rows                 []row
-		Example              string
-	}
-	// row is a parameter or a field.
-	row struct {
-		Name, Type, Description string
-		Required                bool
-	}
-)
+// Page is the document as people read it.
+type Page struct {
+	Info   Info
+	Groups []Group
+}
 
-func (d *Document) page() page {
-	p := page{Info: d.Info, Style: template.CSS(pageStyle)}
+// Group are the operations of a tag.
+type Group struct {
+	Name       string
+	Operations []Section
+}
+
+// Section is one operation.
+type Section struct {
+	ID, Method, Path, Summary string
+	// Role is what a caller needs.
+	Role         string
+	Paragraphs   []string
+	Parameters   []Row
+	Bodies       []Block
+	BodyOptional bool
+	Answers      []Block
+}
+
+// Block is one body or answer.
+type Block struct {
+	// Status is an answer's; empty for a body. Media is the media type, if there is
+	// any content.
+	Status, Media, Description string
+	Rows                       []Row
+	Example                    string
+}
+
+// Heading names the block.
+func (b Block) Heading() string { return strings.TrimSpace(b.Status + " " + b.Media) }
+
+// Row is a parameter or a field.
+type Row struct {
+	Name string
+	// In is path, query or header; empty for a field of a body.
+	In, Type, Description string
+	Required              bool
+}
+
+// Page returns what HTML renders.
+func (d *Document) Page() Page {
+	p := Page{Info: d.Info}
 	at := map[string]int{}
 	for _, op := range d.operations {
 		tag := op.Tags[0]
 		if _, ok := at[tag]; !ok {
 			at[tag] = len(p.Groups)
-			p.Groups = append(p.Groups, group{Name: tag})
+			p.Groups = append(p.Groups, Group{Name: tag})
 		}
 		g := &p.Groups[at[tag]]
 		g.Operations = append(g.Operations, d.section(op))
@@ -87,14 +101,14 @@ func (d *Document) page() page {
 	return p
 }
 
-func (d *Document) section(op *operation) section {
-	s := section{
+func (d *Document) section(op *operation) Section {
+	s := Section{
 		ID: op.OperationID, Method: op.source.Method, Path: op.source.Path, Summary: op.Summary, Role: op.Role,
 		Paragraphs: paragraphs(op.Description),
 	}
 	for _, p := range op.Parameters {
-		s.Parameters = append(s.Parameters, row{
-			Name: p.Name, Type: p.In + " " + d.typeName(p.Schema),
+		s.Parameters = append(s.Parameters, Row{
+			Name: p.Name, In: p.In, Type: d.typeName(p.Schema),
 			Description: withDefault(p.Description, p.Schema), Required: p.Required,
 		})
 	}
@@ -110,15 +124,16 @@ func (d *Document) section(op *operation) section {
 	return s
 }
 
-func (d *Document) blocks(status string, b *body) []block {
+func (d *Document) blocks(status string, b *body) []Block {
 	if len(b.Content) == 0 {
-		return []block{{Heading: status, Description: b.Description}}
+		return []Block{{Status: status, Description: b.Description}}
 	}
-	var blocks []block
+	var blocks []Block
 	for _, mediaName := range slices.Sorted(maps.Keys(b.Content)) {
 		m := b.Content[mediaName]
-		blocks = append(blocks, block{
-			Heading:     strings.TrimSpace(status + " " + mediaName),
+		blocks = append(blocks, Block{
+			Status:      status,
+			Media:       mediaName,
 			Description: b.Description,
 			Rows:        d.rows("", m.Schema, 0),
 			Example:     example(m),
@@ -131,12 +146,12 @@ func (d *Document) blocks(status string, b *body) []block {
 // ones are rare here, and a recursive type must end somewhere.
 const maxNesting = 3
 
-func (d *Document) rows(prefix string, s *Schema, depth int) []row {
+func (d *Document) rows(prefix string, s *Schema, depth int) []Row {
 	s = d.resolve(s)
 	if s == nil || depth > maxNesting {
 		return nil
 	}
-	var rows []row
+	var rows []Row
 	if depth == 0 { // a body with two forms; a member with several is in its type
 		for _, form := range s.OneOf {
 			rows = append(rows, d.rows(prefix, form, depth+1)...)
@@ -144,7 +159,7 @@ func (d *Document) rows(prefix string, s *Schema, depth int) []row {
 	}
 	for _, name := range s.names() {
 		field := s.Properties[name]
-		rows = append(rows, row{
+		rows = append(rows, Row{
 			Name: prefix + name, Type: d.typeName(field),
 			Description: withDefault(field.Description, field),
 			Required:    slices.Contains(s.Required, name),
