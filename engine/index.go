@@ -354,10 +354,17 @@ func (e *Engine) indexInfos(indexes []*index) ([]IndexInfo, error) {
 			IndexDef:   *ix.currentDef(),
 			EntryCount: uint64(e.store.Counter(indexCounter(ix.def.ID))),
 			SizeBytes:  sizes[i],
+			Rebuild:    ix.build != nil && ix.build.replaces != nil,
+		}
+		if ix.build != nil {
+			if job := ix.build.job.Load(); job != nil {
+				infos[i].JobID = job.ID()
+			}
 		}
 		if ix.vector == nil {
 			continue
 		}
+		infos[i].Loading, infos[i].EfByDefault = ix.vector.loading.Load(), ix.vector.ef.Load() == 0
 		if v := ix.vector.current(); v != nil {
 			usage := v.Usage()
 			infos[i].Usage = &usage

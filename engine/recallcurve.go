@@ -18,8 +18,9 @@ const (
 	// their result.
 	RecallCurveKind = "recall_curve"
 
-	// maxCurveSample bounds what a measurement keeps in memory: its query vectors.
-	maxCurveSample = 2000
+	// MaxCurveSample is the most queries of a curve. It bounds what a measurement
+	// keeps in memory: its query vectors.
+	MaxCurveSample = 2000
 	maxCurveEfs    = 20
 )
 
@@ -105,8 +106,8 @@ type curveMeasurement struct {
 }
 
 func (m *curveMeasurement) validate() error {
-	if m.curve.Sample > maxCurveSample {
-		return errs.Field("invalid_sample", "/sample", "the sample is %d; for a curve it must be 1 to %d", m.curve.Sample, maxCurveSample)
+	if m.curve.Sample > MaxCurveSample {
+		return errs.Field("invalid_sample", "/sample", "the sample is %d; for a curve it must be 1 to %d", m.curve.Sample, MaxCurveSample)
 	}
 	if len(m.efs) > maxCurveEfs {
 		return errs.Field("invalid_ef", "/efs", "there are %d values of ef; at most %d are measured", len(m.efs), maxCurveEfs)

@@ -38,6 +38,14 @@ type IndexInfo struct {
 	// EntryCount is exact: terms, or vectors of a vector index.
 	EntryCount uint64 `json:"entry_count"`
 	SizeBytes  uint64 `json:"size_bytes"`
+	// JobID is the job that builds the index, while that goes on; Rebuild says that
+	// it will take the place of the one that serves meanwhile.
+	JobID   string `json:"-"`
+	Rebuild bool   `json:"-"`
+	// Loading says that a vector index is being filled from storage after a start;
+	// EfByDefault that it has no ef of its own.
+	Loading     bool `json:"-"`
+	EfByDefault bool `json:"-"`
 	// Usage is set for a vector index that has vectors or had some; VectorStats
 	// too, by the method of that name, which goes over the graph for it.
 	Usage       *vecindex.Usage `json:"-"`

@@ -61,6 +61,7 @@ type Status struct {
 
 // Job is one piece of long work.
 type Job struct {
+	id     string
 	cancel context.CancelFunc
 	ended  chan struct{}
 
@@ -72,6 +73,9 @@ type Job struct {
 		changed chan struct{}
 	}
 }
+
+// ID names the job.
+func (j *Job) ID() string { return j.id }
 
 // Progress is how running work reports.
 type Progress struct{ job *Job }
@@ -208,10 +212,10 @@ func (r *Registry) Start(kind, subject string, work func(context.Context, Progre
 		return nil, errs.New(errs.Unavailable, "shutting_down", "the server is shutting down; no job was started")
 	}
 	ctx, cancel := context.WithCancel(r.ctx)
-	job := &Job{cancel: cancel, ended: make(chan struct{})}
+	id := uuid.NewString()
+	job := &Job{id: id, cancel: cancel, ended: make(chan struct{})}
 	job.mu.changed = make(chan struct{})
-	job.mu.status = Status{ID: uuid.NewString(), Kind: kind, Subject: subject, State: Running, Started: time.Now()}
-	id := job.mu.status.ID
+	job.mu.status = Status{ID: id, Kind: kind, Subject: subject, State: Running, Started: time.Now()}
 	r.mu.jobs[id] = job
 	r.mu.order = append(r.mu.order, id)
 	r.forgetOldLocked()

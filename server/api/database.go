@@ -77,6 +77,7 @@ type Vectors interface {
 	// VectorStats lists the vector indexes that fit, with VectorStats set.
 	VectorStats(ctx context.Context, table, column string) ([]engine.IndexInfo, error)
 	VectorRecall(ctx context.Context, req engine.RecallRequest) (engine.RecallReport, error)
+	StartRecallCurve(req engine.RecallCurveRequest) (*jobs.Job, error)
 	// DeleteWhere deletes the entities of a table that match, DeletePrefix those
 	// whose primary key starts with prefix.
 	DeleteWhere(ctx context.Context, table string, filter *query.Expr) (deleted int, err error)

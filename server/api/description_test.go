@@ -48,7 +48,7 @@ var contract = []string{
 	"POST /changefeed/retention",
 	"POST /entities", "POST /entities/batch", "POST /entities/get", "POST /index/create", "POST /index/drop", "POST /index/rebuild",
 	"POST /index/reindex", "POST /jobs/{id}/cancel", "POST /query", "POST /vector/batch_insert", "POST /vector/delete",
-	"POST /vector/index/recall", "POST /vector/index/save", "POST /vector/search",
+	"POST /vector/index/recall", "POST /vector/index/recall/curve", "POST /vector/index/save", "POST /vector/search",
 	"PUT /entities/{key}", "PUT /vector/index/config",
 }
 

@@ -221,26 +221,36 @@ func columnsOf(column string, columns []string) ([]string, error) {
 	return columns, nil
 }
 
-// sendWork waits for the job if asked to and answers. Only the waiting ends with
-// the request; the job has an owner of its own.
+// sendWork waits for the job if asked to and answers.
 func sendWork(c fiber.Ctx, wait bool, work indexWork, job *jobs.Job) error {
-	status := http.StatusAccepted
-	if wait {
-		err := job.Wait(c.Context())
-		switch {
-		case err == nil:
-			status = http.StatusOK
-		case !errors.Is(err, c.Context().Err()) || job.Status().State != jobs.Running:
-			return err
-		}
+	status, err := waitFor(c, wait, job)
+	if err != nil {
+		return err
 	}
 	work.Job = job.Status()
 	work.State = string(schema.StateBuilding)
 	if work.Job.State == jobs.Done {
 		work.State = string(schema.StateReady)
 	}
-	setLocation(c, "jobs", work.Job.ID)
 	return rest.Answer(c, status, work)
+}
+
+// waitFor waits for the job if asked to and returns the status of the answer,
+// or the job's error. Only the waiting ends with the request; the job has an owner
+// of its own.
+func waitFor(c fiber.Ctx, wait bool, job *jobs.Job) (status int, err error) {
+	status = http.StatusAccepted
+	if wait {
+		err := job.Wait(c.Context())
+		switch {
+		case err == nil:
+			status = http.StatusOK
+		case !errors.Is(err, c.Context().Err()) || job.Status().State != jobs.Running:
+			return 0, err
+		}
+	}
+	setLocation(c, "jobs", job.Status().ID)
+	return status, nil
 }
 
 func (a *API) dropIndex(c fiber.Ctx) error {

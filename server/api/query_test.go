@@ -203,6 +203,11 @@ func TestVectorIndexAdministration(t *testing.T) {
 	c.must(200, "GET", "/vector/index/config?table=p&column=v", "").want("/config/ef", "100")
 	c.must(200, "GET", "/vector/index/stats", "").want("/indexes/0/live", "4", "/indexes/0/metric", `"dot"`, "/indexes/0/dimension", "3", "/indexes/0/device", `"cpu"`)
 	c.must(200, "POST", "/vector/index/recall", `{"sample":4,"k":2}`).want("/sample", "4", "/k", "2", "/recall", "1")
+	c.must(200, "POST", "/vector/index/recall/curve", `{"sample":4,"k":2,"efs":[2,8]}`).
+		want("/curve/points/1/ef", "8", "/curve/points/1/recall", "1", "/curve/vectors", "4", "/job/state", `"done"`, "/job/result/k", "2")
+	c.must(202, "POST", "/vector/index/recall/curve?wait=false", `{}`).want("/job/kind", `"recall_curve"`)
+	c.fails(400, "invalid_value", "POST", "/vector/index/recall/curve", `{"sample":2001}`)
+	c.fails(400, "invalid_ef", "POST", "/vector/index/recall/curve", `{"efs":[0]}`)
 	c.fails(422, "not_supported", "POST", "/vector/index/save", "")
 	c.fails(400, "unknown_field", "POST", "/vector/index/save", `{"where":1}`)
 	c.fails(404, "index_not_found", "GET", "/vector/index/config?table=p&column=w", "")

@@ -2,10 +2,13 @@ package api
 
 import (
 	"net/http"
+	"strings"
 
+	"github.com/go-json-experiment/json"
 	"github.com/gofiber/fiber/v3"
 
 	"github.com/vccdb/vccdb/engine"
+	"github.com/vccdb/vccdb/engine/jobs"
 	"github.com/vccdb/vccdb/engine/schema"
 	"github.com/vccdb/vccdb/internal/errs"
 	"github.com/vccdb/vccdb/server/api/openapi"
@@ -53,6 +56,18 @@ type (
 		K      *int   `json:"k,omitzero" min:"1" max:"1000" default:"10"`
 		Ef     *int   `json:"ef,omitzero" min:"1" max:"10000" doc:"The index's own if absent."`
 	}
+	recallCurveRequest struct {
+		Table  string `json:"table,omitzero"`
+		Column string `json:"column,omitzero"`
+		Sample *int   `json:"sample,omitzero" min:"1" max:"2000" default:"100" doc:"Stored vectors that serve as queries."`
+		K      *int   `json:"k,omitzero" min:"1" max:"1000" default:"10"`
+		Efs    []int  `json:"efs,omitzero" doc:"The values of ef to measure, at most 20; k times 1, 2, 4 and so on to 32 and the index's own if absent."`
+	}
+	// recallCurveWork is a curve and the job that measures it.
+	recallCurveWork struct {
+		Curve *engine.RecallCurve `json:"curve,omitzero" doc:"Absent while nothing is measured yet."`
+		Job   jobs.Status         `json:"job" doc:"Its result is the curve as far as it is measured."`
+	}
 	saveRequest struct {
 		Table  string `json:"table,omitzero"`
 		Column string `json:"column,omitzero"`
@@ -66,6 +81,9 @@ const (
 	whichNote = "Table and column may be left out while they aren't needed to tell vector indexes apart."
 
 	exampleVectorConfig = `{"table":"users","column":"embedding","state":"ready","config":{"dimension":3,"metric":"cosine","m":16,"ef_construction":200,"ef":128,"quantization":"none","engine":"auto"}}`
+	exampleCurve        = `{"table":"users","column":"embedding","vectors":20000,"pending":0,"ef":64,"k":10,"sample":100,"exact_p50_ms":1.9,"exact_p99_ms":2.4,"points":[` +
+		`{"ef":16,"recall":0.91,"p50_ms":0.03,"p99_ms":0.08,"distances":310.5},{"ef":64,"recall":0.992,"p50_ms":0.05,"p99_ms":0.12,"distances":820.2}]}`
+	exampleCurveJob = `{"id":"7f0c2a5e-0000-4000-8000-000000000000","kind":"recall_curve","subject":"users.embedding (vector)","state":"running","done":100,"total":400,"unit":"searches","started":"2026-11-22T10:00:00Z"}`
 )
 
 var whichParams = []openapi.Param{
@@ -102,6 +120,17 @@ func (a *API) vectorIndexRoutes() []rest.Route {
 			Answers: []openapi.Answer{{Status: 200, Media: []openapi.Media{openapi.JSON[engine.RecallReport](
 				`{"sample":100,"k":10,"ef":64,"recall":0.992,"approx_p50_ms":0.05,"approx_p99_ms":0.12,"exact_p50_ms":1.9,"exact_p99_ms":2.4}`)}}},
 		}, Handle: a.measureRecall},
+		{Operation: openapi.Operation{
+			Method: "POST", Path: "/vector/index/recall/curve", Role: auth.ReadWrite, ID: "measureRecallCurve", Tag: tagVectors,
+			Summary:     "Measure recall and latency by ef",
+			Description: "Searches stored vectors exactly and then with each ef, as a job: one at a time, for it keeps a processor busy. " + whichNote + " " + waitNote,
+			Params:      []openapi.Param{waitParam},
+			Body:        []openapi.Media{openapi.JSON[recallCurveRequest](`{"table":"users","sample":100,"k":10,"efs":[16,64,256]}`)},
+			Answers: []openapi.Answer{
+				{Status: 200, Description: "It is done.", Media: []openapi.Media{openapi.JSON[recallCurveWork](`{"curve":` + exampleCurve + `,"job":` + strings.Replace(exampleCurveJob, `"running"`, `"done"`, 1) + `}`)}},
+				{Status: 202, Description: "It goes on as a job.", Media: []openapi.Media{openapi.JSON[recallCurveWork](`{"job":` + exampleCurveJob + `}`)}},
+			},
+		}, Handle: a.measureRecallCurve},
 		{Operation: openapi.Operation{
 			Method: "POST", Path: "/vector/index/save", Role: auth.ReadWrite, ID: "saveVectorIndex", Tag: tagVectors,
 			Summary:     "Checkpoint a graph (not available yet)",
@@ -186,6 +215,40 @@ func (a *API) measureRecall(c fiber.Ctx) error {
 		return err
 	}
 	return rest.Answer(c, http.StatusOK, report)
+}
+
+func (a *API) measureRecallCurve(c fiber.Ctx) error {
+	wait, err := rest.QueryBool(c, "wait", true)
+	if err != nil {
+		return err
+	}
+	wire, err := rest.Decode[recallCurveRequest](c.BodyRaw())
+	if err != nil {
+		return err
+	}
+	req := engine.RecallCurveRequest{Table: wire.Table, Column: wire.Column, Efs: wire.Efs}
+	if req.Sample, err = rest.Bounded(wire.Sample, "/sample", 100, 1, engine.MaxCurveSample); err != nil {
+		return err
+	}
+	if req.K, err = rest.Bounded(wire.K, "/k", 10, 1, maxRecallK); err != nil {
+		return err
+	}
+	job, err := a.db.StartRecallCurve(req)
+	if err != nil {
+		return err
+	}
+	status, err := waitFor(c, wait, job)
+	if err != nil {
+		return err
+	}
+	out := recallCurveWork{Job: job.Status()}
+	if out.Job.Result != nil {
+		out.Curve = &engine.RecallCurve{}
+		if err := json.Unmarshal(out.Job.Result, out.Curve); err != nil {
+			return errs.Wrap(err, errs.Internal, "internal", "the result of the job could not be read")
+		}
+	}
+	return rest.Answer(c, status, out)
 }
 
 func (a *API) saveVectorIndex(c fiber.Ctx) error {
