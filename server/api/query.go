@@ -67,12 +67,18 @@ func (a *API) queryRoutes() []rest.Route {
 	}
 }
 
-func (a *API) query(c fiber.Ctx) error {
-	wire, err := rest.Decode[queryRequest](c.BodyRaw())
+// ParseQuery reads the body of POST /query. What it returns shares no memory
+// with it.
+func ParseQuery(body []byte) (engine.QueryRequest, error) {
+	wire, err := rest.Decode[queryRequest](body)
 	if err != nil {
-		return err
+		return engine.QueryRequest{}, err
 	}
-	req, err := wire.engineRequest()
+	return wire.engineRequest()
+}
+
+func (a *API) query(c fiber.Ctx) error {
+	req, err := ParseQuery(c.BodyRaw())
 	if err != nil {
 		return err
 	}
