@@ -118,7 +118,11 @@ func newApp(live *config.Live, db *engine.Engine, devices *gpu.Probe, logger, au
 		return nil, err
 	}
 	options.Audit = audit
-	app = server.New(options, operations, administration, work)
+	pages, err := newConsole(live, func() *server.Server { return app })
+	if err != nil {
+		return nil, err
+	}
+	app = server.New(options, operations, administration, work, pages)
 	return app, nil
 }
 
