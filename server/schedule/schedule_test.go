@@ -62,6 +62,13 @@ func (m *memory) prune(keep int) (removed []string, err error) {
 	return removed, nil
 }
 
+// times are those of the copies.
+func (m *memory) times() []time.Time {
+	m.Lock()
+	defer m.Unlock()
+	return slices.Clone(m.made)
+}
+
 // with changes it while the line sleeps.
 func (m *memory) with(change func()) {
 	m.Lock()
@@ -95,13 +102,13 @@ func TestIntervals(t *testing.T) {
 	m := &memory{}
 	during(t, m, Rule{Every: time.Hour, Keep: 2}, func(l *line) {
 		wait(0)
-		if s := l.status(); len(m.made) != 1 || s.Made != 1 || !s.Next.Equal(m.made[0].Add(time.Hour)) {
-			t.Fatalf("at the start: %v, %+v", m.made, s)
+		if s := l.status(); len(m.times()) != 1 || s.Made != 1 || !s.Next.Equal(m.times()[0].Add(time.Hour)) {
+			t.Fatalf("at the start: %v, %+v", m.times(), s)
 		}
 		wait(3*time.Hour + time.Minute)
 		s := l.status()
-		if len(m.made) != 2 || s.Made != 4 || s.Failed != 0 || len(s.Last.Removed) != 1 || s.Last.Name == "" || s.Job != "" {
-			t.Errorf("after three hours: %v, %+v", m.made, s)
+		if len(m.times()) != 2 || s.Made != 4 || s.Failed != 0 || len(s.Last.Removed) != 1 || s.Last.Name == "" || s.Job != "" {
+			t.Errorf("after three hours: %v, %+v", m.times(), s)
 		}
 		// One that somebody else made puts the next one off.
 		m.with(func() { m.made = append(m.made, time.Now()) })
@@ -126,8 +133,8 @@ func TestMissed(t *testing.T) {
 		defer stop()
 		go l.run(ctx)
 		wait(0)
-		if s := l.status(); s.Made != 1 || len(m.made) != 3 || !s.Next.Equal(m.made[2].Add(24*time.Hour)) {
-			t.Errorf("%v, %+v", m.made, s)
+		if s := l.status(); s.Made != 1 || len(m.times()) != 3 || !s.Next.Equal(m.times()[2].Add(24*time.Hour)) {
+			t.Errorf("%v, %+v", m.times(), s)
 		}
 		stop()
 		synctest.Wait()
@@ -139,24 +146,24 @@ func TestPlanChanges(t *testing.T) {
 	m := &memory{}
 	during(t, m, Rule{}, func(l *line) {
 		wait(100 * time.Hour)
-		if s := l.status(); len(m.made) != 0 || !s.Next.IsZero() {
-			t.Errorf("off: %v, %+v", m.made, s)
+		if s := l.status(); len(m.times()) != 0 || !s.Next.IsZero() {
+			t.Errorf("off: %v, %+v", m.times(), s)
 		}
 		l.set(Rule{Every: time.Hour})
 		wait(0)
-		if len(m.made) != 1 {
-			t.Errorf("switched on: %v", m.made)
+		if len(m.times()) != 1 {
+			t.Errorf("switched on: %v", m.times())
 		}
 		wait(2 * time.Minute)
 		l.set(Rule{Every: time.Minute, Keep: 9})
 		wait(0)
-		if s := l.status(); len(m.made) != 2 || s.Keep != 9 {
-			t.Errorf("more often: %v, %+v", m.made, s)
+		if s := l.status(); len(m.times()) != 2 || s.Keep != 9 {
+			t.Errorf("more often: %v, %+v", m.times(), s)
 		}
 		l.set(Rule{})
 		wait(100 * time.Hour)
-		if s := l.status(); len(m.made) != 2 || !s.Next.IsZero() {
-			t.Errorf("off again: %v, %+v", m.made, s)
+		if s := l.status(); len(m.times()) != 2 || !s.Next.IsZero() {
+			t.Errorf("off again: %v, %+v", m.times(), s)
 		}
 	})
 }
