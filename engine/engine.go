@@ -64,6 +64,7 @@ type Engine struct {
 	load     loadState
 	counters counters
 	feed     feed
+	slow     slowLog
 	// defaultEf is the search width of vector indexes without one of their own.
 	defaultEf atomic.Int64
 	// measuring is set while a recall curve is being measured.
@@ -94,6 +95,7 @@ func Open(_ context.Context, opts Options) (*Engine, error) {
 	e.catalog.dropped = map[uint32]storage.Seq{}
 	e.defaultEf.Store(int64(opts.Vector.Ef))
 	e.feed.init(opts.Feed)
+	e.slow.init(opts.Query)
 	opts.Storage.Feed, opts.Storage.OnFeed = opts.Feed.Enabled, e.feed.announce
 	store, err := storage.Open(opts.Storage)
 	if err != nil {

@@ -23,6 +23,9 @@ type execution struct {
 	schema   *tableSchema
 	snapshot *storage.Snapshot
 	plan     *query.Plan
+	// order and limit are what the plan was made for.
+	order []query.Order
+	limit int
 	// residual is nil when the index terms answer exactly.
 	residual *query.Matcher
 	nowMs    int64
@@ -42,7 +45,7 @@ type match struct {
 
 // newExecution plans a filter on a snapshot.
 func (e *Engine) newExecution(ctx context.Context, snapshot *storage.Snapshot, t *table, filter *query.Expr, order []query.Order, limit int) (*execution, error) {
-	x := &execution{e: e, t: t, schema: t.schema.Load(), snapshot: snapshot, nowMs: e.opts.Now().UnixMilli()}
+	x := &execution{e: e, t: t, schema: t.schema.Load(), snapshot: snapshot, order: order, limit: limit, nowMs: e.opts.Now().UnixMilli()}
 	est := estimator{x: x}
 	plan, err := query.Build(ctx, filter, order, limit, x.schema.readyDefs(), est, query.Options{SingleValued: x.schema.singleValued})
 	if err != nil {
@@ -81,7 +84,10 @@ func (x *execution) report() *PlanReport {
 		}
 		step.ActualCount = &actual
 	}
-	return &PlanReport{Plan: &plan, RowsScanned: x.scanned}
+	advice := query.Advise(&plan, query.Run{
+		Order: x.order, Limit: x.limit, Indexes: x.schema.defs(), Scanned: x.scanned, Passed: x.passed,
+	})
+	return &PlanReport{Plan: &plan, RowsScanned: x.scanned, Advice: advice}
 }
 
 // yield counts n more ids from a node.
@@ -385,38 +391,39 @@ func (x *execution) count(ctx context.Context) (int, error) {
 	return ids.Len(), nil
 }
 
-// matchingIDs turns a filter into the set of ids that pass it.
-func (e *Engine) matchingIDs(ctx context.Context, snapshot *storage.Snapshot, t *table, filter *query.Expr) (*bitmap.Set, *PlanReport, error) {
+// matchingIDs turns a filter into the set of ids that pass it. The execution is
+// nil if the filter couldn't be planned.
+func (e *Engine) matchingIDs(ctx context.Context, snapshot *storage.Snapshot, t *table, filter *query.Expr) (*bitmap.Set, *execution, error) {
 	x, err := e.newExecution(ctx, snapshot, t, filter, nil, 0)
 	if err != nil {
 		return nil, nil, err
 	}
 	set, err := x.exactIDs(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	return set, x.report(), nil
+	return set, x, err
 }
 
 // Query returns one page of the entities that match a filter.
 func (e *Engine) Query(ctx context.Context, req QueryRequest) (*QueryResult, error) {
 	started := time.Now()
-	result, err := e.query(ctx, req)
+	result, x, err := e.query(ctx, req)
+	err = contextError(err)
+	e.noteSlowQuery(ctx, started, &req, x, result, err)
 	if err != nil {
-		return nil, contextError(err)
+		return nil, err
 	}
 	result.Took = time.Since(started)
 	return result, nil
 }
 
-func (e *Engine) query(ctx context.Context, req QueryRequest) (*QueryResult, error) {
+// query also returns the execution, as soon as there is one.
+func (e *Engine) query(ctx context.Context, req QueryRequest) (*QueryResult, *execution, error) {
 	t, err := e.table(req.Table)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	p := page{req: &req, sorter: query.NewSorter(req.Order)}
 	if err := p.open(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	snapshot := e.store.NewSnapshot()
 	defer snapshot.Release()
@@ -426,10 +433,10 @@ func (e *Engine) query(ctx context.Context, req QueryRequest) (*QueryResult, err
 	}
 	x, err := e.newExecution(ctx, snapshot, t, req.Filter, req.Order, limit)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if req.ForbidFullScan && x.plan.Mode == query.ModeFullScan {
-		return nil, errs.Field("full_scan_refused", "/allow_full_scan",
+		return nil, x, errs.Field("full_scan_refused", "/allow_full_scan",
 			"no index serves this query, and the request doesn't allow reading the whole table; create an index or set allow_full_scan")
 	}
 	result := &QueryResult{}
@@ -439,13 +446,13 @@ func (e *Engine) query(ctx context.Context, req QueryRequest) (*QueryResult, err
 		err = p.fill(ctx, x, result)
 	}
 	if err != nil {
-		return nil, err
+		return nil, x, err
 	}
 	e.counters.queryModes.add(string(x.mode()))
 	if req.Explain {
 		result.Plan = x.report()
 	}
-	return result, nil
+	return result, x, nil
 }
 
 // DeleteWhere deletes the entities of a table that match a filter at the time

@@ -44,6 +44,9 @@ type QueryOptions struct {
 	BatchSize int
 	// Workers bounds one query's parallelism; 0 is one per core.
 	Workers int
+	// SlowThreshold is how long a query or search may take before it is kept in
+	// SlowQueries; 100 ms. A negative one keeps none.
+	SlowThreshold time.Duration
 }
 
 // EnsureDefaults returns o with every unset field filled.
@@ -56,6 +59,7 @@ func (o Options) EnsureDefaults() Options {
 	setDefault(&o.Query.ParallelThreshold, 100)
 	setDefault(&o.Query.BatchSize, 50)
 	setDefault(&o.Query.Workers, runtime.GOMAXPROCS(0))
+	setDefault(&o.Query.SlowThreshold, 100*time.Millisecond)
 	setDefault(&o.SweepInterval, time.Second)
 	o.Feed = o.Feed.EnsureDefaults()
 	o.Copies = o.Copies.ensureDefaults(o.Storage.Path)

@@ -107,6 +107,8 @@ type PlanReport struct {
 	*query.Plan
 	// RowsScanned is how many entities were read to answer.
 	RowsScanned int `json:"rows_scanned"`
+	// Advice are the indexes that would have spared most of that.
+	Advice []query.Advice `json:"advice,omitempty"`
 }
 
 // SearchRequest asks for the nearest vectors.
@@ -219,11 +221,13 @@ type Stats struct {
 	QueryModes  map[string]uint64
 	SearchModes map[string]uint64
 	// IndexRebuilds, their time and the entities they went over.
-	IndexRebuilds         uint64
-	IndexRebuildMs        uint64
-	IndexRebuildEntities  uint64
-	CursorAnchorHits      uint64
-	RangeScanSteps        uint64
+	IndexRebuilds        uint64
+	IndexRebuildMs       uint64
+	IndexRebuildEntities uint64
+	CursorAnchorHits     uint64
+	RangeScanSteps       uint64
+	// SlowQueries took longer than the threshold.
+	SlowQueries           uint64
 	ExpiredEntitiesSwept  uint64
 	OplogFirst, OplogLast uint64
 	Feed                  FeedStats

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -29,7 +30,9 @@ type vectorSearch struct {
 	snapshot *storage.Snapshot
 	shape    *shape
 	// allow is nil without a filter.
-	allow      *bitmap.Set
+	allow *bitmap.Set
+	// filter found them; filterPlan tells of it if explain was asked for.
+	filter     *execution
 	filterPlan *PlanReport
 	// self is the entity whose own vector is the query, noSelf if there is none.
 	self int64
@@ -46,6 +49,7 @@ const noSelf = -1
 // that the returned entity has. Approximate unless Exact is set: with a graph
 // index some of the hits may not be the very nearest.
 func (e *Engine) Search(ctx context.Context, req SearchRequest) ([]SearchResult, error) {
+	started := time.Now()
 	s, err := e.newSearch(&req)
 	if err != nil {
 		return nil, err
@@ -53,6 +57,23 @@ func (e *Engine) Search(ctx context.Context, req SearchRequest) ([]SearchResult,
 	if s.index == nil {
 		return make([]SearchResult, max(1, len(req.Vectors))), nil
 	}
+	results, err := s.all(ctx)
+	err = contextError(err)
+	e.noteSlowSearch(ctx, started, s, results, err)
+	if err != nil {
+		return nil, err
+	}
+	if !req.Explain {
+		for i := range results {
+			results[i].Plan = nil
+		}
+	}
+	return results, nil
+}
+
+// all answers every query vector.
+func (s *vectorSearch) all(ctx context.Context) ([]SearchResult, error) {
+	e, req := s.e, s.req
 	// The snapshot is pinned before the index is asked: what is acknowledged by
 	// now is in both, and what changes later is recognised by its stamp.
 	s.snapshot = e.store.NewSnapshot()
@@ -63,8 +84,12 @@ func (e *Engine) Search(ctx context.Context, req SearchRequest) ([]SearchResult,
 		}
 	}
 	if req.Filter != nil {
-		if s.allow, s.filterPlan, err = e.matchingIDs(ctx, s.snapshot, s.t, req.Filter); err != nil {
+		var err error
+		if s.allow, s.filter, err = e.matchingIDs(ctx, s.snapshot, s.t, req.Filter); err != nil {
 			return nil, err
+		}
+		if req.Explain {
+			s.filterPlan = s.filter.report()
 		}
 	}
 	results := make([]SearchResult, len(req.Vectors))
@@ -81,7 +106,7 @@ func (e *Engine) Search(ctx context.Context, req SearchRequest) ([]SearchResult,
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return nil, contextError(err)
+		return nil, err
 	}
 	return results, nil
 }
@@ -246,11 +271,8 @@ func (s *vectorSearch) run(ctx context.Context, vector []float32) (*SearchResult
 	}
 	plan := planSearch(s.req, s.allow != nil, matching, live, ef)
 	s.e.counters.searchModes.add(plan.Mode)
-	result := &SearchResult{Hits: []SearchHit{}}
-	if s.req.Explain {
-		plan.Filter = s.filterPlan
-		result.Plan = &plan
-	}
+	plan.Filter = s.filterPlan
+	result := &SearchResult{Hits: []SearchHit{}, Plan: &plan}
 	if plan.Mode == searchEmpty {
 		return result, nil
 	}

@@ -64,6 +64,7 @@ func (e *Engine) Stats() (Stats, error) {
 		IndexRebuildEntities: e.counters.indexRebuildEntities.Load(),
 		CursorAnchorHits:     e.counters.cursorAnchorHits.Load(),
 		RangeScanSteps:       e.counters.rangeScanSteps.Load(),
+		SlowQueries:          e.slow.seen.Load(),
 		ExpiredEntitiesSwept: e.counters.expiredSwept.Load(),
 		OplogLast:            uint64(last),
 		Archive:              e.store.Archive(),

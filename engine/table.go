@@ -146,6 +146,15 @@ func (s *tableSchema) find(columns []string, typ schema.IndexType) *index {
 	return found
 }
 
+// defs lists all indexes, also those being built.
+func (s *tableSchema) defs() []*schema.IndexDef {
+	var defs []*schema.IndexDef
+	for _, b := range s.indexes {
+		defs = append(defs, b.def)
+	}
+	return defs
+}
+
 // readyDefs lists what the planner may use.
 func (s *tableSchema) readyDefs() []*schema.IndexDef {
 	var defs []*schema.IndexDef
