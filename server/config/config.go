@@ -66,6 +66,11 @@ type Storage struct {
 	// SnapshotDirs has one folder at least, BackupDir is never empty.
 	SnapshotDirs []string `koanf:"snapshot_dirs"`
 	BackupDir    string   `koanf:"backup_dir"`
+	// An interval of 0 is never, a number of 0 to keep is all.
+	SnapshotIntervalMinutes int `koanf:"snapshot_interval_minutes"`
+	SnapshotKeep            int `koanf:"snapshot_keep"`
+	BackupIntervalMinutes   int `koanf:"backup_interval_minutes"`
+	BackupKeep              int `koanf:"backup_keep"`
 }
 
 // Compression names the algorithm of the upper levels and of the bottommost one.

@@ -86,7 +86,7 @@ func TestDefaults(t *testing.T) {
 			MaxWriteBufferNumber: 2, MinWriteBufferNumberToMerge: 1,
 			Level0FileNumCompactionTrigger: 4, Level0SlowdownWritesTrigger: 20, Level0StopWritesTrigger: 36,
 			EnableBloomFilters: true, BloomBitsPerKey: 10, Durability: "sync",
-			SnapshotDirs: []string{"snapshots"}, BackupDir: "backups",
+			SnapshotDirs: []string{"snapshots"}, BackupDir: "backups", SnapshotKeep: 7, BackupKeep: 7,
 		},
 		Server: Server{Host: "127.0.0.1", Port: 8765, RequestTimeoutMs: 30000, MaxRequestSizeMB: 10,
 			APIKeys: []APIKey{}, TrustedProxies: []string{}, ConfigOverlay: "data/config-overlay.json"},

@@ -100,6 +100,14 @@ var keys = []key{
 		about: "The folders that snapshots may be made in; without any, the folder snapshots beside the data."},
 	{path: backupKey, kind: text, def: "",
 		about: "The folder of backups; empty is the folder backups beside the data."},
+	{path: "storage.snapshot_interval_minutes", kind: integer, def: 0, min: 0, max: maxInterval, reload: true,
+		about: "How often the server takes a snapshot by itself; 0 is never."},
+	{path: "storage.snapshot_keep", kind: integer, def: 7, min: 0, max: maxKeep, reload: true,
+		about: "How many of the snapshots that the server took by itself stay; 0 is all. Others are never removed."},
+	{path: "storage.backup_interval_minutes", kind: integer, def: 0, min: 0, max: maxInterval, reload: true,
+		about: "How often the server makes a backup by itself; 0 is never."},
+	{path: "storage.backup_keep", kind: integer, def: 7, min: 0, max: maxKeep, reload: true,
+		about: "How many backups stay when the server has made one by itself, whoever made the others; 0 is all."},
 
 	// The default of server.host is the loopback address without a file.
 	{path: hostKey, kind: text, def: "0.0.0.0", required: true,
@@ -188,6 +196,12 @@ const (
 	backupKey    = "storage.backup_dir"
 	hostKey      = "server.host"
 	overlayKey   = "server.config_overlay"
+)
+
+// Copies are made once a year at least, and as many are kept as anybody lists.
+const (
+	maxInterval = 366 * 24 * 60
+	maxKeep     = 10_000
 )
 
 // maxRate bounds rates of requests a second; no server of this kind gets there.
