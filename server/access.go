@@ -59,6 +59,21 @@ func (s *Server) require(role auth.Role, render problem.Renderer) fiber.Handler 
 	}
 }
 
+// requireForNothing is require for what matches no route.
+func (s *Server) requireForNothing() fiber.Handler {
+	plain, pages := s.require(auth.ReadOnly, nil), s.o.Pages
+	if pages.Render == nil {
+		return plain
+	}
+	page := s.require(auth.ReadOnly, pages.Render)
+	return func(c fiber.Ctx) error {
+		if strings.HasPrefix(c.Path(), pages.Below) {
+			return page(c)
+		}
+		return plain(c)
+	}
+}
+
 // cacheControl is no-store for pages: the browser must not show them again to
 // whoever sits there after somebody has signed out.
 func cacheControl(isPage bool) string {

@@ -193,11 +193,7 @@ func New(o Options, operations Routes, work ...Routes) *Server {
 	for _, routes := range work {
 		s.register(routes, s.readBody, s.admit)
 	}
-	// Then it is a 404 or a 405.
-	if o.Pages.Render != nil {
-		s.app.Use(o.Pages.Below, s.require(auth.ReadOnly, o.Pages.Render), s.readBody)
-	}
-	s.app.Use(s.require(auth.ReadOnly, nil), s.readBody)
+	s.app.Use(s.requireForNothing(), s.readBody) // then it is a 404 or a 405
 	return s
 }
 
