@@ -236,6 +236,8 @@ func TestAlertsFire(t *testing.T) {
 		"THEMISArchiveGap":    {silent: []map[string]value{one("vccdb_wal_archive_gaps_total", constant(1))}, firing: []map[string]value{one("vccdb_wal_archive_gaps_total", growing(.001))}},
 		"THEMISBackupTooOld": {silent: []map[string]value{backup(25 * time.Hour), one("vccdb_last_backup_timestamp_seconds", constant(0))},
 			firing: []map[string]value{backup(27 * time.Hour)}, wait: 10 * time.Minute},
+		"THEMISScheduleFailing": {silent: []map[string]value{one(`vccdb_schedule_failing{kind="backup"}`, constant(0))},
+			firing: []map[string]value{one(`vccdb_schedule_failing{kind="backup"}`, constant(1))}, wait: 30 * time.Minute},
 		"THEMISBackgroundErrors": {silent: []map[string]value{one("rocksdb_background_errors", constant(3))}, firing: []map[string]value{one("rocksdb_background_errors", growing(.01))}},
 		"THEMISDiskNearlyFull":   {silent: []map[string]value{disk(constant(11 * mib))}, firing: []map[string]value{disk(constant(9 * mib))}, wait: 5 * time.Minute},
 		"THEMISDiskFullSoon": {silent: []map[string]value{disk(constant(9 * mib))},

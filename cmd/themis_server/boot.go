@@ -22,6 +22,7 @@ import (
 	"github.com/vccdb/vccdb/server/config"
 	"github.com/vccdb/vccdb/server/logging"
 	"github.com/vccdb/vccdb/server/ops"
+	"github.com/vccdb/vccdb/server/schedule"
 )
 
 // drainTimeout is how long requests under way may take to finish. With the time
@@ -85,11 +86,15 @@ func serve(ctx context.Context, live *config.Live, system *systemd, stderr io.Wr
 	}
 	devices := gpu.New(gpu.Options{})
 	defer devices.Close()
-	app, err := newApp(live, db, devices, logger, audit)
+	copies := schedule.New(schedule.Options{
+		Database: db, Plan: copyPlan(&c.Storage), Logger: logger.With(logging.Component, "schedule"),
+	})
+	app, err := newApp(live, db, devices, copies, logger, audit)
 	if err != nil {
+		copies.Close()
 		return errors.Join(err, db.Close())
 	}
-	follow(live, db, app, log)
+	follow(live, db, app, copies, log)
 	served := make(chan error, 1)
 	go func() { served <- app.Serve(listener) }()
 	logger.Info("themis_server runs", "version", thisBuild().Version, "address", listener.Addr().String(),
@@ -97,17 +102,18 @@ func serve(ctx context.Context, live *config.Live, system *systemd, stderr io.Wr
 	system.ready()
 	err = wait(ctx, served, signals, &hangup{live, []*logging.Log{log, auditFile}, configLogger}, system, logger)
 	system.stopping()
+	copies.Close()
 	return stop(app, db, err, logger)
 }
 
-func newApp(live *config.Live, db *engine.Engine, devices *gpu.Probe, logger, audit *slog.Logger) (app *server.Server, err error) {
+func newApp(live *config.Live, db *engine.Engine, devices *gpu.Probe, copies *schedule.Schedule, logger, audit *slog.Logger) (app *server.Server, err error) {
 	c := live.Config()
 	operations := ops.New(ops.Options{
-		Build: thisBuild(), Database: db, GPU: devices, DataPath: c.Storage.RocksDBPath,
+		Build: thisBuild(), Database: db, GPU: devices, Schedule: copies, DataPath: c.Storage.RocksDBPath,
 		Draining: func() bool { return app.Draining() },
 		Warnings: func() []string { return live.Config().Server.Exposure() },
 	})
-	administration := admin.New(admin.Options{Database: db, Config: live})
+	administration := admin.New(admin.Options{Database: db, Config: live, Schedule: copies})
 	work := api.New(db, api.Options{
 		Version: thisBuild().Version, MaxLineBytes: int(c.Server.MaxRequestBytes()),
 		ChunkTimeout: func() time.Duration { return live.Config().Server.RequestTimeout() },

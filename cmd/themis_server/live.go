@@ -10,11 +10,12 @@ import (
 	"github.com/vccdb/vccdb/server"
 	"github.com/vccdb/vccdb/server/config"
 	"github.com/vccdb/vccdb/server/logging"
+	"github.com/vccdb/vccdb/server/schedule"
 )
 
 // follow makes the parts of the server follow the configuration. The change feed
 // comes first: switching it writes to storage, which may fail.
-func follow(live *config.Live, db *engine.Engine, app *server.Server, log *logging.Log) {
+func follow(live *config.Live, db *engine.Engine, app *server.Server, copies *schedule.Schedule, log *logging.Log) {
 	live.Subscribe(config.Subscriber{Apply: func(before, after *config.Config) error {
 		if feedOptions(before) == feedOptions(after) {
 			return nil
@@ -23,6 +24,10 @@ func follow(live *config.Live, db *engine.Engine, app *server.Server, log *loggi
 	}})
 	live.Subscribe(config.Subscriber{Apply: func(_, after *config.Config) error {
 		return db.SetDefaultEf(after.VectorIndex.EfSearch)
+	}})
+	live.Subscribe(config.Subscriber{Apply: func(_, after *config.Config) error {
+		copies.Set(copyPlan(&after.Storage))
+		return nil
 	}})
 	live.Subscribe(config.Subscriber{Apply: func(before, after *config.Config) error {
 		app.SetRequestTimeout(after.Server.RequestTimeout())

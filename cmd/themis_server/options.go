@@ -8,6 +8,7 @@ import (
 	"github.com/vccdb/vccdb/server"
 	"github.com/vccdb/vccdb/server/config"
 	"github.com/vccdb/vccdb/server/logging"
+	"github.com/vccdb/vccdb/server/schedule"
 	"github.com/vccdb/vccdb/storage"
 )
 
@@ -34,6 +35,17 @@ func engineOptions(c *config.Config, logger *slog.Logger) engine.Options {
 		},
 		Feed:   feedOptions(c),
 		Logger: logger, // it names its components itself
+	}
+}
+
+// copyPlan is which copies the server makes by itself.
+func copyPlan(c *config.Storage) schedule.Plan {
+	rule := func(minutes, keep int) schedule.Rule {
+		return schedule.Rule{Every: time.Duration(minutes) * time.Minute, Keep: keep}
+	}
+	return schedule.Plan{
+		Snapshots: rule(c.SnapshotIntervalMinutes, c.SnapshotKeep),
+		Backups:   rule(c.BackupIntervalMinutes, c.BackupKeep),
 	}
 }
 

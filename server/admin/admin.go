@@ -14,6 +14,7 @@ import (
 	"github.com/vccdb/vccdb/server/api/openapi"
 	"github.com/vccdb/vccdb/server/config"
 	"github.com/vccdb/vccdb/server/rest"
+	"github.com/vccdb/vccdb/server/schedule"
 )
 
 // Tag groups the operations in the description.
@@ -25,6 +26,8 @@ type Options struct {
 	Database *engine.Engine
 	// Config is the live configuration; nil serves none.
 	Config *config.Live
+	// Schedule makes copies by itself; nil serves none.
+	Schedule *schedule.Schedule
 }
 
 // Admin serves the routes of operators.
@@ -37,7 +40,7 @@ func New(o Options) *Admin { return &Admin{o: o} }
 
 // Routes lists every route.
 func (a *Admin) Routes() []rest.Route {
-	return slices.Concat(a.configRoutes(), a.snapshotRoutes(), a.backupRoutes(), a.maintenanceRoutes())
+	return slices.Concat(a.configRoutes(), a.snapshotRoutes(), a.backupRoutes(), a.scheduleRoutes(), a.maintenanceRoutes())
 }
 
 // Operations describes the routes.

@@ -57,6 +57,7 @@ func newMetrics(o *Options, uptime func() time.Duration) *metrics {
 		newEngineCollector(o.Database),
 		newGPUCollector(o.GPU),
 		newMachineCollector(o),
+		newScheduleCollector(o.Schedule),
 	)
 	return m
 }

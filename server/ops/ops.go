@@ -56,6 +56,8 @@ type Options struct {
 	Warnings func() []string
 	// GPU tells which devices there are; nil is none.
 	GPU GPU
+	// Schedule makes copies of the database; nil makes none.
+	Schedule Schedule
 	// DataPath is the folder whose file system's space is shown; empty is none.
 	DataPath string
 	// Now is the clock, for tests; time.Now when nil.
@@ -79,6 +81,9 @@ func New(o Options) *Ops {
 	}
 	if o.GPU == nil {
 		o.GPU = noGPU{}
+	}
+	if o.Schedule == nil {
+		o.Schedule = noSchedule{}
 	}
 	if o.Now == nil {
 		o.Now = time.Now
