@@ -25,6 +25,7 @@ import (
 	"github.com/vccdb/vccdb/server/auth"
 	"github.com/vccdb/vccdb/server/config"
 	"github.com/vccdb/vccdb/server/logging"
+	"github.com/vccdb/vccdb/server/schedule"
 	"github.com/vccdb/vccdb/server/rest"
 )
 
@@ -214,15 +215,20 @@ func TestRequestTimeoutTakesEffect(t *testing.T) {
 		t.Fatal(err)
 	}
 	app := server.New(options, readyzOnly{}, untilDeadline{})
-	follow(live, db, app, log)
+	copies := schedule.New(schedule.Options{Database: db})
+	defer copies.Close()
+	follow(live, db, app, copies, log)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	served := make(chan error, 1)
 	go func() { served <- app.Serve(listener) }()
-	if _, err := live.Edit("test", []byte(`{"request_timeout_ms":1000}`)); err != nil {
+	if _, err := live.Edit("test", []byte(`{"request_timeout_ms":1000,"storage":{"snapshot_keep":3}}`)); err != nil {
 		t.Fatal(err)
+	}
+	if keep := copies.Snapshots().Keep; keep != 3 {
+		t.Errorf("the schedule keeps %d snapshots", keep)
 	}
 	res, err := http.Get("http://" + listener.Addr().String() + "/work")
 	if err != nil {

@@ -23,6 +23,7 @@ import (
 	"github.com/vccdb/vccdb/server/auth"
 	"github.com/vccdb/vccdb/server/config"
 	"github.com/vccdb/vccdb/server/logging"
+	"github.com/vccdb/vccdb/server/schedule"
 )
 
 // secured is the whole server, in this process, with a key of each role. What it
@@ -80,7 +81,8 @@ func startSecured(t *testing.T) *secured {
 		t.Fatal(err)
 	}
 	devices := gpu.New(gpu.Options{})
-	s.app, err = newApp(live, db, devices, logger, slog.New(slog.NewJSONHandler(keep{s, &s.logged}, nil)))
+	copies := schedule.New(schedule.Options{Database: db})
+	s.app, err = newApp(live, db, devices, copies, logger, slog.New(slog.NewJSONHandler(keep{s, &s.logged}, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,6 +100,7 @@ func startSecured(t *testing.T) *secured {
 		if err := <-served; err != nil {
 			t.Error(err)
 		}
+		copies.Close()
 		devices.Close()
 		if err := db.Close(); err != nil {
 			t.Error(err)
