@@ -1,0 +1,195 @@
+package components
+
+import (
+	"strconv"
+
+	"github.com/vccdb/vccdb/console/format"
+	"github.com/vccdb/vccdb/engine"
+	"github.com/vccdb/vccdb/engine/query"
+)
+
+// Plan is how a query or a search was carried out, as a tree of steps: the
+// root, which yields the answer, first, and what feeds a step below it.
+type Plan struct {
+	// Verdict is a sentence; Kind the kind of alert that it deserves, empty for
+	// none.
+	Verdict, Kind string
+	Steps         []PlanStep
+	// Most is the greatest actual count.
+	Most int
+}
+
+// PlanStep is a step of a Plan.
+type PlanStep struct {
+	// Depth in the tree, 0 for the root.
+	Depth int
+	// Title is what is done, Subject what with; Text is a condition or a reason.
+	Title, Subject, Text string
+	// Estimated and Actual count what the step yields; -1 is unknown.
+	Estimated, Actual int
+	// Costly steps are those that an index would spare.
+	Costly bool
+}
+
+// maxPlanSteps bounds the steps that are shown; an or of thousands of values has
+// as many.
+const maxPlanSteps = 200
+
+// planDepth is the greatest depth that is drawn.
+const planDepth = 8
+
+// QueryPlan is the plan of a query or of a filter. A nil report gives an empty
+// plan.
+func QueryPlan(report *engine.PlanReport) Plan {
+	if report == nil || report.Plan == nil {
+		return Plan{}
+	}
+	p := Plan{}
+	p.Verdict, p.Kind = verdict(report.Mode)
+	p.Verdict += " " + format.Plural(report.RowsScanned, "entity was read.", "entities were read.")
+	p.add(report.Tree(), 0)
+	return p
+}
+
+func verdict(mode query.Mode) (text, kind string) {
+	switch mode {
+	case query.ModeEmpty:
+		return "The indexes know that nothing matches.", ""
+	case query.ModeFullScan:
+		return "No index serves this: the table was read from its beginning.", "warn"
+	case query.ModeRangeAware:
+		return "A range of an index serves this.", ""
+	case query.ModeIndexParallel:
+		return "An index serves this; the entities were fetched in parallel.", ""
+	}
+	return "An index serves this.", ""
+}
+
+// SearchPlan is the plan of a vector search: the search, and below it the filter
+// that it was narrowed by. Hits is how many results it had.
+func SearchPlan(plan *engine.SearchPlan, hits int) Plan {
+	if plan == nil {
+		return Plan{}
+	}
+	p := Plan{Verdict: searchWork(plan)}
+	p.put(PlanStep{Title: searchTitle(plan.Mode), Text: sentence(plan.Reason), Estimated: -1, Actual: hits})
+	if plan.ExactFallback {
+		p.Verdict += " The graph had cost as much as an exact scan would, so it was finished by one."
+	}
+	if plan.Filter != nil {
+		p.put(PlanStep{Depth: 1, Title: "Allowed by the filter", Estimated: -1, Actual: plan.Matching,
+			Text: "of " + format.Plural(plan.Live, "vector", "vectors")})
+		p.add(plan.Filter.Tree(), 2)
+	} else {
+		p.put(PlanStep{Depth: 1, Title: "All vectors", Estimated: -1, Actual: plan.Live})
+	}
+	return p
+}
+
+func searchTitle(mode string) string {
+	switch mode {
+	case "graph":
+		return "Graph search"
+	case "filtered_graph":
+		return "Graph search through allowed vectors"
+	case "exact":
+		return "Exact scan"
+	case "empty":
+		return "Nothing to search"
+	}
+	return mode
+}
+
+// searchWork says what a search cost.
+func searchWork(plan *engine.SearchPlan) string {
+	text := format.Plural(plan.Distances, "distance was computed", "distances were computed")
+	if plan.Hops > 0 {
+		text += " over " + format.Plural(plan.Hops, "node", "nodes") + " of the graph, with ef " + format.Count(plan.Ef)
+	}
+	text += "."
+	if plan.Pending > 0 {
+		text += " " + format.Plural(plan.Pending, "vector isn't in the graph yet and was", "vectors aren't in the graph yet and were") + " compared one by one."
+	}
+	if plan.StaleDropped > 0 {
+		text += " " + format.Plural(plan.StaleDropped, "hit had", "hits had") + " changed meanwhile."
+	}
+	return text
+}
+
+// sentence begins with a capital letter and ends with a full stop.
+func sentence(text string) string {
+	if text == "" {
+		return ""
+	}
+	if text[0] >= 'a' && text[0] <= 'z' {
+		text = string(text[0]-'a'+'A') + text[1:]
+	}
+	if last := text[len(text)-1]; last != '.' {
+		text += "."
+	}
+	return text
+}
+
+func (p *Plan) add(tree query.StepTree, depth int) {
+	if tree.Action == "" {
+		return
+	}
+	if len(p.Steps) == maxPlanSteps {
+		p.put(PlanStep{Depth: min(depth, planDepth), Title: "Further steps aren't shown", Estimated: -1, Actual: -1})
+	}
+	if len(p.Steps) > maxPlanSteps {
+		return
+	}
+	p.put(planStep(tree.Step, depth))
+	for _, child := range tree.Children {
+		p.add(child, depth+1)
+	}
+}
+
+func (p *Plan) put(s PlanStep) {
+	p.Steps = append(p.Steps, s)
+	p.Most = max(p.Most, s.Actual)
+}
+
+func planStep(s query.Step, depth int) PlanStep {
+	step := PlanStep{Depth: min(depth, planDepth), Title: s.Action, Subject: s.Index, Text: s.Answers.Text(), Estimated: -1, Actual: -1}
+	switch s.Action {
+	case "index_scan":
+		step.Title = "Index scan"
+		if s.Ranges > 1 {
+			step.Text += " (" + format.Count(s.Ranges) + " ranges)"
+		}
+	case "order_scan":
+		step.Title, step.Text = "Walk along an index", s.Detail
+	case "full_scan":
+		step.Title, step.Costly = "Full scan", true
+	case "intersect":
+		step.Title = "In all of these"
+	case "union":
+		step.Title = "In any of these"
+	case "filter":
+		step.Title = "Check each entity"
+	case "sort":
+		step.Title, step.Text = "Sort", s.Detail
+	case "empty":
+		step.Title, step.Text = "Nothing to read", sentence(s.Detail)
+	}
+	// A filter and a sort have no estimate.
+	if s.Node != nil {
+		step.Estimated = s.EstimatedCount
+	}
+	if s.ActualCount != nil {
+		step.Actual = *s.ActualCount
+	}
+	return step
+}
+
+// count is empty for an unknown one.
+func count(n int) string {
+	if n < 0 {
+		return ""
+	}
+	return format.Count(n)
+}
+
+func (s PlanStep) class() string { return "plan-step plan-depth-" + strconv.Itoa(s.Depth) }
