@@ -204,11 +204,36 @@ func (f *Frame) view(c fiber.Ctx) *view.View {
 
 // root leads from the page to /console/.
 func root(c fiber.Ctx) string {
-	depth := strings.Count(strings.TrimPrefix(string(c.Request().URI().PathOriginal()), Prefix), "/")
+	path := string(c.Request().URI().PathOriginal())
+	if outer := outerPage(c); outer != "" {
+		path = outer
+	}
+	_, below, _ := strings.Cut(path, Prefix)
+	depth := min(strings.Count(below, "/"), maxDepth)
 	if depth == 0 {
 		return "./"
 	}
 	return strings.Repeat("../", depth)
+}
+
+// maxDepth is more than any page of the console has.
+const maxDepth = 16
+
+// outerPage is the path of the page that a part or a stream is asked for by, for
+// links in it are relative to that one; empty if this is a page itself.
+func outerPage(c fiber.Ctx) string {
+	header := ""
+	switch {
+	case IsPart(c):
+		header = "HX-Current-URL"
+	case strings.HasPrefix(c.Get(fiber.HeaderAccept), "text/event-stream"):
+		header = fiber.HeaderReferer
+	}
+	u, err := url.Parse(c.Get(header))
+	if header == "" || err != nil || !strings.Contains(u.EscapedPath(), Prefix) {
+		return ""
+	}
+	return u.EscapedPath()
 }
 
 // base is the REST API's address for the client. A proxy may say below which
