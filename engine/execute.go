@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -35,6 +36,8 @@ type execution struct {
 	yielded map[query.Node]int
 	// parallel is set once candidates were fetched in parallel.
 	parallel bool
+	// window bounds how many candidates are in memory at once; maxWindow when 0.
+	window int
 }
 
 // match is one entity that passes the filter; the record is its own memory.
@@ -235,7 +238,7 @@ func (x *execution) fetchAll(ctx context.Context, next idStream, fn func(match) 
 		if len(ids) < window {
 			return nil
 		}
-		window = min(4*window, max(maxWindow, x.e.opts.Query.BatchSize))
+		window = min(4*window, max(cmp.Or(x.window, maxWindow), x.e.opts.Query.BatchSize))
 	}
 }
 
@@ -453,106 +456,4 @@ func (e *Engine) query(ctx context.Context, req QueryRequest) (*QueryResult, *ex
 		result.Plan = x.report()
 	}
 	return result, x, nil
-}
-
-// DeleteWhere deletes the entities of a table that match a filter at the time
-// of the call, and returns how many. One that changes while that goes on is
-// looked at again.
-func (e *Engine) DeleteWhere(ctx context.Context, tableName string, filter *query.Expr) (int, error) {
-	t, err := e.table(tableName)
-	if err != nil {
-		return 0, err
-	}
-	deleted := 0
-	for {
-		n, changed, err := e.deletePass(ctx, t, filter)
-		deleted += n
-		if err != nil || changed == 0 {
-			return deleted, contextError(err)
-		}
-	}
-}
-
-// deleteBatch is how many entities one write of a bulk deletion removes.
-const deleteBatch = 1000
-
-// deletePass deletes the matches of one snapshot, except those that have
-// changed since, which it counts.
-func (e *Engine) deletePass(ctx context.Context, t *table, filter *query.Expr) (deleted, changed int, err error) {
-	snapshot := e.store.NewSnapshot()
-	defer snapshot.Release()
-	x, err := e.newExecution(ctx, snapshot, t, filter, nil, 0)
-	if err != nil {
-		return 0, 0, err
-	}
-	var ops []Op
-	flush := func() error {
-		n, c, err := e.deleteAll(ctx, ops)
-		deleted, changed, ops = deleted+n, changed+c, ops[:0]
-		return err
-	}
-	err = x.each(ctx, 0, func(m match) (bool, error) {
-		v := m.record.version
-		ops = append(ops, Op{Kind: OpDelete, Key: Key{t.name, string(m.record.pk)}, IfVersion: &v})
-		if len(ops) == deleteBatch {
-			return true, flush()
-		}
-		return true, nil
-	})
-	if err == nil {
-		err = flush()
-	}
-	return deleted, changed, err
-}
-
-// deleteAll carries out deletions, some of which may come too late.
-func (e *Engine) deleteAll(ctx context.Context, ops []Op) (deleted, changed int, err error) {
-	if len(ops) == 0 {
-		return 0, 0, nil
-	}
-	results, err := e.Apply(ctx, ops, false)
-	if err != nil {
-		return 0, 0, err
-	}
-	for _, r := range results {
-		switch errs.KindOf(r.Err) {
-		case errs.NotFound:
-		case errs.Precondition:
-			changed++
-		default:
-			if r.Err != nil {
-				return deleted, changed, r.Err
-			}
-			deleted++
-		}
-	}
-	return deleted, changed, nil
-}
-
-// DeletePrefix deletes the entities whose primary key begins with prefix.
-func (e *Engine) DeletePrefix(ctx context.Context, tableName, prefix string) (int, error) {
-	t, err := e.table(tableName)
-	if err != nil {
-		return 0, err
-	}
-	snapshot := e.store.NewSnapshot()
-	defer snapshot.Release()
-	deleted := 0
-	var ops []Op
-	flush := func() error {
-		n, _, err := e.deleteAll(ctx, ops)
-		deleted, ops = deleted+n, ops[:0]
-		return err
-	}
-	err = snapshot.ScanPKs(ctx, t.id, prefix, func(pk string, _ uint32) (bool, error) {
-		ops = append(ops, Op{Kind: OpDelete, Key: Key{t.name, pk}})
-		if len(ops) == deleteBatch {
-			return true, flush()
-		}
-		return true, nil
-	})
-	if err == nil {
-		err = flush()
-	}
-	return deleted, contextError(err)
 }

@@ -7,28 +7,22 @@ import (
 	"reflect"
 	"time"
 
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/gofiber/fiber/v3"
 
 	"github.com/vccdb/vccdb/engine"
 	"github.com/vccdb/vccdb/internal/errs"
 	"github.com/vccdb/vccdb/server/api/openapi"
 	"github.com/vccdb/vccdb/server/auth"
+	"github.com/vccdb/vccdb/server/ndjson"
 	"github.com/vccdb/vccdb/server/problem"
 	"github.com/vccdb/vccdb/server/rest"
 )
 
 // Wire types of batches.
 type (
-	batchOperation struct {
-		Op        string         `json:"op,omitzero" enum:"put,patch,delete" default:"put"`
-		Key       string         `json:"key" doc:"table:pk"`
-		Entity    jsontext.Value `json:"entity,omitzero" schema:"object" doc:"The entity of a put, the merge patch of a patch."`
-		IfVersion *uint64        `json:"if_version,omitzero" doc:"Fail with version_mismatch unless the entity has this version."`
-	}
 	batchRequest struct {
-		Operations []batchOperation `json:"operations"`
-		Atomic     bool             `json:"atomic,omitzero" doc:"All or nothing. Otherwise each operation stands for itself." default:"false"`
+		Operations []ndjson.BatchOperation `json:"operations"`
+		Atomic     bool                    `json:"atomic,omitzero" doc:"All or nothing. Otherwise each operation stands for itself." default:"false"`
 	}
 	itemError struct {
 		Code   string            `json:"code"`
@@ -80,9 +74,9 @@ func (a *API) batchRoutes() []rest.Route {
 			Params: []openapi.Param{idempotencyParam},
 			Body: []openapi.Media{
 				openapi.JSON[batchRequest](`{"operations":[{"op":"put","key":"users:ada","entity":{"age":36}},{"op":"patch","key":"users:bob","entity":{"age":41},"if_version":3},{"op":"delete","key":"users:eve"}],"atomic":false}`),
-				{Type: rest.NDJSONType, Of: openapi.JSON[batchOperation]("").Of, Example: `{"key":"users:ada","entity":{"age":36}}` + "\n" + `{"op":"delete","key":"users:eve"}` + "\n"},
+				{Type: rest.NDJSONType, Of: openapi.JSON[ndjson.BatchOperation]("").Of, Example: `{"key":"users:ada","entity":{"age":36}}` + "\n" + `{"op":"delete","key":"users:eve"}` + "\n"},
 			},
-			Answers: []openapi.Answer{{Status: 200, Description: "The results; for NDJSON the summary.", Media: []openapi.Media{either[importSummary](openapi.JSON[batchAnswer](`{"results":[{"key":"users:ada","status":201,"version":1,"created":true},{"key":"users:bob","status":412,"error":{"code":"version_mismatch","detail":"users:bob has version 4, not 3; nothing was changed"}},{"key":"users:eve","status":200,"version":2,"deleted":true}],"succeeded":2,"failed":1,"took_ms":2.1}`))}}},
+			Answers: []openapi.Answer{{Status: 200, Description: "The results; for NDJSON the summary.", Media: []openapi.Media{either[ndjson.ImportSummary](openapi.JSON[batchAnswer](`{"results":[{"key":"users:ada","status":201,"version":1,"created":true},{"key":"users:bob","status":412,"error":{"code":"version_mismatch","detail":"users:bob has version 4, not 3; nothing was changed"}},{"key":"users:eve","status":200,"version":2,"deleted":true}],"succeeded":2,"failed":1,"took_ms":2.1}`))}}},
 		}, Handle: a.batch},
 		{Operation: openapi.Operation{
 			Method: "POST", Path: "/entities/get", Role: auth.ReadOnly, ID: "getEntities", Tag: tagEntities,
@@ -126,7 +120,7 @@ func (a *API) applyBatch(c fiber.Ctx, req *batchRequest) ([]batchResult, error) 
 	ops := make([]engine.Op, 0, len(req.Operations))
 	index := make([]int, 0, len(req.Operations))
 	for i := range req.Operations {
-		op, err := req.Operations[i].op()
+		op, err := req.Operations[i].Write()
 		if err != nil && req.Atomic {
 			return nil, failedOperation(i, err)
 		}
@@ -144,33 +138,6 @@ func (a *API) applyBatch(c fiber.Ctx, req *batchRequest) ([]batchResult, error) 
 		results[index[j]] = result(ops[j].Kind, r)
 	}
 	return results, nil
-}
-
-// op is the engine's form of the operation.
-func (o *batchOperation) op() (engine.Op, error) {
-	key, err := engine.ParseKey(o.Key)
-	if err != nil {
-		return engine.Op{}, rest.PrefixFields(err, "/key")
-	}
-	op := engine.Op{Key: key, Doc: o.Entity, IfVersion: o.IfVersion}
-	switch o.Op {
-	case "", "put":
-		op.Kind = engine.OpPut
-	case "patch":
-		op.Kind = engine.OpPatch
-	case "delete":
-		op.Kind = engine.OpDelete
-		if len(o.Entity) > 0 {
-			return op, errs.Field("invalid_value", "/entity", "a delete takes no entity")
-		}
-		return op, nil
-	default:
-		return op, errs.Field("invalid_value", "/op", "must be put, patch or delete, not %q", o.Op)
-	}
-	if len(o.Entity) == 0 {
-		return op, errs.Field("missing_field", "/entity", "a %s needs an entity", o.Op)
-	}
-	return op, nil
 }
 
 // blame finds the operation that a batch failed for; the engine marks the
