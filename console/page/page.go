@@ -46,9 +46,10 @@ type Options struct {
 	// Warnings stand above every page as long as they last, a sentence each; nil
 	// is none.
 	Warnings func() []string
-	// SignIn is shown in place of a page to whoever has to sign in for it: a form
-	// that leads to next, a path below /console/. Nil shows the problem alone.
-	SignIn func(next string) templ.Component
+	// SignIn is shown in place of a page to whoever has to sign in for it, for the
+	// reason that the problem is: a form that leads to next, a path below /console/.
+	// Nil shows the problem alone.
+	SignIn func(next string, why problem.Problem) templ.Component
 	// MaxStreams bounds the streams that are open at a time; 256.
 	MaxStreams int
 	// StreamLife is how long a stream lasts before the browser has to come again,
@@ -101,7 +102,7 @@ func (f *Frame) Route(method, path string, role auth.Role, handle fiber.Handler)
 	return rest.Route{
 		Operation: openapi.Operation{Method: method, Path: Prefix + path, Role: role},
 		Handle:    handle,
-		Render:    f.problem,
+		Render:    f.Problem,
 	}
 }
 
@@ -165,8 +166,8 @@ func (f *Frame) Asset(c fiber.Ctx) error {
 	return c.Status(answer.Status).Send(answer.Body)
 }
 
-// problem answers with an error as a page, or as an alert for htmx.
-func (f *Frame) problem(c fiber.Ctx, p problem.Problem) error {
+// Problem answers with an error as a page, or as an alert for htmx.
+func (f *Frame) Problem(c fiber.Ctx, p problem.Problem) error {
 	v := f.view(c)
 	switch {
 	case IsPart(c):
@@ -179,7 +180,7 @@ func (f *Frame) problem(c fiber.Ctx, p problem.Problem) error {
 		if c.Method() == http.MethodGet {
 			next = v.Here
 		}
-		return f.render(c, p.Status, v, alone("Sign in", f.o.SignIn(next)))
+		return f.render(c, p.Status, v, alone("Sign in", f.o.SignIn(next, p)))
 	case v.Principal.Role < auth.ReadOnly:
 		return f.render(c, p.Status, v, alone(p.Title, problemAlert(p)))
 	}
@@ -273,7 +274,8 @@ func (f *Frame) render(c fiber.Ctx, status int, v *view.View, content templ.Comp
 	c.Set(fiber.HeaderCacheControl, "no-store")
 	c.Set(fiber.HeaderVary, "HX-Request, Accept-Encoding")
 	c.Status(status)
-	if body.Len() < gzipFrom || !strings.Contains(c.Get(fiber.HeaderAcceptEncoding), "gzip") {
+	// The server masks keys in problems, so those stay readable for it.
+	if body.Len() < gzipFrom || problem.Recorded(c) != nil || !strings.Contains(c.Get(fiber.HeaderAcceptEncoding), "gzip") {
 		return c.Send(body.Bytes())
 	}
 	var packed bytes.Buffer

@@ -29,9 +29,10 @@ type Stream struct {
 }
 
 // Stream answers with server-sent events. Run sends them until its context ends:
-// when the client is gone, the server drains, or the stream's time is up, after
-// which the browser connects anew with the id of the last event. The request's
-// own deadline doesn't count. An error of run is sent as the event "problem".
+// when the client is gone, the server drains, its session ends, or the stream's
+// time is up, after which the browser connects anew with the id of the last event.
+// The request's own deadline doesn't count. An error of run is sent as the event
+// "problem".
 func (f *Frame) Stream(c fiber.Ctx, run func(ctx context.Context, s *Stream) error) error {
 	if f.streams.Add(1) > int64(f.o.MaxStreams) {
 		f.streams.Add(-1)
@@ -41,7 +42,8 @@ func (f *Frame) Stream(c fiber.Ctx, run func(ctx context.Context, s *Stream) err
 	secure(c, "")
 	c.Set(fiber.HeaderCacheControl, "no-store, no-transform") // compressed, events would be held back
 	c.Set("X-Accel-Buffering", "no")
-	v, lifetime, draining := f.view(c), request.Lifetime(c), request.Draining(c)
+	v, lifetime := f.view(c), request.Lifetime(c)
+	draining, signedOut := request.Draining(c), request.SessionEnded(c)
 	if lifetime == nil {
 		lifetime = context.Background()
 	}
@@ -52,7 +54,7 @@ func (f *Frame) Stream(c fiber.Ctx, run func(ctx context.Context, s *Stream) err
 		beating := make(chan struct{})
 		go func() {
 			defer close(beating)
-			s.beat(ctx, cancel, draining)
+			s.beat(ctx, cancel, draining, signedOut)
 		}()
 		err := s.write("retry: 2000\n\n")
 		if err == nil {
@@ -66,9 +68,9 @@ func (f *Frame) Stream(c fiber.Ctx, run func(ctx context.Context, s *Stream) err
 	})
 }
 
-// beat sends heartbeats and ends the stream when the client is gone or the server
-// drains.
-func (s *Stream) beat(ctx context.Context, cancel context.CancelFunc, draining <-chan struct{}) {
+// beat sends heartbeats and ends the stream when the client is gone, the server
+// drains or who reads it is signed out.
+func (s *Stream) beat(ctx context.Context, cancel context.CancelFunc, draining, signedOut <-chan struct{}) {
 	ticker := time.NewTicker(heartbeat)
 	defer ticker.Stop()
 	for {
@@ -76,6 +78,9 @@ func (s *Stream) beat(ctx context.Context, cancel context.CancelFunc, draining <
 		case <-ctx.Done():
 			return
 		case <-draining:
+			cancel()
+			return
+		case <-signedOut:
 			cancel()
 			return
 		case <-ticker.C:

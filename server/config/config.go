@@ -34,6 +34,7 @@ type Config struct {
 	VectorIndex VectorIndex `koanf:"vector_index"`
 	Features    Features    `koanf:"features"`
 	Query       Query       `koanf:"query"`
+	Console     Console     `koanf:"console"`
 
 	CDCRetentionHours int `koanf:"cdc_retention_hours"`
 
@@ -139,6 +140,13 @@ type Features struct {
 type Query struct {
 	ParallelThreshold int `koanf:"parallel_threshold"`
 	BatchSize         int `koanf:"batch_size"`
+}
+
+// Console configures the web console and how long a sign-in to it lasts.
+type Console struct {
+	Enabled            bool `koanf:"enabled"`
+	SessionIdleMinutes int  `koanf:"session_idle_minutes"`
+	SessionMaxHours    int  `koanf:"session_max_hours"`
 }
 
 // Address is host:port to listen on.

@@ -94,6 +94,7 @@ func TestDefaults(t *testing.T) {
 		VectorIndex: VectorIndex{Engine: "hnsw", HNSWM: 16, HNSWEfConstruction: 200, EfSearch: 64},
 		Query:       Query{ParallelThreshold: 100, BatchSize: 50},
 
+		Console:           Console{Enabled: true, SessionIdleMinutes: 30, SessionMaxHours: 12},
 		CDCRetentionHours: 168,
 	}
 	got, err := Load(Source{})

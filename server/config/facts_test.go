@@ -139,6 +139,7 @@ func TestEnvironmentSetsEveryKey(t *testing.T) {
 func TestWhatReloads(t *testing.T) {
 	reload := []string{"logging.level", "logging.format", "server.request_timeout_ms", "cdc_retention_hours", "vector_index.ef_search",
 		"storage.snapshot_interval_minutes", "storage.snapshot_keep", "storage.backup_interval_minutes", "storage.backup_keep",
+		"console.session_idle_minutes", "console.session_max_hours",
 		"server.rate_limit_per_key", "server.rate_limit_per_address", "server.rate_limit_burst",
 		"features.semantic_cache", "features.llm_store", "features.cdc", "features.timeseries"}
 	for i := range keys {

@@ -186,6 +186,13 @@ var keys = []key{
 	{path: "query.batch_size", kind: integer, def: 50, min: 1, max: 10000,
 		about: "Candidates of one parallel fetch."},
 
+	{path: "console.enabled", kind: boolean, def: true,
+		about: "Whether the console is served, at /console/."},
+	{path: "console.session_idle_minutes", kind: integer, def: 30, min: 1, max: 7 * 24 * 60, reload: true,
+		about: "How long somebody stays signed in to the console without using it."},
+	{path: "console.session_max_hours", kind: integer, def: 12, min: 1, max: 30 * 24, reload: true,
+		about: "How long somebody stays signed in to the console at most."},
+
 	{path: "cdc_retention_hours", kind: integer, def: 168, min: 1, max: 8760, reload: true,
 		about: "How long the change feed keeps changes."},
 }
