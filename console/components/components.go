@@ -36,6 +36,8 @@ func alertIcon(kind string) string {
 
 // Button is a button that sends the form it stands in.
 type Button struct {
+	// ID may be empty; with one, a button keeps the focus when scripts replace it.
+	ID    string
 	Label string
 	// Icon may be empty.
 	Icon string
