@@ -13,6 +13,7 @@ import (
 
 	"github.com/gofiber/fiber/v3"
 
+	"github.com/vccdb/vccdb/engine"
 	"github.com/vccdb/vccdb/internal/errs"
 	"github.com/vccdb/vccdb/server/problem"
 	"github.com/vccdb/vccdb/server/request"
@@ -169,7 +170,8 @@ func answerBytes(c fiber.Ctx) int {
 // have slots of their own and no deadline: their length is up to the client,
 // and each of their reads has a time limit.
 func (s *Server) admit(c fiber.Ctx) error {
-	streamed := request.Of(c).Stream != nil
+	info := request.Of(c)
+	streamed := info.Stream != nil
 	slots, ctx := s.slots, s.lifetime
 	if streamed {
 		slots = s.streams
@@ -189,6 +191,6 @@ func (s *Server) admit(c fiber.Ctx) error {
 		ctx, cancel = context.WithTimeoutCause(ctx, limit.after, limit.late)
 		defer cancel()
 	}
-	c.SetContext(ctx)
+	c.SetContext(engine.WithCaller(ctx, &engine.Caller{Name: info.Principal.Name, RequestID: info.ID}))
 	return c.Next()
 }

@@ -23,6 +23,7 @@ func follow(live *config.Live, db *engine.Engine, app *server.Server, copies *sc
 		return db.SetFeed(feedOptions(after))
 	}})
 	live.Subscribe(config.Subscriber{Apply: func(_, after *config.Config) error {
+		db.SetSlowThreshold(slowThreshold(after))
 		return db.SetDefaultEf(after.VectorIndex.EfSearch)
 	}})
 	live.Subscribe(config.Subscriber{Apply: func(_, after *config.Config) error {

@@ -29,7 +29,9 @@ func engineOptions(c *config.Config, logger *slog.Logger) engine.Options {
 			Engine: c.VectorIndex.Engine, M: c.VectorIndex.HNSWM,
 			EfConstruction: c.VectorIndex.HNSWEfConstruction, Ef: c.VectorIndex.EfSearch,
 		},
-		Query: engine.QueryOptions{ParallelThreshold: c.Query.ParallelThreshold, BatchSize: c.Query.BatchSize},
+		Query: engine.QueryOptions{
+			ParallelThreshold: c.Query.ParallelThreshold, BatchSize: c.Query.BatchSize, SlowThreshold: slowThreshold(c),
+		},
 		Copies: engine.CopyOptions{
 			SnapshotDirs: c.Storage.SnapshotDirs, BackupDir: c.Storage.BackupDir, Version: thisBuild().Version,
 		},
@@ -47,6 +49,14 @@ func copyPlan(c *config.Storage) schedule.Plan {
 		Snapshots: rule(c.SnapshotIntervalMinutes, c.SnapshotKeep),
 		Backups:   rule(c.BackupIntervalMinutes, c.BackupKeep),
 	}
+}
+
+// slowThreshold is negative where none are kept.
+func slowThreshold(c *config.Config) time.Duration {
+	if c.Query.SlowThresholdMs == 0 {
+		return -1
+	}
+	return time.Duration(c.Query.SlowThresholdMs) * time.Millisecond
 }
 
 func feedOptions(c *config.Config) engine.FeedOptions {

@@ -40,7 +40,7 @@ func New(o Options) *Admin { return &Admin{o: o} }
 
 // Routes lists every route.
 func (a *Admin) Routes() []rest.Route {
-	return slices.Concat(a.configRoutes(), a.snapshotRoutes(), a.backupRoutes(), a.scheduleRoutes(), a.maintenanceRoutes())
+	return slices.Concat(a.configRoutes(), a.snapshotRoutes(), a.backupRoutes(), a.scheduleRoutes(), a.maintenanceRoutes(), a.slowRoutes())
 }
 
 // Operations describes the routes.

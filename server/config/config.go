@@ -140,6 +140,8 @@ type Features struct {
 type Query struct {
 	ParallelThreshold int `koanf:"parallel_threshold"`
 	BatchSize         int `koanf:"batch_size"`
+	// SlowThresholdMs 0 keeps no slow queries.
+	SlowThresholdMs int `koanf:"slow_threshold_ms"`
 }
 
 // Console configures the web console and how long a sign-in to it lasts.

@@ -141,6 +141,7 @@ func TestWhatReloads(t *testing.T) {
 		"storage.snapshot_interval_minutes", "storage.snapshot_keep", "storage.backup_interval_minutes", "storage.backup_keep",
 		"console.session_idle_minutes", "console.session_max_hours",
 		"server.rate_limit_per_key", "server.rate_limit_per_address", "server.rate_limit_burst",
+		"query.slow_threshold_ms",
 		"features.semantic_cache", "features.llm_store", "features.cdc", "features.timeseries"}
 	for i := range keys {
 		k := &keys[i]

@@ -185,6 +185,8 @@ var keys = []key{
 		about: "Candidates from which they are fetched in parallel."},
 	{path: "query.batch_size", kind: integer, def: 50, min: 1, max: 10000,
 		about: "Candidates of one parallel fetch."},
+	{path: "query.slow_threshold_ms", kind: integer, def: 100, min: 0, max: 3_600_000, reload: true,
+		about: "How long a query or search takes that is kept in the list of slow ones; 0 keeps none."},
 
 	{path: "console.enabled", kind: boolean, def: true,
 		about: "Whether the console is served, at /console/."},

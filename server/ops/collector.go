@@ -107,6 +107,8 @@ func (c *engineCollector) indexFigures() {
 		func(s *engine.Stats, _ *VectorStats) float64 {
 			return float64(s.QueryModes[string(query.ModeFullScan)])
 		})
+	c.counter("vccdb_slow_queries_total", "Queries and searches that took longer than query.slow_threshold_ms.",
+		func(s *engine.Stats, _ *VectorStats) float64 { return float64(s.SlowQueries) })
 	c.counter("themis_index_rebuild_count", "Index builds and rebuilds done.",
 		func(s *engine.Stats, _ *VectorStats) float64 { return float64(s.IndexRebuilds) })
 	c.counter("themis_index_rebuild_duration_ms_total", "Time index builds took.",
