@@ -25,8 +25,8 @@ import (
 	"github.com/vccdb/vccdb/server/auth"
 	"github.com/vccdb/vccdb/server/config"
 	"github.com/vccdb/vccdb/server/logging"
-	"github.com/vccdb/vccdb/server/schedule"
 	"github.com/vccdb/vccdb/server/rest"
+	"github.com/vccdb/vccdb/server/schedule"
 )
 
 // until waits for something that another process does.

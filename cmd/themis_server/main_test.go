@@ -23,6 +23,7 @@ import (
 	"github.com/vccdb/vccdb/server"
 	"github.com/vccdb/vccdb/server/config"
 	"github.com/vccdb/vccdb/server/logging"
+	"github.com/vccdb/vccdb/server/schedule"
 )
 
 // asServer makes the test binary be the server.
@@ -119,6 +120,7 @@ func TestEveryKeyIsInForce(t *testing.T) {
 		refused bool
 		pprof   int
 		overlay string
+		copies  schedule.Plan
 	}
 	outcome := func(c *config.Config) inForce {
 		logger, _, err := logging.New(logging.Options{Output: io.Discard})
@@ -127,7 +129,7 @@ func TestEveryKeyIsInForce(t *testing.T) {
 		}
 		options, err := serverOptions(&c.Server, nil, logger)
 		o := inForce{loggingOptions(&c.Logging), engineOptions(c, logger), options, c.Server.Address(), c.Server.WorkerThreads, c.Logging.AuditFile, err != nil,
-			c.Server.PprofPort, c.Server.ConfigOverlay}
+			c.Server.PprofPort, c.Server.ConfigOverlay, copyPlan(&c.Storage)}
 		o.engine.Logger, o.engine.Storage.Logger, o.server.Logger = nil, nil, nil
 		return o
 	}
