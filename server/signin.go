@@ -3,6 +3,7 @@ package server
 import (
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/gofiber/fiber/v3"
 
@@ -57,6 +58,13 @@ func (s *Server) SignOut(c fiber.Ctx) {
 		s.o.Sessions.End(token)
 	}
 	s.o.Sessions.Forget(c, secure)
+}
+
+// SetSessionLimits changes how long sessions last, as session.Options say.
+func (s *Server) SetSessionLimits(idle, maxAge time.Duration) {
+	if s.o.Sessions != nil {
+		s.o.Sessions.SetLimits(idle, maxAge)
+	}
 }
 
 // presentedSession is the token that a request for a page carries, empty if it

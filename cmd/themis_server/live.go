@@ -33,6 +33,8 @@ func follow(live *config.Live, db *engine.Engine, app *server.Server, copies *sc
 	live.Subscribe(config.Subscriber{Apply: func(before, after *config.Config) error {
 		app.SetRequestTimeout(after.Server.RequestTimeout())
 		app.SetRateLimits(rateLimits(&after.Server))
+		sessions := sessionOptions(&after.Console, "")
+		app.SetSessionLimits(sessions.Idle, sessions.MaxAge)
 		if reflect.DeepEqual(before.Server.APIKeys, after.Server.APIKeys) {
 			return nil
 		}

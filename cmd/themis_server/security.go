@@ -3,11 +3,13 @@ package main
 import (
 	"log/slog"
 	"net/netip"
+	"time"
 
 	"github.com/vccdb/vccdb/server"
 	"github.com/vccdb/vccdb/server/auth"
 	"github.com/vccdb/vccdb/server/config"
 	"github.com/vccdb/vccdb/server/logging"
+	"github.com/vccdb/vccdb/server/session"
 )
 
 // How the keys of security reach the server.
@@ -30,6 +32,16 @@ func tlsOptions(c *config.Server) *server.TLSOptions {
 
 func rateLimits(c *config.Server) server.RateLimits {
 	return server.RateLimits{PerKey: float64(c.RateLimitPerKey), PerAddress: float64(c.RateLimitPerAddress), Burst: c.RateLimitBurst}
+}
+
+// sessionOptions are for the sessions of the console; the instance tells servers on
+// one host apart.
+func sessionOptions(c *config.Console, instance string) session.Options {
+	return session.Options{
+		Instance: instance,
+		Idle:     time.Duration(c.SessionIdleMinutes) * time.Minute,
+		MaxAge:   time.Duration(c.SessionMaxHours) * time.Hour,
+	}
 }
 
 // trustedProxies reads networks and single addresses.
