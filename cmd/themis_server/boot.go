@@ -22,6 +22,7 @@ import (
 	"github.com/vccdb/vccdb/server/config"
 	"github.com/vccdb/vccdb/server/logging"
 	"github.com/vccdb/vccdb/server/ops"
+	"github.com/vccdb/vccdb/server/ops/history"
 	"github.com/vccdb/vccdb/server/schedule"
 )
 
@@ -89,7 +90,10 @@ func serve(ctx context.Context, live *config.Live, system *systemd, stderr io.Wr
 	copies := schedule.New(schedule.Options{
 		Database: db, Plan: copyPlan(&c.Storage), Logger: logger.With(logging.Component, "schedule"),
 	})
-	app, err := newApp(live, db, devices, copies, logger, audit)
+	traffic := &history.Traffic{}
+	past := history.New(history.Options{Database: db, Traffic: traffic.Counts, GPU: devices, DataPath: c.Storage.RocksDBPath})
+	defer past.Close()
+	app, err := newApp(&parts{live, db, devices, copies, traffic, past, logger, audit})
 	if err != nil {
 		copies.Close()
 		return errors.Join(err, db.Close())
@@ -106,10 +110,21 @@ func serve(ctx context.Context, live *config.Live, system *systemd, stderr io.Wr
 	return stop(app, db, err, logger)
 }
 
-func newApp(live *config.Live, db *engine.Engine, devices *gpu.Probe, copies *schedule.Schedule, logger, audit *slog.Logger) (app *server.Server, err error) {
-	c := live.Config()
+// parts are what requests are answered from.
+type parts struct {
+	live          *config.Live
+	db            *engine.Engine
+	devices       *gpu.Probe
+	copies        *schedule.Schedule
+	traffic       *history.Traffic
+	past          *history.History
+	logger, audit *slog.Logger
+}
+
+func newApp(p *parts) (app *server.Server, err error) {
+	live, db, copies, c := p.live, p.db, p.copies, p.live.Config()
 	operations := ops.New(ops.Options{
-		Build: thisBuild(), Database: db, GPU: devices, Schedule: copies, DataPath: c.Storage.RocksDBPath,
+		Build: thisBuild(), Database: db, GPU: p.devices, Schedule: copies, Traffic: p.traffic, DataPath: c.Storage.RocksDBPath,
 		Draining: func() bool { return app.Draining() },
 		Warnings: func() []string { return live.Config().Server.Exposure() },
 	})
@@ -119,12 +134,12 @@ func newApp(live *config.Live, db *engine.Engine, devices *gpu.Probe, copies *sc
 		ChunkTimeout: func() time.Duration { return live.Config().Server.RequestTimeout() },
 		Operations:   slices.Concat(operations.Operations(), administration.Operations()),
 	})
-	options, err := serverOptions(&c.Server, operations, logger)
+	options, err := serverOptions(&c.Server, operations, p.logger)
 	if err != nil {
 		return nil, err
 	}
-	options.Audit = audit
-	pages, err := newConsole(live, func() *server.Server { return app })
+	options.Audit = p.audit
+	pages, err := newConsole(consolePages{parts: p, operations: operations, description: work.Description, app: func() *server.Server { return app }})
 	if err != nil {
 		return nil, err
 	}

@@ -2,15 +2,26 @@ package main
 
 import (
 	"github.com/vccdb/vccdb/console"
+	"github.com/vccdb/vccdb/console/overview"
 	"github.com/vccdb/vccdb/console/page"
 	"github.com/vccdb/vccdb/server"
-	"github.com/vccdb/vccdb/server/config"
+	"github.com/vccdb/vccdb/server/api/openapi"
+	"github.com/vccdb/vccdb/server/ops"
 	"github.com/vccdb/vccdb/web"
 )
 
-// newConsole gathers the pages of the console. The server isn't there yet when
-// its routes are made, hence the function.
-func newConsole(live *config.Live, app func() *server.Server) (*console.Console, error) {
+// consolePages are what the pages of the console show and steer.
+type consolePages struct {
+	*parts
+	operations  *ops.Ops
+	description func() *openapi.Document
+	// app is a function because the server isn't there yet when its routes are made.
+	app func() *server.Server
+}
+
+// newConsole gathers the pages of the console.
+func newConsole(p consolePages) (*console.Console, error) {
+	live := p.live
 	assets, err := web.Open()
 	if err != nil {
 		return nil, err
@@ -20,5 +31,7 @@ func newConsole(live *config.Live, app func() *server.Server) (*console.Console,
 		AuthOff:  func() bool { return !live.Config().Server.EnableAuth },
 		Warnings: func() []string { return live.Config().Server.Exposure() },
 	})
-	return console.New(frame), nil
+	return console.New(frame,
+		overview.New(frame, overview.Options{Database: p.db, Ops: p.operations, History: p.past, Config: live}),
+	), nil
 }

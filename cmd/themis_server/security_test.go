@@ -23,6 +23,7 @@ import (
 	"github.com/vccdb/vccdb/server/auth"
 	"github.com/vccdb/vccdb/server/config"
 	"github.com/vccdb/vccdb/server/logging"
+	"github.com/vccdb/vccdb/server/ops/history"
 	"github.com/vccdb/vccdb/server/schedule"
 )
 
@@ -82,7 +83,11 @@ func startSecured(t *testing.T) *secured {
 	}
 	devices := gpu.New(gpu.Options{})
 	copies := schedule.New(schedule.Options{Database: db})
-	s.app, err = newApp(live, db, devices, copies, logger, slog.New(slog.NewJSONHandler(keep{s, &s.logged}, nil)))
+	traffic := &history.Traffic{}
+	past := history.New(history.Options{Database: db, Traffic: traffic.Counts, GPU: devices})
+	t.Cleanup(past.Close)
+	audit := slog.New(slog.NewJSONHandler(keep{s, &s.logged}, nil))
+	s.app, err = newApp(&parts{live, db, devices, copies, traffic, past, logger, audit})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,11 +31,11 @@ type metrics struct {
 	duration           *prometheus.HistogramVec
 	responses          *prometheus.CounterVec
 	rate               rate
-	traffic            history.Traffic
+	traffic            *history.Traffic
 }
 
 func newMetrics(o *Options, uptime func() time.Duration) *metrics {
-	m := &metrics{registry: prometheus.NewRegistry(), rate: rate{now: o.Now}}
+	m := &metrics{registry: prometheus.NewRegistry(), rate: rate{now: o.Now}, traffic: o.Traffic}
 	m.duration = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "vccdb_request_duration_seconds", Buckets: durations,
 		Help: "Time to answer a request, by method and route pattern.",

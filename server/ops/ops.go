@@ -58,6 +58,8 @@ type Options struct {
 	GPU GPU
 	// Schedule makes copies of the database; nil makes none.
 	Schedule Schedule
+	// Traffic is told of each request too; nil is nobody.
+	Traffic *history.Traffic
 	// DataPath is the folder whose file system's space is shown; empty is none.
 	DataPath string
 	// Now is the clock, for tests; time.Now when nil.
@@ -79,6 +81,9 @@ func New(o Options) *Ops {
 	if o.Warnings == nil {
 		o.Warnings = func() []string { return nil }
 	}
+	if o.Traffic == nil {
+		o.Traffic = &history.Traffic{}
+	}
 	if o.GPU == nil {
 		o.GPU = noGPU{}
 	}
@@ -95,9 +100,6 @@ func New(o Options) *Ops {
 
 // Build is the program that runs.
 func (o *Ops) Build() Build { return o.o.Build }
-
-// Traffic is what was answered so far, for the history.
-func (o *Ops) Traffic() history.Counts { return o.traffic.Counts() }
 
 func (o *Ops) uptime() time.Duration { return o.o.Now().Sub(o.started) }
 
