@@ -1,0 +1,121 @@
+package components
+
+import (
+	"bytes"
+	"cmp"
+	"slices"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/vccdb/vccdb/console/format"
+)
+
+// Grid is documents as a table: a column for each member that they have, those
+// that most have first.
+type Grid struct {
+	Columns []string
+	// Rows are in the order of the documents, with a cell for each column.
+	Rows [][]Cell
+	// Left is how many columns had no room.
+	Left int
+}
+
+// Cell is a value in one line.
+type Cell struct {
+	// Text is empty where the document has no such member.
+	Text string
+	// Class is the one of its kind in JSON: json-string, json-number, json-word or
+	// json-folded; Number is for the right edge.
+	Class  string
+	Number bool
+}
+
+// maxCell bounds the text of a cell; a page of thousands of words mustn't have
+// megabytes.
+const maxCell = 120
+
+// NewGrid lays out documents in at most so many columns, without those named.
+func NewGrid(docs [][]byte, most int, without ...string) Grid {
+	type seen struct {
+		name         string
+		count, first int
+	}
+	var columns []*seen
+	byName := map[string]*seen{}
+	parsed := make([]map[string]jsontext.Value, len(docs))
+	for i, doc := range docs {
+		parsed[i] = map[string]jsontext.Value{}
+		eachMember(doc, func(name string, value jsontext.Value) {
+			parsed[i][name] = value
+			if slices.Contains(without, name) {
+				return
+			}
+			c := byName[name]
+			if c == nil {
+				c = &seen{name: name, first: len(columns)}
+				columns = append(columns, c)
+				byName[name] = c
+			}
+			c.count++
+		})
+	}
+	slices.SortFunc(columns, func(a, b *seen) int { return cmp.Or(-cmp.Compare(a.count, b.count), cmp.Compare(a.first, b.first)) })
+	g := Grid{Left: max(0, len(columns)-most)}
+	columns = columns[:min(most, len(columns))]
+	slices.SortFunc(columns, func(a, b *seen) int { return cmp.Compare(a.first, b.first) })
+	for _, c := range columns {
+		g.Columns = append(g.Columns, c.name)
+	}
+	for _, members := range parsed {
+		row := make([]Cell, len(columns))
+		for i, name := range g.Columns {
+			row[i] = CellOf(members[name])
+		}
+		g.Rows = append(g.Rows, row)
+	}
+	return g
+}
+
+// eachMember calls fn for the members of a document. What isn't an object has
+// none.
+func eachMember(doc []byte, fn func(name string, value jsontext.Value)) {
+	d := jsontext.NewDecoder(bytes.NewReader(doc), jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))
+	if t, err := d.ReadToken(); err != nil || t.Kind() != '{' {
+		return
+	}
+	for d.PeekKind() == '"' {
+		name, err := d.ReadToken()
+		if err != nil {
+			return
+		}
+		text := name.String()
+		value, err := d.ReadValue()
+		if err != nil {
+			return
+		}
+		fn(text, value.Clone())
+	}
+}
+
+// CellOf is a JSON value in one line.
+func CellOf(value jsontext.Value) Cell {
+	switch value.Kind() {
+	case 0:
+		return Cell{}
+	case '"':
+		text, err := jsontext.AppendUnquote(nil, value)
+		if err != nil {
+			return Cell{Text: format.Shorten(string(value), maxCell), Class: "json-string"}
+		}
+		return Cell{Text: format.Shorten(string(text), maxCell), Class: "json-string"}
+	case '0':
+		return Cell{Text: string(value), Class: "json-number", Number: true}
+	case '[':
+		if items, _, numbers := scalars(value); numbers && len(items) >= foldFrom {
+			return Cell{Text: format.Count(len(items)) + " numbers", Class: "json-folded"}
+		}
+	case 't', 'f', 'n':
+		return Cell{Text: string(value), Class: "json-word"}
+	}
+	return Cell{Text: format.Shorten(string(value), maxCell)}
+}
