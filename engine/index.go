@@ -77,11 +77,12 @@ func (e *Engine) validateVectorConfig(def *schema.IndexDef) error {
 	if def.Vector != nil {
 		c = *def.Vector
 	}
-	setDefault(&c.Metric, "cosine")
-	setDefault(&c.M, e.opts.Vector.M)
-	setDefault(&c.EfConstruction, e.opts.Vector.EfConstruction)
-	setDefault(&c.Quantization, "none")
-	setDefault(&c.Engine, "auto")
+	defaults := e.VectorDefaults()
+	setDefault(&c.Metric, defaults.Metric)
+	setDefault(&c.M, defaults.M)
+	setDefault(&c.EfConstruction, defaults.EfConstruction)
+	setDefault(&c.Quantization, defaults.Quantization)
+	setDefault(&c.Engine, defaults.Engine)
 	def.Vector = &c
 	return c.Validate()
 }

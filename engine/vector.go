@@ -64,6 +64,12 @@ type vectorEvent struct {
 	vector []float32
 }
 
+const (
+	defaultMetric       = "cosine"
+	defaultQuantization = "none"
+	defaultEngine       = "auto"
+)
+
 func (e *Engine) newVectorIndex(def *schema.IndexDef) (*vectorIndex, error) {
 	c := def.Vector
 	metric, ok := vecindex.ParseMetric(c.Metric)
@@ -114,6 +120,14 @@ func (v *vectorIndex) current() vecindex.Index {
 // width is how many candidates a search keeps that doesn't say.
 func (v *vectorIndex) width() int {
 	return int(cmp.Or(v.ef.Load(), v.defaultEf.Load()))
+}
+
+// VectorDefaults are what a vector index gets whose definition doesn't say.
+func (e *Engine) VectorDefaults() schema.VectorConfig {
+	return schema.VectorConfig{
+		Metric: defaultMetric, M: e.opts.Vector.M, EfConstruction: e.opts.Vector.EfConstruction,
+		Ef: int(e.defaultEf.Load()), Quantization: defaultQuantization, Engine: defaultEngine,
+	}
 }
 
 // SetDefaultEf changes the search width of all vector indexes that have none of
