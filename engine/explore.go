@@ -73,6 +73,8 @@ type VectorsRequest struct {
 	Sample int
 	// Filter narrows the sample; nil is all entities.
 	Filter *query.Expr
+	// Return is ReturnEntities when empty; ReturnKeys leaves the documents out.
+	Return Return
 	// Fields, if any, reduces each entity to these columns. Vectors aren't in it
 	// unless they are named.
 	Fields []string
@@ -94,7 +96,7 @@ func (e *Engine) Vectors(ctx context.Context, req VectorsRequest) ([]StoredVecto
 	if err != nil {
 		return nil, err
 	}
-	r := vectorReader{e: e, t: t, ix: ix, snapshot: e.store.NewSnapshot(), shape: e.newShape(t, false, req.Fields)}
+	r := vectorReader{e: e, t: t, ix: ix, snapshot: e.store.NewSnapshot(), shape: e.newShape(t, false, req.Fields), keysOnly: req.Return == ReturnKeys}
 	defer r.snapshot.Release()
 	vectors, err := r.read(ctx, req)
 	return vectors, contextError(err)
@@ -107,6 +109,7 @@ type vectorReader struct {
 	ix       *index
 	snapshot *storage.Snapshot
 	shape    *shape
+	keysOnly bool
 }
 
 func (r *vectorReader) read(ctx context.Context, req VectorsRequest) ([]StoredVector, error) {
@@ -147,13 +150,29 @@ func (r *vectorReader) of(ids []uint32) ([]StoredVector, error) {
 		if raw == nil || found[i].Vector == nil {
 			return nil
 		}
-		entity, err := r.shape.entity(raw)
+		entity, err := r.entity(raw)
 		if entity != nil {
 			found[i].Entity = *entity
 		}
 		return err
 	})
-	return slices.DeleteFunc(found, func(v StoredVector) bool { return v.Doc == nil }), err
+	return slices.DeleteFunc(found, func(v StoredVector) bool { return v.Key.PK == "" }), err
+}
+
+// entity is nil if it has expired.
+func (r *vectorReader) entity(raw []byte) (*Entity, error) {
+	if !r.keysOnly {
+		return r.shape.entity(raw)
+	}
+	rec, err := decodeRecord(raw)
+	if err != nil {
+		return nil, err
+	}
+	expired, err := r.shape.schema.docExpired(rec.doc, r.shape.nowMs)
+	if err != nil || expired {
+		return nil, err
+	}
+	return &Entity{Key: Key{r.t.name, string(rec.pk)}, Version: rec.version, UpdatedAt: stampTime(rec.stamp)}, nil
 }
 
 // drawRounds bounds how often ids are drawn before the rest of the sample is

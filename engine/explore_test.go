@@ -67,6 +67,10 @@ func TestVectors(t *testing.T) {
 	if err != nil || string(one[0].Doc) != `{"half":0,"n":300}` {
 		t.Errorf("%s, %v", one[0].Doc, err)
 	}
+	one, err = db.Vectors(t.Context(), engine.VectorsRequest{Table: "t", PKs: []string{"300"}, Return: engine.ReturnKeys})
+	if err != nil || one[0].Doc != nil || one[0].Key.PK != "300" || one[0].Version != 1 {
+		t.Errorf("%+v, %v", one, err)
+	}
 	if _, err := db.Vectors(t.Context(), engine.VectorsRequest{Table: "t", Sample: engine.MaxVectors + 1}); errs.CodeOf(err) != "invalid_sample" {
 		t.Errorf("got %v", err)
 	}
