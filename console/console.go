@@ -17,8 +17,8 @@ import (
 	"github.com/gofiber/fiber/v3"
 
 	"github.com/vccdb/vccdb/console/page"
-	"github.com/vccdb/vccdb/internal/errs"
 	"github.com/vccdb/vccdb/server/auth"
+	"github.com/vccdb/vccdb/server/problem"
 	"github.com/vccdb/vccdb/server/rest"
 )
 
@@ -36,8 +36,11 @@ type Console struct {
 // New returns a console of groups of pages, all of which use the frame.
 func New(frame *page.Frame, groups ...Group) *Console { return &Console{frame, groups} }
 
-// Routes lists every route of the console. The last one answers for pages that
-// aren't there, to those who may know.
+// Problem answers a request for anything below page.Prefix that can't be served, as
+// a page that isn't there.
+func (c *Console) Problem(ctx fiber.Ctx, p problem.Problem) error { return c.frame.Problem(ctx, p) }
+
+// Routes lists every route of the console.
 func (c *Console) Routes() []rest.Route {
 	f := c.frame
 	entrance := f.Route(http.MethodGet, "", auth.Public, enter)
@@ -50,15 +53,11 @@ func (c *Console) Routes() []rest.Route {
 	for _, g := range c.groups {
 		routes = append(routes, g.Routes()...)
 	}
-	return append(routes, f.Route(http.MethodGet, "*", auth.ReadOnly, missing))
+	return routes
 }
 
 // enter leads to the console proper, whose links are relative to its folder.
 func enter(c fiber.Ctx) error {
 	c.Set(fiber.HeaderLocation, "console/")
 	return c.SendStatus(http.StatusPermanentRedirect)
-}
-
-func missing(fiber.Ctx) error {
-	return errs.New(errs.NotFound, "route_not_found", "There is no such page in the console.")
 }

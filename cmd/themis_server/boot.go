@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/vccdb/vccdb/console/page"
 	"github.com/vccdb/vccdb/engine"
 	"github.com/vccdb/vccdb/gpu"
 	"github.com/vccdb/vccdb/server"
@@ -139,11 +140,19 @@ func newApp(p *parts) (app *server.Server, err error) {
 		return nil, err
 	}
 	options.Audit = p.audit
-	pages, err := newConsole(consolePages{parts: p, operations: operations, description: work.Description, app: func() *server.Server { return app }})
-	if err != nil {
-		return nil, err
+	routes := []server.Routes{administration, work}
+	if c.Console.Enabled {
+		pages, err := newConsole(consolePages{parts: p, operations: operations, description: work.Description, app: func() *server.Server { return app }})
+		if err != nil {
+			return nil, err
+		}
+		options.Pages = server.Pages{Below: page.Prefix, Render: pages.Problem}
+		if options.Sessions, err = newSessions(&c.Console, db); err != nil {
+			return nil, err
+		}
+		routes = append(routes, pages)
 	}
-	app = server.New(options, operations, administration, work, pages)
+	app = server.New(options, operations, routes...)
 	return app, nil
 }
 

@@ -148,7 +148,7 @@ var kinds = []kind{
 }
 
 // harmless are the codes of refusals that come before any handler.
-var harmless = []string{"key_required", "unknown_key", "ambiguous_key", "rate_limited", "malformed_request", "method_not_allowed"}
+var harmless = []string{"key_required", "unknown_key", "ambiguous_key", "sign_in_required", "rate_limited", "malformed_request", "method_not_allowed"}
 
 // TestBypass tries to get in without a key, in all ways known, on every route
 // that asks for one. An answer of a handler would have another code.

@@ -1,11 +1,15 @@
 package main
 
 import (
+	"github.com/gofiber/fiber/v3"
+
 	"github.com/vccdb/vccdb/console"
 	"github.com/vccdb/vccdb/console/overview"
 	"github.com/vccdb/vccdb/console/page"
+	"github.com/vccdb/vccdb/console/session"
 	"github.com/vccdb/vccdb/server"
 	"github.com/vccdb/vccdb/server/api/openapi"
+	"github.com/vccdb/vccdb/server/auth"
 	"github.com/vccdb/vccdb/server/ops"
 	"github.com/vccdb/vccdb/web"
 )
@@ -30,8 +34,14 @@ func newConsole(p consolePages) (*console.Console, error) {
 		Assets:   assets,
 		AuthOff:  func() bool { return !live.Config().Server.EnableAuth },
 		Warnings: func() []string { return live.Config().Server.Exposure() },
+		SignIn:   session.InPlaceOf,
 	})
 	return console.New(frame,
+		session.New(frame, session.Options{
+			SignIn:  func(c fiber.Ctx, key string) (auth.Principal, error) { return p.app().SignIn(c, key) },
+			SignOut: func(c fiber.Ctx) { p.app().SignOut(c) },
+			AuthOff: func() bool { return !live.Config().Server.EnableAuth },
+		}),
 		overview.New(frame, overview.Options{Database: p.db, Ops: p.operations, History: p.past, Config: live}),
 	), nil
 }

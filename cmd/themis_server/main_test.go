@@ -24,6 +24,7 @@ import (
 	"github.com/vccdb/vccdb/server/config"
 	"github.com/vccdb/vccdb/server/logging"
 	"github.com/vccdb/vccdb/server/schedule"
+	"github.com/vccdb/vccdb/server/session"
 )
 
 // asServer makes the test binary be the server.
@@ -121,6 +122,8 @@ func TestEveryKeyIsInForce(t *testing.T) {
 		pprof   int
 		overlay string
 		copies  schedule.Plan
+		console bool
+		session session.Options
 	}
 	outcome := func(c *config.Config) inForce {
 		logger, _, err := logging.New(logging.Options{Output: io.Discard})
@@ -129,7 +132,8 @@ func TestEveryKeyIsInForce(t *testing.T) {
 		}
 		options, err := serverOptions(&c.Server, nil, logger)
 		o := inForce{loggingOptions(&c.Logging), engineOptions(c, logger), options, c.Server.Address(), c.Server.WorkerThreads, c.Logging.AuditFile, err != nil,
-			c.Server.PprofPort, c.Server.ConfigOverlay, copyPlan(&c.Storage)}
+			c.Server.PprofPort, c.Server.ConfigOverlay, copyPlan(&c.Storage),
+			c.Console.Enabled, sessionOptions(&c.Console, "")}
 		o.engine.Logger, o.engine.Storage.Logger, o.server.Logger = nil, nil, nil
 		return o
 	}

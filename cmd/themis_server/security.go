@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/vccdb/vccdb/engine"
 	"github.com/vccdb/vccdb/server"
 	"github.com/vccdb/vccdb/server/auth"
 	"github.com/vccdb/vccdb/server/config"
@@ -34,8 +35,16 @@ func rateLimits(c *config.Server) server.RateLimits {
 	return server.RateLimits{PerKey: float64(c.RateLimitPerKey), PerAddress: float64(c.RateLimitPerAddress), Burst: c.RateLimitBurst}
 }
 
-// sessionOptions are for the sessions of the console; the instance tells servers on
+// newSessions are those of the console. The database's timeline tells servers on
 // one host apart.
+func newSessions(c *config.Console, db *engine.Engine) (*session.Sessions, error) {
+	timeline, err := db.FeedTimeline()
+	if err != nil {
+		return nil, err
+	}
+	return session.New(sessionOptions(c, timeline)), nil
+}
+
 func sessionOptions(c *config.Console, instance string) session.Options {
 	return session.Options{
 		Instance: instance,

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -24,6 +25,7 @@ import (
 	"github.com/vccdb/vccdb/server/config"
 	"github.com/vccdb/vccdb/server/logging"
 	"github.com/vccdb/vccdb/server/ops/history"
+	"github.com/vccdb/vccdb/server/problem"
 	"github.com/vccdb/vccdb/server/schedule"
 )
 
@@ -172,7 +174,7 @@ func (s *secured) raw(text string, methods ...string) []reply {
 				Code string `json:"code"`
 			}
 			json.Unmarshal(body, &p)
-			r.code, r.body = p.Code, string(body)
+			r.code, r.body = cmp.Or(p.Code, res.Header.Get(problem.CodeHeader)), string(body)
 		}
 		replies = append(replies, r)
 	}
@@ -295,7 +297,7 @@ func TestStrangersLearnNothing(t *testing.T) {
 	s := startSecured(t)
 	replies := s.raw(request("GET", "/tables", ""), "GET")
 	for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "CONNECT"} {
-		for _, target := range []string{"/", "/none", "/tables/", "/console", "/entities", "/metrics", "/.git/config"} {
+		for _, target := range []string{"/", "/none", "/tables/", "/consoles/", "/entities", "/metrics", "/.git/config"} {
 			got := s.raw(request(method, target, ""), method)
 			if len(got) != 1 || got[0].status != 401 || method != "HEAD" && got[0].code != replies[0].code {
 				t.Errorf("%s %s: %+v", method, target, got)

@@ -25,6 +25,9 @@ import (
 	"github.com/vccdb/vccdb/internal/errs"
 )
 
+// CodeHeader holds the problem's code in answers that aren't for programs.
+const CodeHeader = "X-Problem-Code"
+
 // ContentType is the media type of every error answer.
 const ContentType = "application/problem+json"
 
@@ -121,6 +124,7 @@ func Write(c fiber.Ctx, err error) error {
 	}
 	c.Status(p.Status)
 	if render, ok := c.Locals(rendererKey{}).(Renderer); ok {
+		c.Set(CodeHeader, p.Code)
 		failed := render(c, p)
 		if failed == nil {
 			return nil
