@@ -304,7 +304,9 @@ func secure(c fiber.Ctx, nonce string) {
 		"; img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
 	c.Set(fiber.HeaderXFrameOptions, "DENY")
 	c.Set(fiber.HeaderReferrerPolicy, "same-origin")
-	c.Set("Cross-Origin-Opener-Policy", "same-origin")
+	if scheme(c) == "https" { // browsers complain about it elsewhere
+		c.Set("Cross-Origin-Opener-Policy", "same-origin")
+	}
 	c.Set("Cross-Origin-Resource-Policy", "same-origin")
 	c.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=(), payment=()")
 }
