@@ -11,11 +11,14 @@ let went = 0;
 
 document.addEventListener("keydown", (event) => {
 	const target = /** @type {HTMLElement} */ (event.target);
+	if (event.defaultPrevented) {
+		return;
+	}
 	if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
 		send(event, target);
 	} else if (event.key === "Escape") {
 		close();
-	} else if (!event.defaultPrevented && !event.ctrlKey && !event.metaKey && !event.altKey && !writes(target)) {
+	} else if (!event.ctrlKey && !event.metaKey && !event.altKey && !writes(target)) {
 		single(event);
 	}
 });
