@@ -6,6 +6,7 @@ import (
 	"github.com/vccdb/vccdb/console"
 	"github.com/vccdb/vccdb/console/overview"
 	"github.com/vccdb/vccdb/console/page"
+	"github.com/vccdb/vccdb/console/settings"
 	"github.com/vccdb/vccdb/console/session"
 	"github.com/vccdb/vccdb/server"
 	"github.com/vccdb/vccdb/server/api/openapi"
@@ -43,5 +44,6 @@ func newConsole(p consolePages) (*console.Console, error) {
 			AuthOff: func() bool { return !live.Config().Server.EnableAuth },
 		}),
 		overview.New(frame, overview.Options{Database: p.db, Ops: p.operations, History: p.past, Config: live}),
+		settings.New(frame, settings.Options{Config: p.live}),
 	), nil
 }
