@@ -233,6 +233,58 @@ func TestBypassOfRoles(t *testing.T) {
 	s.searchForKeys()
 }
 
+// TestBypassByCookie tries what a session's cookie must not do: get into the REST
+// API, be one of two, be another server's, or come from another site's page.
+func TestBypassByCookie(t *testing.T) {
+	s := startSecured(t)
+	cookie := s.signIn(s.admin)
+	name, token, _ := strings.Cut(strings.TrimPrefix(cookie, "Cookie: "), "=")
+	const form = "Content-Type: application/x-www-form-urlencoded"
+	tries := 0
+	expect := func(op openapi.Operation, status int, code string, lines ...string) {
+		t.Helper()
+		tries++
+		text := request(op.Method, path(op.Path), "", lines...)
+		replies := s.raw(text, op.Method)
+		if len(replies) != 1 || replies[0].status != status || replies[0].code != code {
+			t.Errorf("%s %s with %.80q: %.200v, want %d %s", op.Method, op.Path, lines, replies, status, code)
+		}
+	}
+	for _, op := range s.app.Operations() {
+		changes := op.Method != http.MethodGet
+		switch {
+		case isPage(op) && op.Role > auth.Public:
+			expect(op, 401, "ambiguous_session", cookie, cookie)
+			expect(op, 401, "ambiguous_session", cookie+"; "+name+"=x")
+			expect(op, 401, "ambiguous_key", cookie, "api-key: "+s.admin)
+			expect(op, 401, "sign_in_required", "Cookie: "+name[:len(name)-8]+"00000000="+token)
+			expect(op, 401, "sign_in_required", "Cookie: __Host-"+name+"="+token)
+			expect(op, 401, "sign_in_required", "Cookie: "+strings.ToUpper(name)+"="+token)
+			expect(op, 401, "session_ended", "Cookie: "+name+"="+s.admin)
+			expect(op, 401, "session_ended", "Cookie: "+name+"="+token[1:])
+			expect(op, 403, "cross_origin", cookie, "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: no-cors")
+			expect(op, 403, "cross_origin", cookie, "Sec-Fetch-Site: same-site", "Sec-Fetch-Mode: cors", "Origin: http://themis.example:81")
+		case !isPage(op) && op.Role > auth.Public:
+			expect(op, 401, "key_required", cookie)
+			expect(op, 401, "key_required", cookie, "Sec-Fetch-Site: same-origin", "Origin: http://themis.example", "HX-Request: true")
+			expect(op, 401, "key_required", cookie, form, "X-HTTP-Method-Override: GET")
+			if len(op.Body) > 0 { // a form is no JSON, and a page elsewhere can't send that unasked
+				expect(op, 415, "unsupported_media_type", form, "api-key: "+s.admin, "Origin: https://evil.example", "Sec-Fetch-Site: cross-site")
+			}
+		}
+		if isPage(op) && changes { // public ones, too
+			for _, from := range []string{"Sec-Fetch-Site: cross-site", "Sec-Fetch-Site: same-site", "Origin: null", "Origin: https://evil.example", "Origin: http://themis.example.evil.example"} {
+				expect(op, 403, "cross_origin", cookie, from, form)
+				expect(op, 403, "cross_origin", "api-key: "+s.admin, from, form)
+			}
+		}
+	}
+	if tries < 150 {
+		t.Errorf("only %d tries", tries)
+	}
+	s.searchForKeys()
+}
+
 // TestPipelinedKeys holds that a key is for its own request, not for the
 // connection.
 func TestPipelinedKeys(t *testing.T) {

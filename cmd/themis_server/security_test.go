@@ -10,7 +10,10 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -18,9 +21,11 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"github.com/vccdb/vccdb/console/page"
 	"github.com/vccdb/vccdb/engine"
 	"github.com/vccdb/vccdb/gpu"
 	"github.com/vccdb/vccdb/server"
+	"github.com/vccdb/vccdb/server/api/openapi"
 	"github.com/vccdb/vccdb/server/auth"
 	"github.com/vccdb/vccdb/server/config"
 	"github.com/vccdb/vccdb/server/logging"
@@ -40,6 +45,8 @@ type secured struct {
 
 	mu               sync.Mutex
 	logged, answered bytes.Buffer
+	// tokens are those of the sessions.
+	tokens []string
 	// dialed numbers the connections, each of which has an address of its own:
 	// wrong keys are limited by address.
 	dialed int
@@ -57,7 +64,7 @@ func (k keep) Write(p []byte) (int, error) {
 	return k.to.Write(p)
 }
 
-func startSecured(t *testing.T) *secured {
+func startSecured(t *testing.T, set ...string) *secured {
 	t.Helper()
 	s := &secured{t: t, readonly: auth.NewKey(), readwrite: "operator/chose+this==", admin: "0123456789-admin-by-hash", revoked: auth.NewKey()}
 	keys := []map[string]string{
@@ -68,10 +75,10 @@ func startSecured(t *testing.T) *secured {
 	if err != nil {
 		t.Fatal(err)
 	}
-	live, err := config.Open(config.Source{Set: []string{
+	live, err := config.Open(config.Source{Set: append([]string{
 		"storage.rocksdb_path=" + filepath.Join(t.TempDir(), "data"), "storage.block_cache_size_mb=16", "storage.memtable_size_mb=16",
 		"storage.durability=none", "server.enable_auth=true", "server.api_keys=" + string(text),
-	}})
+	}, set...)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,6 +219,11 @@ func (s *secured) searchForKeys() {
 	s.t.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for _, token := range s.tokens { // it is answered once, as a cookie
+		if strings.Contains(s.logged.String(), token) || strings.Count(s.answered.String(), token) != 1 {
+			s.t.Errorf("a session's token was written")
+		}
+	}
 	said := s.logged.String() + s.answered.String()
 	for name, key := range map[string]string{"readonly": s.readonly, "readwrite": s.readwrite, "admin": s.admin, "revoked": s.revoked} {
 		if at := strings.Index(said, key); at >= 0 {
@@ -248,7 +260,34 @@ func bodyFor(method string) string {
 	return "{}"
 }
 
-// TestRoleMatrix asks every route of the server with every kind of caller.
+// signIn returns the cookie line of a session begun with the key.
+func (s *secured) signIn(key string) string {
+	s.t.Helper()
+	conn := s.dial()
+	defer conn.Close()
+	form := url.Values{"key": {key}}.Encode()
+	fmt.Fprintf(conn, "POST /console/sign-in HTTP/1.1\r\nHost: themis.example\r\nConnection: close\r\n"+
+		"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n%s", len(form), form)
+	res, err := http.ReadResponse(bufio.NewReader(io.TeeReader(conn, keep{s, &s.answered})), nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	cookies := res.Cookies()
+	if res.StatusCode != http.StatusSeeOther || len(cookies) != 1 {
+		s.t.Fatalf("sign-in: %d %v", res.StatusCode, cookies)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tokens = append(s.tokens, cookies[0].Value)
+	return "Cookie: " + cookies[0].Name + "=" + cookies[0].Value
+}
+
+// isPage reports whether a route belongs to the console.
+func isPage(op openapi.Operation) bool { return strings.HasPrefix(op.Path, page.Prefix) }
+
+// TestRoleMatrix asks every route of the server with every kind of caller, with a
+// key and with a session's cookie.
 func TestRoleMatrix(t *testing.T) {
 	s := startSecured(t)
 	callers := []struct {
@@ -258,8 +297,14 @@ func TestRoleMatrix(t *testing.T) {
 		{"none", "", 0}, {"wrong", auth.NewKey(), 0}, {"revoked", s.revoked, 0},
 		{"readonly", s.readonly, auth.ReadOnly}, {"readwrite", s.readwrite, auth.ReadWrite}, {"admin", s.admin, auth.Admin},
 	}
+	sessions := map[auth.Role]string{}
+	for _, caller := range callers {
+		if caller.role > 0 {
+			sessions[caller.role] = s.signIn(caller.key)
+		}
+	}
 	operations := s.app.Operations()
-	if len(operations) < 38 {
+	if len(operations) < 43 || !slices.ContainsFunc(operations, isPage) {
 		t.Fatalf("only %d routes", len(operations))
 	}
 	for _, op := range operations {
@@ -272,24 +317,59 @@ func TestRoleMatrix(t *testing.T) {
 			methods = append(methods, "HEAD")
 		}
 		for _, caller := range callers {
-			for _, method := range methods {
-				status, body := s.call(method, path(op.Path), bodyFor(op.Method), caller.key)
-				want := 0 // anything else
-				switch {
-				case op.Role == auth.Public:
-				case caller.role == 0:
-					want = 401
-				case caller.role < op.Role:
-					want = 403
+			ways := map[string]auth.Role{"": 0}
+			if caller.key != "" {
+				ways = map[string]auth.Role{"Authorization: Bearer " + caller.key: caller.role}
+			}
+			if caller.role > 0 {
+				cookie := sessions[caller.role]
+				if op.Path == "/console/sign-out" {
+					cookie = s.signIn(caller.key)
 				}
-				refused := status == 401 || status == 403 || status == 429
-				if want != 0 && status != want || want == 0 && refused {
-					t.Errorf("%s %s as %s: %d, want %d: %s", method, op.Path, caller.name, status, want, body)
+				ways[cookie] = 0 // for the REST API it is nothing
+				if isPage(op) {
+					ways[cookie] = caller.role
+				}
+			}
+			for line, role := range ways {
+				for _, method := range methods {
+					s.expect(op, method, caller.name, line, role)
 				}
 			}
 		}
 	}
 	s.searchForKeys()
+}
+
+// expect asks a route with a header line and fails unless it answers as the role
+// deserves.
+func (s *secured) expect(op openapi.Operation, method, caller, line string, role auth.Role) {
+	s.t.Helper()
+	var lines []string
+	if line != "" {
+		lines = append(lines, line)
+	}
+	replies := s.raw(request(method, path(op.Path), bodyFor(op.Method), lines...), method)
+	if len(replies) != 1 {
+		s.t.Fatalf("%s %s: no answer", method, op.Path)
+	}
+	status := replies[0].status
+	want := 0 // anything else
+	switch {
+	case op.Role == auth.Public:
+	case role == 0:
+		want = 401
+	case role < op.Role:
+		want = 403
+	}
+	refused := status == 401 || status == 403 || status == 429
+	if op.Role == auth.Public && isPage(op) && op.Method == "POST" {
+		refused = status == 403 || status == 429 // signing in without a key is refused, too
+	}
+	if want != 0 && status != want || want == 0 && refused {
+		kind, _, _ := strings.Cut(line, ":")
+		s.t.Errorf("%s %s as %s by %q: %d, want %d: %.300s", method, op.Path, caller, kind, status, want, replies[0].body)
+	}
 }
 
 // TestStrangersLearnNothing holds that what isn't there looks like what is.
@@ -304,6 +384,7 @@ func TestStrangersLearnNothing(t *testing.T) {
 			}
 		}
 	}
+	s.strangersInTheConsole()
 	conn := s.dial()
 	defer conn.Close()
 	io.WriteString(conn, request("OPTIONS", "/entities", ""))
@@ -311,6 +392,52 @@ func TestStrangersLearnNothing(t *testing.T) {
 	if err != nil || strings.Contains(string(head), "Allow:") || !strings.Contains(string(head), "Www-Authenticate: Bearer\r\n") {
 		t.Errorf("OPTIONS: %s %v", head, err)
 	}
+}
+
+// strangersInTheConsole compares the pages that are there with those that aren't.
+func (s *secured) strangersInTheConsole() {
+	s.t.Helper()
+	varies := regexp.MustCompile(`nonce="[^"]*"|name="next" value="[^"]*"|(href|src|action|data-root)="[./]*`)
+	targets := []string{"/console/", "/console/none", "/console/.git/config", "/console//", "/console/tables/../none", "/console/none?x=y", "/console/sign-in/", "/console/assets/"}
+	for _, op := range s.app.Operations() {
+		if isPage(op) && op.Role > auth.Public {
+			targets = append(targets, path(op.Path))
+		}
+	}
+	bodies := map[string]bool{}
+	for _, method := range []string{"GET", "POST", "PUT", "DELETE"} {
+		for _, target := range targets {
+			got := s.raw(request(method, target, ""), method)
+			if len(got) != 1 || got[0].status != 401 || got[0].code != "sign_in_required" {
+				s.t.Errorf("%s %s: %.300v", method, target, got)
+				continue
+			}
+			bodies[varies.ReplaceAllString(got[0].body, "")] = true
+		}
+	}
+	if len(bodies) != 1 || len(targets) < 10 {
+		s.t.Errorf("%d different answers to %d targets: %v", len(bodies), len(targets), bodies)
+	}
+}
+
+// TestConsoleOff holds that without the console nothing of it is there.
+func TestConsoleOff(t *testing.T) {
+	s := startSecured(t, "console.enabled=false")
+	if slices.ContainsFunc(s.app.Operations(), isPage) {
+		t.Error("there are pages")
+	}
+	for _, target := range []string{"/console", "/console/", "/console/sign-in", "/console/assets/brand.svg"} {
+		for _, key := range []string{"", s.admin} {
+			want := `"code":"route_not_found"`
+			if key == "" {
+				want = `"code":"key_required"`
+			}
+			if status, body := s.call("GET", target, "", key); !strings.Contains(body, want) {
+				t.Errorf("%s: %d %s", target, status, body)
+			}
+		}
+	}
+	s.searchForKeys()
 }
 
 // TestAuditOfACall holds the entries against calls of each outcome.
