@@ -72,17 +72,16 @@ func figures(f *Facts) []Figure {
 		s = history.Sample{Requests: nan, Errors: nan, Writes: nan, P50: nan, P95: nan, P99: nan, CPUPercent: nan, Resident: nan,
 			GoHeap: nan, DiskFree: nan, DiskSize: nan, GPUPercent: nan, GPUMemory: nan}
 	}
-	v, r := &f.Stats.Vector, &f.Stats.Storage.RocksDB
+	v := &f.Stats.Vector
 	latency := Figure{Label: "p95 latency", Value: format.Millis(s.P95), Note: fmt.Sprintf("p50 %s · p99 %s", format.Millis(s.P50), format.Millis(s.P99)), Path: "slow"}
 	if math.IsNaN(s.P95) {
-		latency.Value, latency.Note = "–", "nothing was asked just now"
+		latency.Value, latency.Note = "–", "no requests in the last 5 s"
 	}
 	list := []Figure{
 		{Label: "Requests", Value: format.Number(s.Requests) + " /s", Note: fmt.Sprintf("%s errors /s · %s writes /s", format.Number(s.Errors), format.Number(s.Writes))},
 		latency,
-		{Label: "Memory", Value: bytes(s.Resident), Note: fmt.Sprintf("Go %s · vectors %s · caches %s", bytes(s.GoHeap),
-			format.Bytes(v.MemoryBytes), format.Bytes(r.BlockCacheUsageBytes+r.MemtableSizeBytes)), Path: "system"},
-		{Label: "CPU", Value: number(s.CPUPercent, "%.0f %%"), Note: fmt.Sprintf("of %s", format.Plural(runtime.GOMAXPROCS(0), "core", "cores")) + " at 100 % each", Path: "system"},
+		{Label: "Memory", Value: bytes(s.Resident), Note: fmt.Sprintf("vectors %s · Go %s", format.Bytes(v.MemoryBytes), bytes(s.GoHeap)), Path: "system"},
+		{Label: "CPU", Value: number(s.CPUPercent, "%.0f %%"), Note: format.Plural(runtime.GOMAXPROCS(0), "core", "cores") + ", 100 % each", Path: "system"},
 		disk(f, s),
 		{Label: "Vectors", Value: format.Count(v.Live), Note: vectorNote(v), Path: "indexes"},
 		{Label: "Change feed", Value: "Off", Note: "changes aren't recorded", Path: "feed"},
@@ -97,7 +96,8 @@ func figures(f *Facts) []Figure {
 
 func disk(f *Facts, s history.Sample) Figure {
 	d := Figure{Label: "Disk free", Value: bytes(s.DiskFree), Path: "system"}
-	d.Note = fmt.Sprintf("data takes %s", format.Bytes(f.Stats.Storage.RocksDB.TotalSSTFilesSizeBytes))
+	r := &f.Stats.Storage.RocksDB
+	d.Note = "data take " + format.Bytes(r.TotalSSTFilesSizeBytes+r.CurSizeAllMemTablesBytes)
 	if s.DiskSize > 0 {
 		d.Note = fmt.Sprintf("of %s · ", bytes(s.DiskSize)) + d.Note
 	}
@@ -154,12 +154,17 @@ func chartsOf(stats *ops.Stats) []chart {
 		{id: "traffic", title: "Traffic, per second", unit: "count", lines: []line{
 			{"requests", func(s *history.Sample) float64 { return s.Requests }},
 			{"writes", func(s *history.Sample) float64 { return s.Writes }},
-			{"errors", func(s *history.Sample) float64 { return s.Errors }},
 		}},
 		{id: "latency", title: "Latency", unit: "ms", lines: []line{
 			{"p50", func(s *history.Sample) float64 { return s.P50 }},
 			{"p95", func(s *history.Sample) float64 { return s.P95 }},
 			{"p99", func(s *history.Sample) float64 { return s.P99 }},
+		}},
+		{id: "errors", title: "Errors of the server, per second", unit: "count", lines: []line{
+			{"answers from 500 up", func(s *history.Sample) float64 { return s.Errors }},
+		}},
+		{id: "cpu", title: "CPU, 100 % is one core", unit: "percent", lines: []line{
+			{"process", func(s *history.Sample) float64 { return s.CPUPercent }},
 		}},
 		{id: "memory", title: "Memory", unit: "bytes", lines: []line{
 			{"process", func(s *history.Sample) float64 { return s.Resident }},
@@ -167,9 +172,6 @@ func chartsOf(stats *ops.Stats) []chart {
 			{"vectors", func(s *history.Sample) float64 { return s.Vectors }},
 			{"block cache", func(s *history.Sample) float64 { return s.BlockCache }},
 			{"memtables", func(s *history.Sample) float64 { return s.Memtables }},
-		}},
-		{id: "cpu", title: "CPU, 100 % is one core", unit: "percent", lines: []line{
-			{"process", func(s *history.Sample) float64 { return s.CPUPercent }},
 		}},
 		{id: "disk", title: "Disk", unit: "bytes", lines: []line{
 			{"free", func(s *history.Sample) float64 { return s.DiskFree }},
@@ -227,7 +229,7 @@ func (c *chart) point(s *history.Sample) components.Point {
 	return p
 }
 
-// TableRow is a table in the list of the greatest.
+// TableRow is a table in the list of the largest.
 type TableRow struct {
 	Name            string
 	Entities, Bytes uint64
@@ -237,7 +239,7 @@ type TableRow struct {
 // listed is how many tables and jobs the page shows.
 const listed = 6
 
-func greatest(tables []engine.TableInfo) []TableRow {
+func largest(tables []engine.TableInfo) []TableRow {
 	var rows []TableRow
 	for _, t := range tables {
 		rows = append(rows, TableRow{t.Name, t.Entities, t.SizeBytes, len(t.Indexes)})

@@ -1,6 +1,6 @@
 // Package overview is the console's first page: what needs attention, with the way
 // to mend it; then how the server does, in figures and in charts of the last hour;
-// then the greatest tables and the latest jobs.
+// then the largest tables and the latest jobs.
 //
 // Facts are gathered for each request, and everything on the page is worked out of
 // them by functions without side effects. The page's figures are fetched anew every
@@ -85,7 +85,7 @@ type View struct {
 	Attention      []Item
 	Figures        []Figure
 	Charts         []components.Chart
-	Greatest       []TableRow
+	Largest        []TableRow
 	Jobs           []jobs.Status
 }
 
@@ -95,7 +95,7 @@ func build(f *Facts) View {
 		Ready: f.Ready.Ready, State: "Ready", Version: f.Health.Version,
 		Uptime: time.Duration(f.Health.UptimeSeconds) * time.Second,
 		Tables: len(f.Tables), Attention: attention(f), Figures: figures(f), Charts: charts(f),
-		Greatest: greatest(f.Tables), Jobs: f.Jobs[:min(len(f.Jobs), listed)],
+		Largest: largest(f.Tables), Jobs: f.Jobs[:min(len(f.Jobs), listed)],
 	}
 	if !v.Ready {
 		v.State = "Not ready"

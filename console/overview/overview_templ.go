@@ -173,13 +173,13 @@ func content(v View) templ.Component {
 				}()
 			}
 			ctx = templ.InitializeContext(ctx)
-			templ_7745c5c3_Err = tables(v.Greatest).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = tables(v.Largest).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
 			return nil
 		})
-		templ_7745c5c3_Err = components.Card("Greatest tables", components.Link(view.URL(ctx, "tables"), "", "All tables", "quiet")).Render(templ.WithChildren(ctx, templ_7745c5c3_Var7), templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = components.Card("Largest tables", components.Link(view.URL(ctx, "tables"), "", "All tables", "quiet")).Render(templ.WithChildren(ctx, templ_7745c5c3_Var7), templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -446,7 +446,7 @@ func tables(rows []TableRow) templ.Component {
 				return templ_7745c5c3_Err
 			}
 		} else {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 29, "<div class=\"table-scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Greatest tables\"><table class=\"data\"><thead><tr><th scope=\"col\">Table</th><th scope=\"col\" class=\"num\">Entities</th><th scope=\"col\" class=\"num\">Size</th><th scope=\"col\" class=\"num\">Indexes</th></tr></thead> <tbody>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 29, "<div class=\"table-scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Largest tables\"><table class=\"data\"><thead><tr><th scope=\"col\">Table</th><th scope=\"col\" class=\"num\">Entities</th><th scope=\"col\" class=\"num\">Size</th><th scope=\"col\" class=\"num\">Indexes</th></tr></thead> <tbody>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
