@@ -6,6 +6,7 @@ import (
 	"github.com/vccdb/vccdb/console"
 	"github.com/vccdb/vccdb/console/overview"
 	"github.com/vccdb/vccdb/console/page"
+	"github.com/vccdb/vccdb/console/search"
 	"github.com/vccdb/vccdb/console/session"
 	"github.com/vccdb/vccdb/console/settings"
 	"github.com/vccdb/vccdb/server"
@@ -45,5 +46,6 @@ func newConsole(p consolePages) (*console.Console, error) {
 		}),
 		overview.New(frame, overview.Options{Database: p.db, Ops: p.operations, History: p.past, Config: live}),
 		settings.New(frame, settings.Options{Config: p.live}),
+		search.New(frame, p.db),
 	), nil
 }

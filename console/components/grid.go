@@ -45,7 +45,7 @@ func NewGrid(docs [][]byte, most int, without ...string) Grid {
 	parsed := make([]map[string]jsontext.Value, len(docs))
 	for i, doc := range docs {
 		parsed[i] = map[string]jsontext.Value{}
-		eachMember(doc, func(name string, value jsontext.Value) {
+		EachMember(doc, func(name string, value jsontext.Value) {
 			parsed[i][name] = value
 			if slices.Contains(without, name) {
 				return
@@ -76,9 +76,9 @@ func NewGrid(docs [][]byte, most int, without ...string) Grid {
 	return g
 }
 
-// eachMember calls fn for the members of a document. What isn't an object has
+// EachMember calls fn for the members of a document. What isn't an object has
 // none.
-func eachMember(doc []byte, fn func(name string, value jsontext.Value)) {
+func EachMember(doc []byte, fn func(name string, value jsontext.Value)) {
 	d := jsontext.NewDecoder(bytes.NewReader(doc), jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))
 	if t, err := d.ReadToken(); err != nil || t.Kind() != '{' {
 		return
