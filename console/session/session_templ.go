@@ -134,7 +134,7 @@ func form(p prompt) templ.Component {
 				return templ_7745c5c3_Err
 			}
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 11, "</div><button class=\"button button-primary\" type=\"submit\">Sign in</button><p class=\"small muted\">This server asks for a key. They are listed in its configuration, as <code>server.api_keys</code>. What you may do here depends on the key's role.</p></form>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 11, "</div><button class=\"button button-primary\" type=\"submit\">Sign in</button><p class=\"small muted\">Ask whoever runs this server for a key; keys are set in its configuration, under <code>server.api_keys</code>. The role of a key decides what you may change.</p></form>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
