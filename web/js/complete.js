@@ -19,7 +19,7 @@ const mostCharacters = 100_000;
  */
 
 /**
- * Suggests what may stand at a position. The words are as JSON has them; they
+ * Suggests what may stand at a position, and goes on from what was typed there. The words are as JSON has them; they
  * replace the text from the position `from` on.
  * @param {string} text
  * @param {number} at
@@ -32,8 +32,20 @@ export function suggest(text, at, schema, about) {
 		return null;
 	}
 	const place = scan(text.slice(0, at));
-	const words = place.key ? keys(place, about) : values(place, text, schema, about);
+	const all = place.key ? keys(place, about) : values(place, text, schema, about);
+	const words = matching(all, text.slice(place.from, at));
 	return words.length > 0 ? { from: place.from, words } : null;
+}
+
+/**
+ * The words that have what was typed in them, those that begin with it first.
+ * @param {string[]} words
+ * @param {string} typed
+ */
+function matching(words, typed) {
+	const sought = typed.replace(/^"/, "").toLowerCase();
+	const at = (/** @type {string} */ word) => word.replace(/^"/, "").toLowerCase().indexOf(sought);
+	return words.filter((word) => at(word) >= 0).sort((a, b) => Number(at(a) > 0) - Number(at(b) > 0));
 }
 
 /**

@@ -20,7 +20,7 @@ export function curve(figure) {
 	const fromZero = (_, least, most) => range(least, most);
 	/** @type {any[]} */
 	const axes = [
-		{ space: 48, values: (/** @type {any} */ _, /** @type {number[]} */ at) => at.map(number), label: source.x, labelSize: 20, labelFont: "12px sans-serif" },
+		{ space: 48, size: 30, values: (/** @type {any} */ _, /** @type {number[]} */ at) => at.map(number), label: source.x, labelSize: 20, labelFont: "12px sans-serif" },
 		{ space: 36, size: 60, values: (/** @type {any} */ _, /** @type {number[]} */ at) => at.map(writer(left)) },
 	];
 	if (right !== undefined) {

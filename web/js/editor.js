@@ -35,6 +35,7 @@ export function editor(element) {
 		doc: textarea.value,
 		extensions: [
 			EditorView.cspNonce.of(/** @type {HTMLElement | null} */ (document.querySelector("link[nonce]"))?.nonce ?? ""),
+			EditorView.editorAttributes.of({ class: "editor", style: `--rows: ${textarea.rows}` }),
 			EditorView.contentAttributes.of(labels(textarea)),
 			EditorState.readOnly.of(textarea.readOnly || textarea.disabled),
 			EditorView.updateListener.of((update) => {
@@ -49,8 +50,6 @@ export function editor(element) {
 			placeholder(textarea.placeholder),
 		],
 	});
-	view.dom.classList.add("editor");
-	view.scrollDOM.style.minHeight = `${textarea.rows * 1.55}em`;
 	textarea.after(view.dom);
 	const wasRequired = textarea.required;
 	textarea.hidden = true;
@@ -111,13 +110,14 @@ function completion(textarea) {
 	}
 	const about = { filter: textarea.dataset.editor === "filter", table: textarea.dataset.table };
 	return autocompletion({
+		icons: false,
 		override: [(context) => {
 			const found = suggest(context.state.doc.toString(), context.pos, schema, about);
 			if (!found || (found.from === context.pos && !context.explicit)) {
 				return null;
 			}
 			const options = found.words.map((word) => ({ label: word, displayLabel: word.replace(/^"|"$/g, "") }));
-			return { from: found.from, to: afterQuote(context.state, context.pos), options };
+			return { from: found.from, to: afterQuote(context.state, context.pos), options, filter: false };
 		}],
 	});
 }

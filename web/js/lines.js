@@ -42,7 +42,7 @@ export function draw(figure, lines) {
 	const plot = new uPlot({
 		width: place.clientWidth,
 		height,
-		padding: [8, 8, 0, 0],
+		padding: [8, 20, 0, 0],
 		legend: { show: false },
 		cursor: {
 			y: false,
@@ -66,7 +66,7 @@ export function draw(figure, lines) {
 			fill: lines.fill && lines.series.length === 1 ? () => faint(colours.series(i)) : undefined,
 			width: 1.5,
 			dash: dashOf(i),
-			points: lines.points ? { show: true, size: 6 } : {},
+			points: lines.points ? { show: true, size: 6, fill: () => colours.surface } : {},
 		}))],
 		hooks: { setCursor: [tell] },
 	}, /** @type {any} */ (columns), place);

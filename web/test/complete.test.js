@@ -13,7 +13,8 @@ function words(text, about = {}) {
 
 test("the names of a query", () => {
 	assert.deepEqual(words('{|').words.slice(0, 3), ["table", "predicates", "filter"]);
-	assert.equal(words('{"ta|').from, 1);
+	assert.deepEqual(words('{"ta|'), { from: 1, words: ["table"] });
+	assert.deepEqual(words('{"OR|').words, ["order_by", "cursor"]);
 	assert.equal(words('{"a": {"|'), null);
 	assert.deepEqual(words('{"predicates": [{"|').words, ["column", "op", "value", "and", "or", "not"]);
 	assert.deepEqual(words('{"filter": {"and": [{"not": {"|').words.slice(0, 2), ["column", "op"]);
@@ -24,7 +25,7 @@ test("the values of a query", () => {
 	assert.deepEqual(words('{"table": "books", "predicates": [{"column": "|').words, ["tags", "year"]);
 	assert.deepEqual(words('{"table": "books", "fields": ["year", "|').words, ["tags", "year"]);
 	assert.deepEqual(words('{"table": "none", "order_by": |').words, ["tags", "-tags", "x", "-x", "year", "-year"]);
-	assert.deepEqual(words('{"explain": t|'), { from: 12, words: [true, false] });
+	assert.deepEqual(words('{"explain": t|'), { from: 12, words: [true] });
 	assert.ok(words('{"predicates": [{"column": "year", "op": "|').words.includes("between"));
 	assert.equal(words('{"limit": |'), null);
 	assert.equal(words('{"table": "books"} |'), null);
