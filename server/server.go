@@ -18,6 +18,11 @@
 // /livez answer right after require, whatever the load. What matches no route
 // needs a key too, so that strangers don't learn which routes there are.
 //
+// Pages of the console go the same way. What differs is that their problems are
+// pages, that they take a session's cookie as well as a key (package session), and
+// that they always refuse what another site's page sends: a browser adds a cookie
+// by itself.
+//
 // Handlers stop at their deadline because they take their context from
 // c.Context(); nothing kills them. A client that goes away isn't noticed before
 // its answer is written, the deadline bounds what that costs.

@@ -195,6 +195,11 @@ func TestSessions(t *testing.T) {
 	s.signIn(t, s.admin)
 	s.ahead += 31 * time.Minute
 	s.want(t, "idle", 401, "session_ended", "GET", "/console/", "")
+	s.SetSessionLimits(time.Minute, time.Hour)
+	s.signIn(t, s.admin)
+	boss = s.cookie
+	s.ahead += time.Minute
+	s.want(t, "idle by another limit", 401, "session_ended", "GET", "/console/", "")
 	if strings.Contains(s.logged(), s.admin) || strings.Contains(s.logged(), strings.SplitN(boss, "=", 2)[1]) {
 		t.Error("a secret is in the log")
 	}
