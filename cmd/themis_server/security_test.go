@@ -420,6 +420,25 @@ func (s *secured) strangersInTheConsole() {
 	}
 }
 
+// TestSignOutEndsStreams holds that what is shown live ends with the session.
+func TestSignOutEndsStreams(t *testing.T) {
+	s := startSecured(t)
+	cookie := s.signIn(s.readonly)
+	conn := s.dial()
+	defer conn.Close()
+	io.WriteString(conn, request("GET", "/console/overview/stream", "", cookie))
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil || res.StatusCode != 200 || res.Header.Get("Content-Type") != "text/event-stream" {
+		t.Fatal(res, err)
+	}
+	if replies := s.raw(request("POST", "/console/sign-out", "", cookie), "POST"); len(replies) != 1 || replies[0].status != 303 {
+		t.Fatal(replies)
+	}
+	if _, err := io.ReadAll(res.Body); err != nil { // or the connection's deadline passes
+		t.Errorf("the stream goes on: %v", err)
+	}
+}
+
 // TestConsoleOff holds that without the console nothing of it is there.
 func TestConsoleOff(t *testing.T) {
 	s := startSecured(t, "console.enabled=false")
