@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Makes sure that Themis can be built here: a C compiler and RocksDB 7.8 with
-# what it links to. Does nothing when they are there, installs them with apt
-# where that has them, and elsewhere says what is missing.
+# Makes sure that Themis can be built here: a C compiler, RocksDB 7.8 with what
+# it links to, and npm for the console's libraries. Does nothing when they are
+# there, installs them with apt where that has them, and elsewhere says what is
+# missing. With --browser it does so for a Chromium instead, which tests drive.
 set -euo pipefail
 
 # grocksdb, the Go binding, is written against one minor release of RocksDB.
@@ -67,6 +68,26 @@ tools() {
 	fi
 }
 
+# The console's libraries come from npm.
+javascript() {
+	if command -v npm >/dev/null && command -v node >/dev/null; then return 0; fi
+	command -v apt-get >/dev/null || {
+		say "the console's libraries come from npm, which isn't here. Install Node.js 18 or newer, which has it."
+		return 1
+	}
+	install npm
+}
+
+# A browser of Debian's, with a font for what it draws.
+browser() {
+	if command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null; then return 0; fi
+	command -v apt-get >/dev/null || {
+		say "the test of the console needs Chromium, which isn't here."
+		return 1
+	}
+	install chromium fonts-dejavu-core
+}
+
 # Runs a command and shows what it said only if it fails.
 quietly() {
 	local log status=0
@@ -85,7 +106,17 @@ elsewhere() {
 	exit 1
 }
 
+case ${1:-} in
+'') ;;
+--browser)
+	browser
+	exit
+	;;
+*) say "there is no option $1" && exit 1 ;;
+esac
+
 tools
+javascript
 if present; then exit 0; fi
 if ! command -v apt-get >/dev/null; then elsewhere "this system has no apt, and RocksDB $WANT isn't installed."; fi
 found=$(release)

@@ -29,6 +29,7 @@ archive() {
 # folder that has the archives only. libbz2 isn't among what the Go binding links.
 programs() {
 	local lib archives=$work/archives
+	[ -s web/dist/manifest.json ] || die 'the console has no scripts yet; build/web.sh makes them'
 	mkdir -p "$archives" "$1"
 	for lib in "${LIBRARIES[@]}"; do ln -s "$(archive "$lib")" "$archives/"; done
 	GOWORK=off CGO_ENABLED=1 go build -trimpath -buildvcs=false -o "$1/" \
@@ -65,6 +66,11 @@ licences() {
 		mkdir -p "$1/lib$lib"
 		cp --no-preserve=mode "/usr/share/doc/${package%%:*}/copyright" "$1/lib$lib/"
 	done
+	jq -r '.[].name' web/dist/licences.json >"$work/libraries"
+	while read -r lib; do
+		mkdir -p "$1/npm/$lib"
+		jq -rj --arg name "$lib" '.[] | select(.name == $name).text' web/dist/licences.json >"$1/npm/$lib/LICENSE"
+	done <"$work/libraries"
 	mkdir -p "$1/words"
 	cp internal/dataset/words/{LICENSE,ACKNOWLEDGEMENT.md} "$1/words/"
 }

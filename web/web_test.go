@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"io"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -161,5 +162,36 @@ func TestIncomplete(t *testing.T) {
 		if _, err := open(source); err == nil {
 			t.Errorf("no error with the manifest %q", manifest)
 		}
+	}
+}
+
+// firstPage is how much a first visit may load, compressed; page is what is left
+// of it for the HTML.
+const (
+	firstPage = 150_000
+	page      = 40_000
+)
+
+// TestFirstPage holds if the task web has run: what a page loads at once is small,
+// and it is one script, without others that the browser learns of from it.
+func TestFirstPage(t *testing.T) {
+	a, err := Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !a.Built() {
+		t.Skip("the scripts aren't built")
+	}
+	total := 0
+	for _, name := range []string{Styles, Scripts, "favicon.svg"} {
+		answer, _ := a.Serve(a.URL(name), "br, gzip", "")
+		total += len(answer.Body)
+	}
+	if total > firstPage-page {
+		t.Errorf("a first page loads %d bytes besides its HTML", total)
+	}
+	script, _ := a.Serve(a.URL(Scripts), "", "")
+	if imports := regexp.MustCompile(`\bimport\s*["{*]|\bfrom\s*"\./`).FindAll(script.Body, -1); len(imports) > 0 {
+		t.Errorf("the first script imports others at once: %q", imports)
 	}
 }
