@@ -1,9 +1,12 @@
 package settings
 
 import (
+	"cmp"
+	"slices"
 	"strings"
 
 	"github.com/vccdb/vccdb/console/components"
+	"github.com/vccdb/vccdb/console/format"
 	"github.com/vccdb/vccdb/server/config"
 )
 
@@ -52,14 +55,14 @@ type Effect struct{ Label, Badge, Why string }
 // sections are the parts of the configuration in the order of the page.
 func sections() []Section {
 	return []Section{
-		{ID: "storage", Title: "Storage"},
+		{ID: "logging", Title: "Logging"},
 		{ID: "server", Title: "Server"},
 		{ID: "console", Title: "Console"},
-		{ID: "logging", Title: "Logging"},
-		{ID: "query", Title: "Query"},
-		{ID: "vector_index", Title: "Vector indexes"},
 		{ID: "features", Title: "Features"},
 		{ID: "", Title: "Change feed"},
+		{ID: "query", Title: "Query"},
+		{ID: "vector_index", Title: "Vector indexes"},
+		{ID: "storage", Title: "Storage"},
 	}
 }
 
@@ -92,10 +95,19 @@ func newList(settings []config.Setting, search, show string) List {
 	}
 	for _, part := range parts {
 		if len(part.Rows) > 0 {
+			// What can be changed here comes first.
+			slices.SortStableFunc(part.Rows, func(a, b Row) int { return cmp.Compare(rank(&a), rank(&b)) })
 			l.Sections = append(l.Sections, part)
 		}
 	}
 	return l
+}
+
+func rank(r *Row) int {
+	if r.Editable {
+		return 0
+	}
+	return 1
 }
 
 func title(id string) string {
@@ -182,6 +194,23 @@ func (r *Row) choices() []components.Option {
 		return components.Options("true", "false")
 	}
 	return components.Options(r.OneOf...)
+}
+
+// hint is what helps to read or choose a value: what it amounts to, and the range
+// of a number that can be edited.
+func (r *Row) hint() string {
+	var parts []string
+	if r.Meaning != "" {
+		parts = append(parts, r.Meaning)
+	}
+	if r.Editable && r.Min != nil {
+		limits := "from " + format.Count(*r.Min)
+		if r.Max != nil {
+			limits = format.Count(*r.Min) + " to " + format.Count(*r.Max)
+		}
+		parts = append(parts, limits)
+	}
+	return strings.Join(parts, " · ")
 }
 
 // field is the id of a setting's field. Ids have no dots: selectors would take

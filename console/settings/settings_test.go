@@ -1,0 +1,361 @@
+package settings
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/net/html"
+
+	"github.com/vccdb/vccdb/console"
+	"github.com/vccdb/vccdb/console/page"
+	"github.com/vccdb/vccdb/server"
+	"github.com/vccdb/vccdb/server/config"
+	"github.com/vccdb/vccdb/server/rest"
+	"github.com/vccdb/vccdb/web"
+)
+
+// noProbes are no probes.
+type noProbes struct{}
+
+func (noProbes) Routes() []rest.Route { return nil }
+
+// site is the pages over a real connection.
+type site struct {
+	*testing.T
+	live *config.Live
+	// file is the configuration's.
+	file   string
+	url    string
+	client *http.Client
+}
+
+func open(t *testing.T) *site {
+	t.Helper()
+	dir := t.TempDir()
+	s := &site{T: t, file: filepath.Join(dir, "themis.json")}
+	s.write(`{"storage": {"rocksdb_path": "` + dir + `"}, "logging": {"level": "warn"}}`)
+	live, err := config.Open(config.Source{File: s.file, Set: []string{`server.api_keys=[{"key": "0123456789abcdef-s3cret", "role": "readonly", "name": "<b>n</b>"}]`}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.live = live
+	assets, err := web.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	frame := page.New(page.Options{Assets: assets})
+	app := server.New(server.Options{}, noProbes{}, console.New(frame, New(frame, Options{Config: live})))
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- app.Serve(listener) }()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.url, s.client = "http://"+listener.Addr().String()+"/console/", &http.Client{Jar: jar, Timeout: 10 * time.Second}
+	t.Cleanup(func() {
+		s.client.CloseIdleConnections()
+		if err := app.Shutdown(context.Background()); err != nil {
+			t.Error(err)
+		}
+		<-served
+	})
+	return s
+}
+
+func (s *site) write(content string) {
+	s.Helper()
+	if err := os.WriteFile(s.file, []byte(content), 0o600); err != nil {
+		s.Fatal(err)
+	}
+}
+
+// get returns a page.
+func (s *site) get(path string) *html.Node {
+	s.Helper()
+	res, err := s.client.Get(s.url + path)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return s.read(res, http.StatusOK)
+}
+
+// post sends a form.
+func (s *site) post(status int, path string, fields ...string) *html.Node {
+	s.Helper()
+	form := url.Values{}
+	for i := 0; i+1 < len(fields); i += 2 {
+		form.Add(fields[i], fields[i+1])
+	}
+	res, err := s.client.PostForm(s.url+path, form)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return s.read(res, status)
+}
+
+func (s *site) read(res *http.Response, status int) *html.Node {
+	s.Helper()
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		s.Fatal(err)
+	}
+	if res.StatusCode != status {
+		s.Fatalf("%s %s: %d, want %d\n%s", res.Request.Method, res.Request.URL, res.StatusCode, status, body)
+	}
+	if strings.Contains(string(body), "s3cret") || strings.Contains(string(body), "<b>n</b>") {
+		s.Errorf("%s shows a key, or a name as it is", res.Request.URL)
+	}
+	doc, err := html.Parse(strings.NewReader(string(body)))
+	if err != nil {
+		s.Fatal(err)
+	}
+	return doc
+}
+
+// words is the text below a node.
+func words(n *html.Node) string {
+	var b strings.Builder
+	for d := range n.Descendants() {
+		if d.Type == html.TextNode {
+			b.WriteString(d.Data + " ")
+		}
+	}
+	return strings.Join(strings.Fields(b.String()), " ")
+}
+
+func attr(n *html.Node, name string) string {
+	for _, a := range n.Attr {
+		if a.Key == name {
+			return a.Val
+		}
+	}
+	return ""
+}
+
+// by finds the element with an attribute.
+func by(n *html.Node, name, value string) *html.Node {
+	for d := range n.Descendants() {
+		if d.Type == html.ElementNode && attr(d, name) == value {
+			return d
+		}
+	}
+	return nil
+}
+
+// row is what the table says of a setting.
+func (s *site) row(doc *html.Node, key string) string {
+	s.Helper()
+	n := by(doc, "data-setting", key)
+	if n == nil {
+		s.Fatalf("%s isn't there", key)
+	}
+	return words(n)
+}
+
+func (s *site) wants(text string, wants ...string) {
+	s.Helper()
+	for _, want := range wants {
+		if !strings.Contains(text, want) {
+			s.Errorf("%q lacks %q", text, want)
+		}
+	}
+}
+
+// TestEverySetting: each setting is shown with what there is to know about it.
+func TestEverySetting(t *testing.T) {
+	s := open(t)
+	doc := s.get("settings")
+	n := 0
+	for _, setting := range s.live.View().Settings {
+		n++
+		text := s.row(doc, setting.Key)
+		s.wants(text, setting.Description, setting.Allowed, setting.Env[0], shown(setting.Default))
+		if got := by(doc, "name", valuePrefix+setting.Key) != nil; got != editable(&setting) {
+			t.Errorf("%s can be edited: %t", setting.Key, got)
+		}
+	}
+	if n < 60 {
+		t.Errorf("only %d settings", n)
+	}
+	s.wants(s.row(doc, "logging.level"), "file", "at once")
+	s.wants(s.row(doc, "server.port"), "after a restart", "8765")
+	s.wants(s.row(doc, "server.api_keys"), "at SIGHUP", "<b>n</b> (readonly)")
+	s.wants(s.row(doc, "vector_index.use_gpu"), "not there yet")
+	if got := attr(by(doc, "name", priorPrefix+"logging.level"), "value"); got != "warn" {
+		t.Errorf("the form was filled with %q", got)
+	}
+}
+
+func TestSearch(t *testing.T) {
+	s := open(t)
+	for query, want := range map[string][]string{
+		"?q=THEMIS_LOG_LEVEL":              {"logging.level"},
+		"?q=request+TIMEOUT":               {"server.request_timeout_ms"},
+		"?show=changed&q=logging":          {"logging.level"},
+		"?show=live&q=cdc":                 {"features.cdc", "cdc_retention_hours"},
+		"?q=%3Cscript%3Ealert(1)":          nil,
+		"?q=%22%3E%3Cimg+src%3Dx&show=%3C": nil,
+	} {
+		doc := s.get("settings" + query)
+		var found []string
+		for n := range doc.Descendants() {
+			if key := attr(n, "data-setting"); key != "" {
+				found = append(found, key)
+			}
+			if n.Data == "img" {
+				t.Errorf("%s: the page has an image", query)
+			}
+		}
+		if strings.Join(found, " ") != strings.Join(want, " ") {
+			t.Errorf("%s finds %v, want %v", query, found, want)
+		}
+	}
+}
+
+// TestChange: a change is shown before it is applied, and comes into force only
+// then; its entry of the history takes it back.
+func TestChange(t *testing.T) {
+	s := open(t)
+	edit := []string{"set.logging.level", "debug", "was.logging.level", "warn", "set.cdc_retention_hours", "24", "was.cdc_retention_hours", "168",
+		"set.logging.format", "text", "was.logging.format", "text", "persist", "yes"}
+	doc := s.post(200, "settings/review", edit...)
+	s.wants(words(doc), "logging.level warn debug", "cdc_retention_hours 168 24")
+	if strings.Contains(words(doc), "logging.format") {
+		t.Error("a setting that wasn't edited is in the list")
+	}
+	if got := s.live.Config().Logging.Level; got != "warn" {
+		t.Fatalf("a review has changed it to %s", got)
+	}
+	// What the page sends on.
+	fields := []string{}
+	for n := range doc.Descendants() {
+		if n.Data == "input" && attr(n, "type") == "hidden" && strings.Contains(attr(n, "name"), ".") {
+			fields = append(fields, attr(n, "name"), attr(n, "value"))
+		}
+	}
+	doc = s.post(200, "settings/apply", append(fields, "persist", "yes")...)
+	s.wants(words(doc), "2 settings were changed, also after a restart")
+	s.wants(s.row(doc, "logging.level"), "changed here, kept")
+	if c := s.live.Config(); c.Logging.Level != "debug" || c.CDCRetentionHours != 24 {
+		t.Fatalf("%+v", c)
+	}
+
+	doc = s.get("settings/history")
+	s.wants(words(doc), "anonymous", "logging.level warn → debug", "cdc_retention_hours 168 → 24", "after a restart too")
+	var revert string
+	for n := range doc.Descendants() {
+		if n.Data == "a" && words(n) == "Revert" {
+			revert = strings.TrimPrefix(attr(n, "href"), "../")
+		}
+	}
+	doc = s.get(revert)
+	s.wants(words(doc), "Take back the change", "logging.level debug warn", "cdc_retention_hours 24 168", "the default")
+	if got := s.live.Config().Logging.Level; got != "debug" {
+		t.Fatalf("to look at it has changed it to %s", got)
+	}
+	s.post(200, "settings/apply", "set.logging.level", "warn", "was.logging.level", "debug", "set.cdc_retention_hours", "168", "was.cdc_retention_hours", "24", "persist", "yes")
+	if c := s.live.Config(); c.Logging.Level != "warn" || c.CDCRetentionHours != 168 {
+		t.Errorf("taken back: %+v", c)
+	}
+	s.wants(words(s.get(revert)), "Nothing would change")
+	for _, at := range []string{"", "yesterday", "2020-01-01T00:00:00Z"} {
+		res, err := s.client.Get(s.url + "settings/revert?at=" + at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode/100 != 4 {
+			t.Errorf("at %q: %d", at, res.StatusCode)
+		}
+	}
+}
+
+// TestBadValues: what is wrong is said at the field, all of it at once, and what
+// was entered stays.
+func TestBadValues(t *testing.T) {
+	s := open(t)
+	bad := []string{"set.server.request_timeout_ms", "5", "was.server.request_timeout_ms", "30000", "set.vector_index.ef_search", "many<script>", "was.vector_index.ef_search", "64",
+		"set.logging.level", "debug", "was.logging.level", "warn"}
+	for _, path := range []string{"settings/review", "settings/apply"} {
+		doc := s.post(400, path, bad...)
+		s.wants(words(by(doc, "id", errorID("server.request_timeout_ms"))), "Is 5; it must be a whole number from 1000 to 300000")
+		s.wants(words(by(doc, "id", errorID("vector_index.ef_search"))), `Is "many<script>"`)
+		if got := attr(by(doc, "name", "set.vector_index.ef_search"), "value"); got != "many<script>" {
+			t.Errorf("%s: the field holds %q", path, got)
+		}
+	}
+	// As one types.
+	doc := s.post(200, "settings/check", append(bad, "persist", "yes")...)
+	s.wants(words(by(doc, "id", "settings-bar")), "logging.level warn → debug", "Is 5;")
+	if n := by(doc, "id", errorID("logging.level")); n == nil || attr(n, "hx-swap-oob") != "true" || words(n) != "" {
+		t.Error("the fields aren't told that they are well")
+	}
+	if by(doc, "id", "settings-apply") != nil {
+		t.Error("it can be applied")
+	}
+	doc = s.post(200, "settings/check", "set.logging.level", "debug", "was.logging.level", "warn")
+	if by(doc, "id", "settings-apply") == nil {
+		t.Errorf("a good change can't be applied: %s", words(doc))
+	}
+	if got := s.live.Config().Logging.Level; got != "warn" {
+		t.Errorf("it is %s", got)
+	}
+	// A setting that can't be changed here isn't even looked at.
+	s.post(200, "settings/apply", "set.server.port", "1", "was.server.port", "8765", "set.server.api_keys", "[]", "was.server.api_keys", "x")
+	if c := s.live.Config(); c.Server.Port != 8765 || len(c.Server.APIKeys) != 1 {
+		t.Errorf("%+v", c.Server)
+	}
+}
+
+// TestMeanwhile: what somebody else has set isn't undone by a form that was
+// opened before.
+func TestMeanwhile(t *testing.T) {
+	s := open(t)
+	if _, err := s.live.Edit("else", []byte(`{"logging":{"level":"error"}}`)); err != nil {
+		t.Fatal(err)
+	}
+	doc := s.post(409, "settings/apply", "set.logging.level", "debug", "was.logging.level", "warn")
+	s.wants(words(by(doc, "id", errorID("logging.level"))), "Somebody set it to error meanwhile")
+	if got := s.live.Config().Logging.Level; got != "error" {
+		t.Errorf("it is %s", got)
+	}
+	// The form has the new value now.
+	if got := attr(by(doc, "name", "was.logging.level"), "value"); got != "error" {
+		t.Errorf("filled with %q", got)
+	}
+	s.post(200, "settings/apply", "set.logging.level", "debug", "was.logging.level", "error")
+	if got := s.live.Config().Logging.Level; got != "debug" {
+		t.Errorf("it is %s", got)
+	}
+}
+
+// TestPending: what a restart would change is said, and can be kept if it was
+// changed here.
+func TestPending(t *testing.T) {
+	s := open(t)
+	s.post(200, "settings/apply", "set.logging.level", "debug", "was.logging.level", "warn")
+	doc := s.get("settings")
+	s.wants(words(doc), "A restart would change 1 setting logging.level debug → warn was changed for this run only", "Keep the values")
+	s.wants(words(s.post(200, "settings/review", "keep", "logging.level", "persist", "yes")), "logging.level debug debug")
+	doc = s.post(200, "settings/apply", "keep", "logging.level", "persist", "yes")
+	s.wants(words(doc), "kept after a restart now")
+	if strings.Contains(words(doc), "A restart would change") {
+		t.Error("it isn't kept")
+	}
+	s.write(`{"logging": {"level": "loud"}}`)
+	s.wants(words(s.get("settings")), "A restart would fail", "loud")
+}
