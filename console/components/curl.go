@@ -1,14 +1,24 @@
 package components
 
 import (
+	"context"
 	"strings"
 
 	"github.com/vccdb/vccdb/console/view"
 )
 
-// curl is a command for a POSIX shell. The key is asked of the environment, so
+// Command is a call of the REST API as a command for a POSIX shell. The media type
+// is that of the body, which may be empty. The key is asked of the environment, so
 // that it isn't in what is copied.
+func Command(ctx context.Context, method, path, media, body string) string {
+	return command(view.Of(ctx), method, path, media, body)
+}
+
 func curl(v *view.View, method, path, body string) string {
+	return command(v, method, path, "application/json", body)
+}
+
+func command(v *view.View, method, path, media, body string) string {
 	var b strings.Builder
 	b.WriteString("curl")
 	if method != "GET" {
@@ -18,8 +28,12 @@ func curl(v *view.View, method, path, body string) string {
 	if !v.AuthOff {
 		b.WriteString(` -H "Authorization: Bearer $THEMIS_API_KEY"`)
 	}
-	if body != "" {
-		b.WriteString(" -H 'Content-Type: application/json' -d " + quote(body))
+	switch {
+	case body == "":
+	case strings.HasSuffix(media, "json") && !strings.Contains(media, "ndjson"):
+		b.WriteString(" -H 'Content-Type: " + media + "' -d " + quote(body))
+	default: // -d would take the ends of lines away
+		b.WriteString(" -H 'Content-Type: " + media + "' --data-binary " + quote(body))
 	}
 	return b.String()
 }
