@@ -70,10 +70,12 @@ func (s *Server) tooLarge() error {
 		s.o.MaxRequestBytes)
 }
 
-// isStreamed reports whether the request goes to a streamed route with NDJSON.
+// isStreamed reports whether the request goes to a streamed route with NDJSON, or
+// to one for uploads with a form.
 func (s *Server) isStreamed(c fiber.Ctx) bool {
-	mediaType := strings.ToLower(c.MediaType())
-	return slices.Contains(ndjsonTypes, mediaType) && slices.Contains(s.o.StreamRoutes, c.Method()+" "+c.Path())
+	mediaType, route := strings.ToLower(c.MediaType()), c.Method()+" "+c.Path()
+	return slices.Contains(ndjsonTypes, mediaType) && slices.Contains(s.o.StreamRoutes, route) ||
+		mediaType == fiber.MIMEMultipartForm && slices.Contains(s.o.UploadRoutes, route)
 }
 
 var ndjsonTypes = []string{"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"}

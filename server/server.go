@@ -66,6 +66,8 @@ type Options struct {
 	MaxRequestBytes int64
 	// StreamRoutes take NDJSON of any length as a stream: "POST /entities/batch".
 	StreamRoutes []string
+	// UploadRoutes take a form with a file of any length as a stream.
+	UploadRoutes []string
 	// MaxInFlight bounds the requests that work at the same time, MaxStreams the
 	// streamed ones; 1024 and 64. What is over gets a 503 at once.
 	MaxInFlight, MaxStreams int

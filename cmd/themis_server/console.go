@@ -1,6 +1,8 @@
 package main
 
 import (
+	"time"
+
 	"github.com/gofiber/fiber/v3"
 
 	"github.com/vccdb/vccdb/console"
@@ -9,6 +11,7 @@ import (
 	"github.com/vccdb/vccdb/console/search"
 	"github.com/vccdb/vccdb/console/session"
 	"github.com/vccdb/vccdb/console/settings"
+	"github.com/vccdb/vccdb/console/tables"
 	"github.com/vccdb/vccdb/server"
 	"github.com/vccdb/vccdb/server/api/openapi"
 	"github.com/vccdb/vccdb/server/auth"
@@ -47,5 +50,9 @@ func newConsole(p consolePages) (*console.Console, error) {
 		overview.New(frame, overview.Options{Database: p.db, Ops: p.operations, History: p.past, Config: live}),
 		settings.New(frame, settings.Options{Config: p.live}),
 		search.New(frame, p.db),
+		tables.New(frame, tables.Options{
+			Database: p.db, MaxLineBytes: int(live.Config().Server.MaxRequestBytes()),
+			ChunkTimeout: func() time.Duration { return live.Config().Server.RequestTimeout() },
+		}),
 	), nil
 }

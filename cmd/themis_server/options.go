@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/vccdb/vccdb/console/tables"
 	"github.com/vccdb/vccdb/engine"
 	"github.com/vccdb/vccdb/server"
 	"github.com/vccdb/vccdb/server/config"
@@ -97,6 +98,9 @@ const drainDelay = 500 * time.Millisecond
 // streamRoutes take NDJSON of any length.
 var streamRoutes = []string{"POST /entities/batch"}
 
+// uploadRoutes take a form with a file of any length.
+var uploadRoutes = []string{"POST " + tables.ImportPath}
+
 func serverOptions(c *config.Server, observer server.Observer, logger *slog.Logger) (server.Options, error) {
 	keys, err := authKeys(c)
 	if err != nil {
@@ -110,6 +114,7 @@ func serverOptions(c *config.Server, observer server.Observer, logger *slog.Logg
 		RequestTimeout:  c.RequestTimeout(),
 		MaxRequestBytes: c.MaxRequestBytes(),
 		StreamRoutes:    streamRoutes,
+		UploadRoutes:    uploadRoutes,
 		DrainDelay:      drainDelay,
 		Keys:            keys,
 		RateLimits:      rateLimits(c),

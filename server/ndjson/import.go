@@ -74,8 +74,8 @@ type Import struct {
 	Progress func(s *ImportSummary, bytes int64)
 }
 
-// Run reads the body to its end. With an error, the import broke off, and the
-// error says where. The body has no deadline here but that of ctx.
+// Run reads the body to its end. With an error, the import broke off; the error
+// says where, and the summary what was done until then. The body has no deadline here but that of ctx.
 func (o Import) Run(ctx context.Context, body io.Reader) (*ImportSummary, error) {
 	if o.ChunkTimeout == 0 {
 		o.ChunkTimeout = 30 * time.Second
@@ -133,22 +133,24 @@ func (r *importRun) all() (*ImportSummary, error) {
 		line, err := r.lines.next()
 		switch {
 		case err == io.EOF:
-			if err := r.flush(); err != nil {
-				return nil, err
-			}
-			r.summary.TookMs = float64(time.Since(r.start).Microseconds()) / 1000
-			return &r.summary, nil
+			return r.end(r.flush())
 		case errors.Is(err, errLineTooLong):
 			r.summary.Lines++
 			r.fail("", r.lines.number, errs.New(errs.TooLarge, "line_too_long", "the line is longer than %d bytes", r.lines.maxBytes))
 		case err != nil:
-			return nil, r.brokenOff(err)
+			return r.end(r.brokenOff(err))
 		default:
 			if err := r.add(line); err != nil {
-				return nil, err
+				return r.end(err)
 			}
 		}
 	}
+}
+
+// end closes the summary.
+func (r *importRun) end(err error) (*ImportSummary, error) {
+	r.summary.TookMs = float64(time.Since(r.start).Microseconds()) / 1000
+	return &r.summary, err
 }
 
 // add takes one line into the chunk and writes the chunk when it is full.
