@@ -1,0 +1,300 @@
+package indexes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/gofiber/fiber/v3"
+
+	"github.com/vccdb/vccdb/console/components"
+	"github.com/vccdb/vccdb/console/format"
+	"github.com/vccdb/vccdb/console/page"
+	"github.com/vccdb/vccdb/engine"
+	"github.com/vccdb/vccdb/engine/schema"
+	"github.com/vccdb/vccdb/internal/errs"
+	"github.com/vccdb/vccdb/server/problem"
+)
+
+const (
+	// sampled is how many entities the suggestions come from.
+	sampled = 500
+	// maxTables bounds the tables that the form offers; others can be typed.
+	maxTables = 500
+	// compositeInputs is how many columns the form of a composite index offers.
+	compositeInputs = 4
+)
+
+// createForm is what stands in the form, as text, and what is wrong with it.
+type createForm struct {
+	Table   string
+	Type    schema.IndexType
+	Columns []string
+	Unique  bool
+	// Options are the other fields by name.
+	Options map[string]string
+	// Errors are sentences by field; General is one about the whole.
+	Errors  map[string]string
+	General string
+}
+
+// createView is the page of the form.
+type createView struct {
+	Form     createForm
+	Tables   []string
+	Exists   bool
+	Defaults schema.VectorConfig
+	// Sample is nil without a table to take one of.
+	Sample *sampleView
+}
+
+// sampleView is what a sample of the table suggests.
+type sampleView struct {
+	Sampled   int
+	Total     uint64
+	Columns   []column
+	Truncated bool
+}
+
+func (x *Indexes) form(c fiber.Ctx) error {
+	i := fromQuery(c)
+	f := createForm{Table: i.Table, Type: schema.IndexType(i.Type), Columns: i.Columns, Options: map[string]string{}}
+	for _, name := range optionNames() {
+		f.Options[name] = page.Query(c, name)
+	}
+	return x.showForm(c, http.StatusOK, f)
+}
+
+func optionNames() []string {
+	return []string{"ttl_seconds", "dimension", "metric", "m", "ef_construction", "ef"}
+}
+
+// showForm shows the form with what a sample of its table suggests.
+func (x *Indexes) showForm(c fiber.Ctx, status int, f createForm) error {
+	if !slices.Contains(types(), f.Type) {
+		f.Type = schema.Equality
+		if len(f.Columns) > 1 {
+			f.Type = schema.Composite
+		}
+	}
+	v := createView{Form: f, Defaults: x.db.VectorDefaults(), Tables: x.db.TableNames()}
+	v.Exists = slices.Contains(v.Tables, f.Table)
+	v.Tables = v.Tables[:min(len(v.Tables), maxTables)]
+	if v.Exists {
+		var err error
+		if v.Sample, err = x.sample(c.Context(), f.Table); err != nil {
+			return err
+		}
+		v.prefill()
+	}
+	return x.frame.ShowStatus(c, status, page.Page{
+		Title: "Create an index", Nav: nav, Crumbs: []page.Crumb{{Title: "Indexes", Path: "indexes"}},
+	}, create(v))
+}
+
+func (x *Indexes) sample(ctx context.Context, table string) (*sampleView, error) {
+	sample, err := x.db.SampleColumns(ctx, table, sampled)
+	if err != nil {
+		return nil, err
+	}
+	infos, err := x.db.IndexStats(ctx, table)
+	if err != nil {
+		return nil, err
+	}
+	return &sampleView{sample.Sampled, sample.Total, suggest(sample, infos), sample.Truncated}, nil
+}
+
+// prefill takes the dimension of the column named from the sample.
+func (v *createView) prefill() {
+	if v.Form.Type != schema.Vector || len(v.Form.Columns) != 1 || v.Form.Options["dimension"] != "" {
+		return
+	}
+	for _, s := range v.Sample.Columns {
+		if s.Path == v.Form.Columns[0] && s.Dimension > 0 {
+			v.Form.Options["dimension"] = strconv.Itoa(s.Dimension)
+		}
+	}
+}
+
+// columnInputs is how many columns the form asks for.
+func (v *createView) columnInputs() int {
+	if v.Form.Type != schema.Composite {
+		return 1
+	}
+	return min(max(compositeInputs, len(v.Form.Columns)+1), schema.MaxCompositeColumns)
+}
+
+// columnAt is the text in the nth of them.
+func (v *createView) columnAt(n int) string {
+	if n < len(v.Form.Columns) {
+		return v.Form.Columns[n]
+	}
+	return ""
+}
+
+// withType are the parameters of the same form for another type.
+func (v *createView) withType(t schema.IndexType) []string {
+	return components.Index{Table: v.Form.Table, Columns: v.Form.Columns, Type: string(t)}.Query()
+}
+
+// fill is the form filled in with a suggestion.
+func (s column) fill(table string) []string {
+	query := s.index(table).Query()
+	if s.Dimension > 0 {
+		query = append(query, "dimension", strconv.Itoa(s.Dimension))
+	}
+	return query
+}
+
+func (x *Indexes) create(c fiber.Ctx) error {
+	sent, err := page.FormOf(c)
+	if err != nil {
+		return err
+	}
+	f := formOf(sent)
+	def, ok := f.definition()
+	if !ok {
+		return x.showForm(c, http.StatusBadRequest, f)
+	}
+	name := components.Index{Table: def.Table, Columns: def.Columns, Type: string(def.Type)}.Name()
+	notice := fmt.Sprintf("The index %s is being built. Writes go on meanwhile, and are indexed too.", name)
+	job, err := x.db.CreateIndex(c.Context(), def)
+	if err == nil {
+		var done bool
+		if done, err = soon(c.Context(), job); done {
+			notice = fmt.Sprintf("The index %s is ready: it has taken in %s.", name, format.Plural(job.Status().Done, "entity", "entities"))
+		}
+	}
+	if err != nil {
+		if !f.blame(err) {
+			return err
+		}
+		return x.showForm(c, problem.Of(err).Status, f)
+	}
+	return x.frame.Done(c, notice, "indexes", "table", def.Table)
+}
+
+// formOf reads what was sent.
+func formOf(sent page.Form) createForm {
+	i := fromForm(sent)
+	f := createForm{Table: i.Table, Type: schema.IndexType(i.Type), Unique: sent.Checked("unique"), Options: map[string]string{}, Errors: map[string]string{}}
+	for _, column := range i.Columns {
+		if column = strings.TrimSpace(column); column != "" {
+			f.Columns = append(f.Columns, column)
+		}
+	}
+	for _, name := range optionNames() {
+		f.Options[name] = sent.Text(name)
+	}
+	return f
+}
+
+// definition is the index that the form describes; false if a field can't be read.
+func (f *createForm) definition() (schema.IndexDef, bool) {
+	if f.Type == "" {
+		f.Type = schema.Equality
+		if len(f.Columns) > 1 {
+			f.Type = schema.Composite
+		}
+	}
+	if f.Table == "" {
+		f.Errors["table"] = "Name a table."
+	}
+	if len(f.Columns) == 0 {
+		f.Errors["column"] = "Name a column."
+	}
+	def := schema.IndexDef{Table: f.Table, Columns: f.Columns, Type: f.Type}
+	switch f.Type {
+	case schema.Vector:
+		def.Vector = &schema.VectorConfig{
+			Dimension: f.number("dimension"), Metric: f.Options["metric"],
+			M: f.number("m"), EfConstruction: f.number("ef_construction"), Ef: f.number("ef"),
+		}
+	case schema.TTL:
+		def.TTLSeconds = int64(f.number("ttl_seconds"))
+	case schema.Equality, schema.Range, schema.Sparse, schema.Composite:
+		def.Unique = f.Unique
+	}
+	return def, len(f.Errors) == 0
+}
+
+// number is a field that may be empty, which is 0.
+func (f *createForm) number(name string) int {
+	text := f.Options[name]
+	if text == "" {
+		return 0
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 0 || n > math.MaxInt32 {
+		f.Errors[name] = "This must be a whole number."
+		return 0
+	}
+	return n
+}
+
+// blame puts what an error says beside the fields that it is about; false if it
+// isn't about what was sent.
+func (f *createForm) blame(err error) bool {
+	var e *errs.Error
+	if !errors.As(err, &e) {
+		return false
+	}
+	switch e.Kind {
+	case errs.Invalid, errs.Conflict, errs.NotFound, errs.NotSupported:
+	default:
+		return false
+	}
+	for _, field := range e.Fields {
+		if name := fieldOf(field.Pointer); name != "" {
+			f.Errors[name] = sentence(field.Detail)
+		}
+	}
+	if len(f.Errors) == 0 {
+		f.General = sentence(e.Detail)
+	}
+	return true
+}
+
+// fieldOf is the field of the form for a place in the body of /index/create.
+func fieldOf(pointer string) string {
+	switch {
+	case strings.HasPrefix(pointer, "/columns"):
+		return "column"
+	case pointer == "/table", pointer == "/unique":
+		return pointer[1:]
+	}
+	if name, ok := strings.CutPrefix(pointer, "/config/"); ok && slices.Contains(optionNames(), name) {
+		return name
+	}
+	return ""
+}
+
+// sentence begins with a capital and ends with a full stop.
+func sentence(text string) string {
+	if text == "" {
+		return ""
+	}
+	text = strings.ToUpper(text[:1]) + text[1:]
+	if !strings.HasSuffix(text, ".") {
+		text += "."
+	}
+	return text
+}
+
+// pendingNote says what it means that vectors aren't in the graph yet.
+func pendingNote(n int) string {
+	return format.Plural(n, "vector isn't", "vectors aren't") + " in the graph yet; searches look at them one by one."
+}
+
+// entriesNote is what an index counts.
+func entriesNote(info *engine.IndexInfo) string {
+	if info.Type == schema.Vector {
+		return "vectors"
+	}
+	return "terms, one per value"
+}
