@@ -6,6 +6,8 @@ import (
 	"github.com/gofiber/fiber/v3"
 
 	"github.com/vccdb/vccdb/console"
+	"github.com/vccdb/vccdb/console/indexes"
+	"github.com/vccdb/vccdb/console/joblist"
 	"github.com/vccdb/vccdb/console/overview"
 	"github.com/vccdb/vccdb/console/page"
 	"github.com/vccdb/vccdb/console/search"
@@ -49,6 +51,8 @@ func newConsole(p consolePages) (*console.Console, error) {
 		}),
 		overview.New(frame, overview.Options{Database: p.db, Ops: p.operations, History: p.past, Config: live}),
 		settings.New(frame, settings.Options{Config: p.live}),
+		indexes.New(frame, indexes.Options{Database: p.db}),
+		joblist.New(frame, joblist.Options{Jobs: p.db.Jobs()}),
 		search.New(frame, p.db),
 		tables.New(frame, tables.Options{
 			Database: p.db, MaxLineBytes: int(live.Config().Server.MaxRequestBytes()),
