@@ -10,9 +10,11 @@ import (
 	"github.com/vccdb/vccdb/console/joblist"
 	"github.com/vccdb/vccdb/console/overview"
 	"github.com/vccdb/vccdb/console/page"
+	"github.com/vccdb/vccdb/console/reference"
 	"github.com/vccdb/vccdb/console/search"
 	"github.com/vccdb/vccdb/console/session"
 	"github.com/vccdb/vccdb/console/settings"
+	"github.com/vccdb/vccdb/console/system"
 	"github.com/vccdb/vccdb/console/tables"
 	"github.com/vccdb/vccdb/server"
 	"github.com/vccdb/vccdb/server/api/openapi"
@@ -50,6 +52,8 @@ func newConsole(p consolePages) (*console.Console, error) {
 			AuthOff: func() bool { return !live.Config().Server.EnableAuth },
 		}),
 		overview.New(frame, overview.Options{Database: p.db, Ops: p.operations, History: p.past, Config: live}),
+		system.New(frame, system.Options{Database: p.db, Ops: p.operations, History: p.past, Licences: assets.Licences()}),
+		reference.New(frame, p.description),
 		settings.New(frame, settings.Options{Config: p.live}),
 		indexes.New(frame, indexes.Options{Database: p.db}),
 		joblist.New(frame, joblist.Options{Jobs: p.db.Jobs()}),

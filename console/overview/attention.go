@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/vccdb/vccdb/console/components"
 	"github.com/vccdb/vccdb/console/format"
 	"github.com/vccdb/vccdb/engine/jobs"
 )
@@ -162,23 +163,18 @@ func (f *Facts) work() (items []Item) {
 	}
 	if n := len(failed); n > 0 {
 		items = append(items, Item{Kind: "warn", Title: format.Plural(n, "job has", "jobs have") + " failed since yesterday",
-			Detail: fmt.Sprintf("The last one was %s of %s: %s", kindOf(failed[0].Kind), format.Shorten(failed[0].Subject, 80), format.Shorten(sentence(failed[0].Error), 200)), Action: "See jobs", Path: "jobs"})
+			Detail: fmt.Sprintf("The last one was %s: %s", named(failed[0]), format.Shorten(sentence(failed[0].Error), 200)), Action: "See jobs", Path: "jobs"})
 	}
 	if n := len(running); n > 0 {
 		items = append(items, Item{Kind: "info", Title: format.Plural(n, "job is", "jobs are") + " running",
-			Detail: fmt.Sprintf("%s of %s%s.", capital(kindOf(running[0].Kind)), format.Shorten(running[0].Subject, 80), progress(running[0])), Action: "See jobs", Path: "jobs"})
+			Detail: named(running[0]) + progress(running[0]) + ".", Action: "See jobs", Path: "jobs"})
 	}
 	return items
 }
 
-// kindOf is a job's kind in words: index_build is "index build".
-func kindOf(kind string) string { return strings.ReplaceAll(kind, "_", " ") }
-
-func capital(text string) string {
-	if text == "" {
-		return ""
-	}
-	return strings.ToUpper(text[:1]) + text[1:]
+// named says what a job does, and to what.
+func named(j jobs.Status) string {
+	return strings.TrimSpace(components.JobTitle(j.Kind) + " " + format.Shorten(j.Subject, 80))
 }
 
 func progress(j jobs.Status) string {

@@ -114,7 +114,8 @@ func (o *Overview) show(c fiber.Ctx) error {
 	if f.Tables, err = o.o.Database.Tables(c.Context()); err != nil {
 		return err
 	}
-	return o.frame.Show(c, page.Page{Title: "Overview", Nav: "overview"}, content(build(f)))
+	v := build(f)
+	return o.frame.Show(c, page.Page{Title: "Overview", Nav: "overview", Actions: state(v)}, content(v))
 }
 
 func (o *Overview) figures(c fiber.Ctx) error {

@@ -101,8 +101,11 @@ type Crumb struct{ Title, Path string }
 func (f *Frame) Route(method, path string, role auth.Role, handle fiber.Handler) rest.Route {
 	return rest.Route{
 		Operation: openapi.Operation{Method: method, Path: Prefix + path, Role: role},
-		Handle:    handle,
-		Render:    f.Problem,
+		Handle: func(c fiber.Ctx) error {
+			secure(c, "") // whatever the handler sends
+			return handle(c)
+		},
+		Render: f.Problem,
 	}
 }
 
