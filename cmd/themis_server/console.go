@@ -11,6 +11,7 @@ import (
 	"github.com/vccdb/vccdb/console/overview"
 	"github.com/vccdb/vccdb/console/page"
 	"github.com/vccdb/vccdb/console/reference"
+	"github.com/vccdb/vccdb/console/query"
 	"github.com/vccdb/vccdb/console/search"
 	"github.com/vccdb/vccdb/console/session"
 	"github.com/vccdb/vccdb/console/settings"
@@ -57,6 +58,7 @@ func newConsole(p consolePages) (*console.Console, error) {
 		settings.New(frame, settings.Options{Config: p.live}),
 		indexes.New(frame, indexes.Options{Database: p.db}),
 		joblist.New(frame, joblist.Options{Jobs: p.db.Jobs()}),
+		query.New(frame, p.db),
 		search.New(frame, p.db),
 		tables.New(frame, tables.Options{
 			Database: p.db, MaxLineBytes: int(live.Config().Server.MaxRequestBytes()),

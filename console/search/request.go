@@ -73,18 +73,7 @@ func (r request) query() []string {
 	if r.Compare {
 		add("compare", "on")
 	}
-	return append(list, pairs(r.Filter.Values())...)
-}
-
-// pairs are values as names and values in turn, each name's in their order.
-func pairs(values url.Values) []string {
-	var list []string
-	for _, name := range []string{filterform.ColumnField, filterform.OpField, filterform.ValueField, filterform.AnyField, filterform.JSONField} {
-		for _, value := range values[name] {
-			list = append(list, name, value)
-		}
-	}
-	return list
+	return append(list, r.Filter.Pairs()...)
 }
 
 // started says whether there is something to search for.

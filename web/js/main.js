@@ -21,6 +21,7 @@ const widgets = [
 	["textarea[data-editor]", async () => (await import("./editor.js")).editor],
 	["[data-chart]", async () => (await import("./chart.js")).chart],
 	["[data-curve]", async () => (await import("./curve.js")).curve],
+	["[data-query-history]", async () => (await import("./query-history.js")).queryHistory],
 	["[data-scatter]", async () => (await import("./scatter.js")).scatter],
 ];
 
