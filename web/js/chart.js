@@ -8,7 +8,7 @@
  */
 import { listen } from "./events.js";
 import { clock, writer } from "./figures.js";
-import { draw } from "./lines.js";
+import { draw, widthOf } from "./lines.js";
 import { add, range } from "./series.js";
 import { sourceOf } from "./source.js";
 
@@ -35,7 +35,7 @@ export function chart(figure) {
 		writeX: (t) => clock(t, 1) + " UTC",
 		axes: [
 			{ space: 64, size: 30, values: (_, at, _axis, _space, step) => at.map((t) => clock(t, step)) },
-			{ space: 36, size: 68, values: (_, at) => at.map(write), ...(source.unit === "bytes" ? { incrs: powersOfTwo } : {}) },
+			{ space: 36, size: widthOf, values: (_, at) => at.map(write), ...(source.unit === "bytes" ? { incrs: powersOfTwo } : {}) },
 		],
 		scales: {
 			x: { time: true, range: (_, _least, newest) => [(newest ?? Date.now() / 1000) - span, newest ?? Date.now() / 1000] },

@@ -4,7 +4,7 @@
  * has its axis on the left, others share one on the right.
  */
 import { number, writer } from "./figures.js";
-import { draw } from "./lines.js";
+import { draw, widthOf } from "./lines.js";
 import { range } from "./series.js";
 import { sourceOf } from "./source.js";
 
@@ -21,10 +21,10 @@ export function curve(figure) {
 	/** @type {any[]} */
 	const axes = [
 		{ space: 48, size: 30, values: (/** @type {any} */ _, /** @type {number[]} */ at) => at.map(number), label: source.x, labelSize: 20, labelFont: "12px sans-serif" },
-		{ space: 36, size: 60, values: (/** @type {any} */ _, /** @type {number[]} */ at) => at.map(writer(left)) },
+		{ space: 36, size: widthOf, values: (/** @type {any} */ _, /** @type {number[]} */ at) => at.map(writer(left)) },
 	];
 	if (right !== undefined) {
-		axes.push({ scale: "right", side: 1, space: 36, size: 60, values: (/** @type {any} */ _, /** @type {number[]} */ at) => at.map(writer(right)) });
+		axes.push({ scale: "right", side: 1, space: 36, size: widthOf, values: (/** @type {any} */ _, /** @type {number[]} */ at) => at.map(writer(right)) });
 	}
 	const plot = draw(figure, {
 		kind: "curve",

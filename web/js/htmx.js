@@ -1,5 +1,5 @@
 /**
- * htmx under a strict content security policy, and what it says when a request
+ * htmx under a strict content security policy, and what pages do when a request
  * comes to nothing.
  */
 import htmx from "htmx.org";
@@ -22,18 +22,50 @@ Object.assign(htmx.config, {
 	],
 });
 
+/**
+ * Where alerts are put, whichever request they answer.
+ * @returns {Element | null}
+ */
+const alerts = () => document.querySelector("#alerts");
+
+/** Polls are what a page asks for by itself, again and again. */
+const isPoll = (/** @type {any} */ detail) => detail.elt.getAttribute?.("hx-trigger")?.includes("every ") && !detail.requestConfig.triggeringEvent;
+
+document.addEventListener("htmx:beforeRequest", (event) => {
+	const { detail } = /** @type {CustomEvent} */ (event);
+	if (!isPoll(detail)) {
+		alerts()?.replaceChildren();
+	} else if (document.hidden) {
+		event.preventDefault(); // nobody looks; the next poll comes by itself
+	}
+});
+
 document.addEventListener("htmx:beforeSwap", (event) => {
-	const { xhr } = /** @type {CustomEvent} */ (event).detail;
-	const html = xhr.getResponseHeader("Content-Type")?.startsWith("text/html");
-	if (xhr.status >= 400 && !html) {
-		event.detail.shouldSwap = false;
+	const { detail } = /** @type {CustomEvent} */ (event);
+	const { xhr } = detail;
+	if (xhr.status < 400) {
+		return;
+	}
+	if (xhr.getResponseHeader("Content-Type")?.startsWith("text/html")) {
+		alerts()?.replaceChildren(); // a poll would fill the page
+	} else {
+		detail.shouldSwap = false;
 		toast("danger", `The answer was ${xhr.status} ${xhr.statusText}`.trim() + ". Try again, or look at the log.");
 	}
 });
 
+document.addEventListener("htmx:afterSwap", (event) => {
+	const { detail } = /** @type {CustomEvent} */ (event);
+	if (detail.target === alerts() && !isPoll(detail)) {
+		detail.target.scrollIntoView({ block: "nearest" });
+	}
+});
+
 for (const failure of ["htmx:sendError", "htmx:timeout"]) {
-	document.addEventListener(failure, () => {
-		toast("danger", "The server didn't answer. See whether it runs, then try again.");
+	document.addEventListener(failure, (event) => {
+		if (!isPoll(/** @type {CustomEvent} */ (event).detail)) {
+			toast("danger", "The server didn't answer. See whether it runs, then try again.");
+		}
 	});
 }
 

@@ -101,6 +101,15 @@ export function draw(figure, lines) {
 }
 
 /**
+ * The width of an upright axis: that of its longest mark.
+ * @param {uPlot} _
+ * @param {string[]} marks
+ */
+export function widthOf(_, marks) {
+	return 16 + 7 * Math.max(3, ...(marks ?? []).map((mark) => mark.length));
+}
+
+/**
  * A colour for an area.
  * @param {string} colour as browsers resolve it
  */

@@ -9,6 +9,7 @@ import "./copy.js";
 import "./forms.js";
 import "./keys.js";
 import "./theme.js";
+import "./upload.js";
 import { tail } from "./tail.js";
 import { attach } from "./attach.js";
 

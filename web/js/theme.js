@@ -14,7 +14,7 @@ document.addEventListener("submit", async (event) => {
 	}
 	try {
 		const body = new URLSearchParams(/** @type {any} */ (new FormData(form, pressed)));
-		await fetch(form.action, { method: "POST", body, redirect: "manual" });
+		await fetch(form.action, { method: "POST", body, headers: { "HX-Request": "true" } });
 	} catch {
 		toast("danger", "The server didn't answer, so the theme is back at the next page.");
 	}
