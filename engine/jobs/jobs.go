@@ -171,11 +171,20 @@ func (j *Job) finish(err error) {
 			s.Error, s.ErrorCode = "canceled", "job_canceled"
 		default:
 			s.State = Failed
-			s.Error, s.ErrorCode = err.Error(), errs.CodeOf(err)
+			s.Error, s.ErrorCode = detailOf(err), errs.CodeOf(err)
 		}
 		j.mu.err = err
 	})
 	close(j.ended)
+}
+
+// detailOf is the sentence of an error without its cause, which is for the log.
+func detailOf(err error) string {
+	var e *errs.Error
+	if errors.As(err, &e) {
+		return e.Detail
+	}
+	return err.Error()
 }
 
 // Registry starts jobs and keeps track of them.
@@ -225,7 +234,11 @@ func (r *Registry) Start(kind, subject string, work func(context.Context, Progre
 		err := work(ctx, Progress{job})
 		job.finish(err)
 		s := job.Status()
-		r.log.Info("job ended", "job", id, "kind", kind, "subject", subject, "state", s.State, "done", s.Done, "error", s.Error)
+		ended := []any{"job", id, "kind", kind, "subject", subject, "state", s.State, "done", s.Done}
+		if err != nil {
+			ended = append(ended, "error", err)
+		}
+		r.log.Info("job ended", ended...)
 	})
 	return job, nil
 }

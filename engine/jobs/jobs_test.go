@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"testing"
 
@@ -71,10 +72,10 @@ func TestCancelEndsTheWork(t *testing.T) {
 func TestFailureKeepsItsCode(t *testing.T) {
 	r := newRegistry(t)
 	job, _ := r.Start("k", "s", func(context.Context, Progress) error {
-		return errs.New(errs.Conflict, "duplicate_value", "two entities share a value")
+		return errs.Wrap(io.ErrUnexpectedEOF, errs.Conflict, "duplicate_value", "two entities share a value")
 	})
 	err := job.Wait(t.Context())
-	if errs.CodeOf(err) != "duplicate_value" || job.Status().ErrorCode != "duplicate_value" {
+	if s := job.Status(); errs.CodeOf(err) != "duplicate_value" || s.ErrorCode != "duplicate_value" || s.Error != "two entities share a value" {
 		t.Fatalf("err %v status %+v", err, job.Status())
 	}
 }
