@@ -187,7 +187,12 @@ func (d *draft) explain(err error) {
 		key := strings.NewReplacer("~1", "/", "~0", "~").Replace(strings.TrimPrefix(field.Pointer, "/"))
 		for i := range d.Edits {
 			if d.Edits[i].Key == key {
-				d.Edits[i].Error, known = sentence(strings.TrimPrefix(field.Detail, key+" ")), true
+				// The configuration's words follow the name of the key.
+				phrase, named := strings.CutPrefix(field.Detail, key+" ")
+				if named {
+					phrase = "it " + phrase
+				}
+				d.Edits[i].Error, known = sentence(phrase), true
 			}
 		}
 	}

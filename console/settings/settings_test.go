@@ -255,7 +255,7 @@ func TestChange(t *testing.T) {
 	}
 
 	doc = s.get("settings/history")
-	s.wants(words(doc), "anonymous", "logging.level warn → debug", "cdc_retention_hours 168 → 24", "after a restart too")
+	s.wants(words(doc), "anonymous", "logging.level warn → becomes debug", "cdc_retention_hours 168 → becomes 24", "after a restart too")
 	var revert string
 	for n := range doc.Descendants() {
 		if n.Data == "a" && words(n) == "Revert" {
@@ -292,15 +292,15 @@ func TestBadValues(t *testing.T) {
 		"set.logging.level", "debug", "was.logging.level", "warn"}
 	for _, path := range []string{"settings/review", "settings/apply"} {
 		doc := s.post(400, path, bad...)
-		s.wants(words(by(doc, "id", errorID("server.request_timeout_ms"))), "Is 5; it must be a whole number from 1000 to 300000")
-		s.wants(words(by(doc, "id", errorID("vector_index.ef_search"))), `Is "many<script>"`)
+		s.wants(words(by(doc, "id", errorID("server.request_timeout_ms"))), "It is 5; it must be a whole number from 1000 to 300000")
+		s.wants(words(by(doc, "id", errorID("vector_index.ef_search"))), `It is "many<script>"`)
 		if got := attr(by(doc, "name", "set.vector_index.ef_search"), "value"); got != "many<script>" {
 			t.Errorf("%s: the field holds %q", path, got)
 		}
 	}
 	// As one types.
 	doc := s.post(200, "settings/check", append(bad, "persist", "yes")...)
-	s.wants(words(by(doc, "id", "settings-bar")), "logging.level warn → debug", "Is 5;")
+	s.wants(words(by(doc, "id", "settings-bar")), "logging.level warn → becomes debug", "It is 5;")
 	if n := by(doc, "id", errorID("logging.level")); n == nil || attr(n, "hx-swap-oob") != "true" || words(n) != "" {
 		t.Error("the fields aren't told that they are well")
 	}
@@ -349,7 +349,7 @@ func TestPending(t *testing.T) {
 	s := open(t)
 	s.post(200, "settings/apply", "set.logging.level", "debug", "was.logging.level", "warn")
 	doc := s.get("settings")
-	s.wants(words(doc), "A restart would change 1 setting logging.level debug → warn was changed for this run only", "Keep the values")
+	s.wants(words(doc), "A restart would change 1 setting logging.level debug → becomes warn was changed for this run only", "Keep the values")
 	s.wants(words(s.post(200, "settings/review", "keep", "logging.level", "persist", "yes")), "logging.level debug debug")
 	doc = s.post(200, "settings/apply", "keep", "logging.level", "persist", "yes")
 	s.wants(words(doc), "kept after a restart now")
