@@ -88,7 +88,8 @@ func (x *execution) report() *PlanReport {
 		step.ActualCount = &actual
 	}
 	advice := query.Advise(&plan, query.Run{
-		Order: x.order, Limit: x.limit, Indexes: x.schema.defs(), Scanned: x.scanned, Passed: x.passed,
+		// One more than wanted is looked for, to know whether there is a next page.
+		Order: x.order, Limit: max(x.limit-1, 0), Indexes: x.schema.defs(), Scanned: x.scanned, Passed: x.passed,
 	})
 	return &PlanReport{Plan: &plan, RowsScanned: x.scanned, Advice: advice}
 }

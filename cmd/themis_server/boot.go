@@ -37,11 +37,13 @@ func serve(ctx context.Context, live *config.Live, system *systemd, stderr io.Wr
 	c := live.Config()
 	logOptions := loggingOptions(&c.Logging)
 	logOptions.Output = stderr
-	logger, log, err := logging.New(logOptions)
+	plain, log, err := logging.New(logOptions)
 	if err != nil {
 		return err
 	}
 	defer log.Close()
+	entries := logging.NewEntries()
+	logger := logging.Keep(plain, entries)
 	configLogger := logger.With(logging.Component, "config")
 	live.SetLogger(configLogger)
 	for _, warning := range c.Warnings {
@@ -57,11 +59,11 @@ func serve(ctx context.Context, live *config.Live, system *systemd, stderr io.Wr
 	if c.Server.WorkerThreads > 0 {
 		runtime.GOMAXPROCS(c.Server.WorkerThreads)
 	}
-	audit, auditFile, err := newAudit(c, logger)
+	audit, err := newAudit(c, plain)
 	if err != nil {
 		return err
 	}
-	defer auditFile.Close()
+	defer audit.file.Close()
 	profiles, err := startProfiles(c.Server.PprofPort, logger)
 	if err != nil {
 		return err
@@ -94,7 +96,7 @@ func serve(ctx context.Context, live *config.Live, system *systemd, stderr io.Wr
 	traffic := &history.Traffic{}
 	past := history.New(history.Options{Database: db, Traffic: traffic.Counts, GPU: devices, DataPath: c.Storage.RocksDBPath})
 	defer past.Close()
-	app, err := newApp(&parts{live, db, devices, copies, traffic, past, logger, audit})
+	app, err := newApp(&parts{live, db, devices, copies, traffic, past, logger, entries, audit})
 	if err != nil {
 		copies.Close()
 		return errors.Join(err, db.Close())
@@ -105,7 +107,7 @@ func serve(ctx context.Context, live *config.Live, system *systemd, stderr io.Wr
 	logger.Info("themis_server runs", "version", thisBuild().Version, "address", listener.Addr().String(),
 		"data", c.Storage.RocksDBPath, "threads", runtime.GOMAXPROCS(0))
 	system.ready()
-	err = wait(ctx, served, signals, &hangup{live, []*logging.Log{log, auditFile}, configLogger}, system, logger)
+	err = wait(ctx, served, signals, &hangup{live, []*logging.Log{log, audit.file}, configLogger}, system, logger)
 	system.stopping()
 	copies.Close()
 	return stop(app, db, err, logger)
@@ -113,13 +115,16 @@ func serve(ctx context.Context, live *config.Live, system *systemd, stderr io.Wr
 
 // parts are what requests are answered from.
 type parts struct {
-	live          *config.Live
-	db            *engine.Engine
-	devices       *gpu.Probe
-	copies        *schedule.Schedule
-	traffic       *history.Traffic
-	past          *history.History
-	logger, audit *slog.Logger
+	live    *config.Live
+	db      *engine.Engine
+	devices *gpu.Probe
+	copies  *schedule.Schedule
+	traffic *history.Traffic
+	past    *history.History
+	logger  *slog.Logger
+	// entries are the newest that logger wrote.
+	entries *logging.Entries
+	audit   *auditLog
 }
 
 func newApp(p *parts) (app *server.Server, err error) {
@@ -139,7 +144,7 @@ func newApp(p *parts) (app *server.Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	options.Audit = p.audit
+	options.Audit = p.audit.logger
 	routes := []server.Routes{administration, work}
 	if c.Console.Enabled {
 		pages, err := newConsole(consolePages{parts: p, operations: operations, description: work.Description, app: func() *server.Server { return app }})

@@ -8,6 +8,7 @@ import (
 	"github.com/vccdb/vccdb/console"
 	"github.com/vccdb/vccdb/console/indexes"
 	"github.com/vccdb/vccdb/console/joblist"
+	"github.com/vccdb/vccdb/console/logs"
 	"github.com/vccdb/vccdb/console/overview"
 	"github.com/vccdb/vccdb/console/page"
 	"github.com/vccdb/vccdb/console/query"
@@ -64,5 +65,6 @@ func newConsole(p consolePages) (*console.Console, error) {
 			Database: p.db, MaxLineBytes: int(live.Config().Server.MaxRequestBytes()),
 			ChunkTimeout: func() time.Duration { return live.Config().Server.RequestTimeout() },
 		}),
+		logs.New(frame, logs.Options{Database: p.db, Config: live, Entries: p.entries, Audit: p.audit.entries}),
 	), nil
 }

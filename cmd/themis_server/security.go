@@ -70,14 +70,35 @@ func trustedProxies(c *config.Server) ([]netip.Prefix, error) {
 	return networks, nil
 }
 
+// auditLog is who changed what. Logger and entries are nil while it is off.
+type auditLog struct {
+	logger *slog.Logger
+	// entries are the newest.
+	entries *logging.Entries
+	file    *logging.Log
+}
+
 // newAudit makes the audit log: a file of its own if one is named, else a part
-// of the log if callers are told apart at all. It is nil without both.
-func newAudit(c *config.Config, logger *slog.Logger) (*slog.Logger, *logging.Log, error) {
+// of the log if callers are told apart at all.
+func newAudit(c *config.Config, logger *slog.Logger) (*auditLog, error) {
+	a := &auditLog{file: &logging.Log{}}
 	switch l := &c.Logging; {
 	case l.AuditFile != "":
-		return logging.OpenAudit(l.AuditFile, l.RotationSizeMB, l.MaxFiles)
+		var err error
+		if a.logger, a.file, err = logging.OpenAudit(l.AuditFile, l.RotationSizeMB, l.MaxFiles); err != nil {
+			return nil, err
+		}
 	case c.Server.EnableAuth:
-		return logging.Unfiltered(logger).With(logging.Component, "audit"), &logging.Log{}, nil
+		a.logger = logging.Unfiltered(logger).With(logging.Component, "audit")
+	default:
+		return a, nil
 	}
-	return nil, &logging.Log{}, nil
+	a.entries = logging.NewEntries()
+	if c.Logging.AuditFile != "" {
+		if err := logging.Preload(a.entries, c.Logging.AuditFile); err != nil {
+			logger.Warn("what is in the audit file already could not be read; the console shows what comes", "error", err)
+		}
+	}
+	a.logger = logging.Keep(a.logger, a.entries)
+	return a, nil
 }

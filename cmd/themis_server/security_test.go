@@ -95,8 +95,9 @@ func startSecured(t *testing.T, set ...string) *secured {
 	traffic := &history.Traffic{}
 	past := history.New(history.Options{Database: db, Traffic: traffic.Counts, GPU: devices})
 	t.Cleanup(past.Close)
-	audit := slog.New(slog.NewJSONHandler(keep{s, &s.logged}, nil))
-	s.app, err = newApp(&parts{live, db, devices, copies, traffic, past, logger, audit})
+	entries, audited := logging.NewEntries(), logging.NewEntries()
+	audit := logging.Keep(slog.New(slog.NewJSONHandler(keep{s, &s.logged}, nil)), audited)
+	s.app, err = newApp(&parts{live, db, devices, copies, traffic, past, logging.Keep(logger, entries), entries, &auditLog{audit, audited, nil}})
 	if err != nil {
 		t.Fatal(err)
 	}

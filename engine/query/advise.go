@@ -3,6 +3,7 @@ package query
 import (
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/vccdb/vccdb/engine/schema"
 )
@@ -56,14 +57,23 @@ func Advise(p *Plan, run Run) []Advice {
 		return nil
 	}
 	if full {
-		reason := fmt.Sprintf("No index serves the filter: %d entities were read to find %d.", run.Scanned, run.Passed)
+		reason := fmt.Sprintf("No index serves the filter: %s entities were read to find %s.", grouped(run.Scanned), grouped(run.Passed))
 		if served(conjuncts(p.Residual), run.Indexes) { // by one that is being built
 			return nil
 		}
 		return adviseAll(conjuncts(p.Residual), run.Indexes, reason)
 	}
-	reason := fmt.Sprintf("The index in use leaves much to check: %d entities were read to find %d.", run.Scanned, run.Passed)
+	reason := fmt.Sprintf("The index in use leaves much to check: %s entities were read to find %s.", grouped(run.Scanned), grouped(run.Passed))
 	return adviseBeside(p, run.Indexes, reason)
+}
+
+// grouped writes a count for people: 12,345.
+func grouped(n int) string {
+	digits := strconv.Itoa(n)
+	for at := len(digits) - 3; at > 0; at -= 3 {
+		digits = digits[:at] + "," + digits[at:]
+	}
+	return digits
 }
 
 // adviseOrder is for queries that sort a whole table to return the beginning.
@@ -79,7 +89,7 @@ func adviseOrder(run Run) []Advice {
 		return nil
 	}
 	return []Advice{{Columns: []string{column}, Type: schema.Range,
-		Reason: fmt.Sprintf("No index has the order: %d entities were read and sorted to return the first %d.", run.Scanned, run.Limit)}}
+		Reason: fmt.Sprintf("No index has the order: %s entities were read and sorted to return the first %s.", grouped(run.Scanned), grouped(run.Limit))}}
 }
 
 // adviseAll are the indexes for a conjunction that no index serves: one for its

@@ -94,9 +94,17 @@ func TestAdvise(t *testing.T) {
 				c.filter, c.order, c.limit, describeIndexes(c.indexes), adviceText(got), c.want, run.Scanned, run.Passed)
 		}
 		for _, a := range got {
-			if !strings.Contains(a.Reason, fmt.Sprintf(" %d entities were read ", run.Scanned)) {
+			if !strings.Contains(a.Reason, fmt.Sprintf(" %s entities were read ", grouped(run.Scanned))) {
 				t.Errorf("the reason: %s", a.Reason)
 			}
+		}
+	}
+}
+
+func TestGrouped(t *testing.T) {
+	for n, want := range map[int]string{0: "0", 999: "999", 1000: "1,000", 12345678: "12,345,678"} {
+		if got := grouped(n); got != want {
+			t.Errorf("%d is written %s", n, got)
 		}
 	}
 }

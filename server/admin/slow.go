@@ -56,7 +56,7 @@ const (
 	exampleSlow = `{"sequence":3,"kind":"query","began":"2026-11-22T10:00:00Z","took_ms":412.5,"caller":{"name":"shop","request_id":"9f2c41d07a3be815"},` +
 		`"table":"books","filter":{"column":"year","op":"lt","value":1900},"filter_text":"year < 1900","shape":"year < ?","limit":10,"return":"entities","found":10,` +
 		`"plan":{"mode":"full_scan_fallback","steps":[],"estimates":[],"rows_scanned":81234,` +
-		`"advice":[{"columns":["year"],"type":"range","reason":"No index serves the filter: 81234 entities were read to find 10."}]}}`
+		`"advice":[{"columns":["year"],"type":"range","reason":"No index serves the filter: 81,234 entities were read to find 10."}]}}`
 	maxSlow = 256
 )
 
