@@ -34,7 +34,7 @@ export function chart(figure) {
 		columns,
 		writeX: (t) => clock(t, 1) + " UTC",
 		axes: [
-			{ space: 64, size: 30, values: (_, at, _axis, _space, step) => at.map((t) => clock(t, step)) },
+			{ space: 64, size: 26, values: (_, at, _axis, _space, step) => at.map((t) => clock(t, step)) },
 			{ space: 36, size: widthOf, values: (_, at) => at.map(write), ...(source.unit === "bytes" ? { incrs: powersOfTwo } : {}) },
 		],
 		scales: {

@@ -2,7 +2,7 @@
 import uPlot from "uplot";
 import { dashOf, legend, palette, stage, steer, watch } from "./plot.js";
 
-const height = 180;
+const height = 176;
 
 /**
  * @typedef {object} Lines
@@ -66,7 +66,9 @@ export function draw(figure, lines) {
 			fill: lines.fill && lines.series.length === 1 ? () => faint(colours.series(i)) : undefined,
 			width: 1.5,
 			dash: dashOf(i),
-			points: lines.points ? { show: true, size: 6, fill: () => colours.surface } : {},
+			points: lines.points
+				? { show: true, size: 6, fill: () => colours.surface }
+				: { filter: alone, size: 4, fill: () => colours.series(i) },
 		}))],
 		hooks: { setCursor: [tell] },
 	}, /** @type {any} */ (columns), place);
@@ -98,6 +100,17 @@ export function draw(figure, lines) {
 			leave();
 		},
 	};
+}
+
+/**
+ * The points without neighbours, which no line shows.
+ * @param {uPlot} plot
+ * @param {number} i
+ */
+function alone(plot, i) {
+	const values = plot.data[i];
+	const missing = (/** @type {number} */ at) => (values[at] ?? null) === null;
+	return Array.from(values.keys()).filter((at) => !missing(at) && missing(at - 1) && missing(at + 1));
 }
 
 /**

@@ -28,6 +28,6 @@ const widgets = [
 
 htmx.onLoad((part) => {
 	for (const [selector, load] of widgets) {
-		attach(part, selector, load);
+		attach(/** @type {Element} */ (part), selector, load);
 	}
 });
