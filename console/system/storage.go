@@ -45,17 +45,17 @@ func holds(family string) string {
 	case "entities":
 		return "the entities themselves"
 	case "pks":
-		return "keys and the ids they stand for"
+		return "keys and their ids"
 	case "terms":
-		return "entries of indexes"
+		return "index entries"
 	case "vectors":
-		return "vectors of vector indexes"
+		return "vectors"
 	case "oplog":
-		return "what changed last, for vector indexes"
+		return "latest changes"
 	case "samples":
-		return "samples, from which plans are estimated"
+		return "samples for plans"
 	case "feed":
-		return "events of the change feed"
+		return "change feed"
 	}
 	return ""
 }
@@ -66,7 +66,7 @@ type Fact struct{ Name, Value, Note string }
 func storageFacts(s *ops.Stats, in *engine.Internals) []Fact {
 	r, w := &s.Storage.RocksDB, &in.Work
 	facts := []Fact{
-		{"Data on disk", format.Bytes(r.TotalSSTFilesSizeBytes), "of which " + format.Bytes(r.EstimateLiveDataSizeBytes) + " are live, about"},
+		{"Data on disk", format.Bytes(r.TotalSSTFilesSizeBytes), "about " + format.Bytes(r.EstimateLiveDataSizeBytes) + " of it live"},
 		{"Memtables", format.Bytes(r.CurSizeAllMemTablesBytes), "not yet in files; the log has them too"},
 		{"Block cache", format.Bytes(r.BlockCacheUsageBytes), "of " + format.Bytes(r.BlockCacheCapacityBytes) + hitRate(r)},
 		{"Flushes now", format.Count(r.NumRunningFlushes), ""},

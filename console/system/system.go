@@ -90,7 +90,7 @@ type View struct {
 }
 
 // storageFamily is a column family, written out.
-type storageFamily struct{ Name, Holds, Keys, Files, Size, Memtables, Pending string }
+type storageFamily struct{ Name, Holds, Keys, Files, Size, Memtables string }
 
 func (s *System) show(c fiber.Ctx) error {
 	v, err := s.view(c.Context())
@@ -128,7 +128,7 @@ func families(in *engine.Internals) []storageFamily {
 	for _, f := range in.Families {
 		list = append(list, storageFamily{
 			f.Name, holds(f.Name), format.Count(f.Keys), format.Count(f.Files), format.Bytes(f.FileBytes),
-			format.Bytes(f.MemtableBytes), format.Bytes(f.PendingCompactionBytes),
+			format.Bytes(f.MemtableBytes),
 		})
 	}
 	return list
