@@ -22,9 +22,6 @@ import (
 // root is the source tree.
 const root = "../../.."
 
-// shots is where TestScreenshots leaves its pictures; empty makes none.
-var shots = flag.String("shots", "", "folder for pictures of the console")
-
 // The programs under test, and the browser that all tests share.
 var (
 	serverProgram, benchProgram string

@@ -1,0 +1,84 @@
+package browser
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+)
+
+var (
+	shots      = flag.String("shots", "", "folder for pictures of the console; empty makes none")
+	shotsOf    = flag.String("shots.pages", "", "paths below /console/ to picture instead of those for the documentation, separated by spaces; - is the overview")
+	shotsWhole = flag.Bool("shots.whole", false, "picture whole pages, not only what fits the window")
+)
+
+// pictures are those of the documentation: name and path.
+var pictures = [][2]string{
+	{"overview", ""}, {"tables", "tables"}, {"table", "tables/words"}, {"search", "search?table=words&column=embedding&key=coffee"},
+	{"query", "query"}, {"indexes", "indexes"}, {"settings", "settings"}, {"copies", "copies"}, {"feed", "feed"},
+	{"slow", "slow"}, {"logs", "logs"}, {"system", "system"}, {"api", "api"},
+}
+
+// TestScreenshots makes pictures in light, dark and at phone width:
+//
+//	go test ./browser -run TestScreenshots -shots DIR
+func TestScreenshots(t *testing.T) {
+	if *shots == "" {
+		t.Skip("-shots names no folder")
+	}
+	if err := os.MkdirAll(*shots, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	wanted := pictures
+	if *shotsOf != "" {
+		wanted = nil
+		for path := range strings.FieldsSeq(*shotsOf) {
+			path = strings.TrimPrefix(path, "-")
+			wanted = append(wanted, [2]string{strings.NewReplacer("/", "_", "?", "_", "&", "_", "=", "-", ":", "-").Replace("page-" + path), path})
+		}
+	}
+	s := start(t, t.TempDir(), false)
+	s.sampleData()
+	s.busy(4 * time.Second)
+	for _, look := range []struct {
+		name, theme string
+		size        [2]int64
+	}{{"", "light", desktop}, {"-dark", "dark", desktop}, {"-phone", "light", phone}} {
+		b := open(t, s.url, look.theme, look.size)
+		for _, p := range wanted {
+			b.visit(p[1])
+			time.Sleep(700 * time.Millisecond) // charts and editors come after the page
+			b.save(filepath.Join(*shots, p[0]+look.name+".png"))
+		}
+	}
+}
+
+func (b *tab) save(file string) {
+	b.t.Helper()
+	shot := chromedp.CaptureScreenshot()
+	if *shotsWhole {
+		shot = chromedp.FullScreenshot(100)
+	}
+	if err := os.WriteFile(file, ask(b, shot), 0o644); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// busy makes traffic for charts and lists to show.
+func (s *server) busy(d time.Duration) {
+	s.t.Helper()
+	words := []string{"coffee", "ocean", "paris", "quick", "violin", "winter", "physics", "bread"}
+	for end, i := time.Now().Add(d), 0; time.Now().Before(end); i++ {
+		w := words[i%len(words)]
+		s.call("POST", "/vector/search", `{"table": "words", "key": "words:`+w+`", "k": 10, "return": "keys"}`)
+		s.call("POST", "/query", `{"table": "words", "predicates": [{"column": "length", "op": "gte", "value": 14}], "limit": 5}`)
+		if i%20 == 0 {
+			s.call("PATCH", "/entities/books:dune", `{"read": `+time.Now().UTC().Format("150405")+`}`)
+		}
+	}
+}
