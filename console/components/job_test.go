@@ -17,7 +17,7 @@ func TestJobProgress(t *testing.T) {
 	fixed := running
 	fixed.Kind, fixed.Uncancelable, fixed.Done, fixed.Total, fixed.EtaSeconds = "backup", true, 0, 0, nil
 	failed := running
-	failed.State, failed.Error, failed.ErrorCode, failed.Finished = jobs.Failed, "Two share <b>a</b> value.", "duplicate_value", &ended
+	failed.State, failed.Error, failed.ErrorCode, failed.Finished = jobs.Failed, "two share <b>a</b> value", "duplicate_value", &ended
 	for _, c := range []struct {
 		name   string
 		status jobs.Status
@@ -28,7 +28,7 @@ func TestJobProgress(t *testing.T) {
 		{"running", running, auth.ReadWrite, `hx-get="../jobs/7f/part"|every 1s|Build index|value="6.0"|6 %|1,200 of 20,000 entities|about 12 s left|action="../jobs/7f/cancel"|id="job-7f-cancel"`, `<script|disabled`},
 		{"running, for a reader", running, auth.ReadOnly, `hx-get=|disabled|needs the role readwrite`, `id="job-7f-cancel"`},
 		{"uncancelable", fixed, auth.Admin, `Make backup|disabled|can&#39;t be stopped|<progress`, `value="0"`},
-		{"failed", failed, auth.Admin, `Two share &lt;b&gt;a&lt;/b&gt; value.|duplicate_value|took 1 s|badge-danger`, `hx-get|cancel|<progress`},
+		{"failed", failed, auth.Admin, `>Two share &lt;b&gt;a&lt;/b&gt; value. <code>|duplicate_value|took 1 s|badge-danger`, `hx-get|cancel|<progress`},
 	} {
 		got := render(t, &view.View{Root: "../", Principal: auth.Principal{Role: c.role}}, JobProgress(c.status))
 		for want := range strings.SplitSeq(c.has, "|") {

@@ -61,6 +61,19 @@ type sampleView struct {
 	Truncated bool
 }
 
+// from says what the sample is of.
+func (s *sampleView) from() string {
+	if uint64(s.Sampled) < s.Total {
+		return "From " + format.Count(s.Sampled) + " of " + format.Plural(s.Total, "entity", "entities")
+	}
+	return "From " + format.Plural(s.Sampled, "entity", "entities")
+}
+
+// chosen says whether the form has a column or a complaint already.
+func (v *createView) chosen() bool {
+	return len(v.Form.Columns) > 0 || len(v.Form.Errors) > 0 || v.Form.General != ""
+}
+
 func (x *Indexes) form(c fiber.Ctx) error {
 	i := fromQuery(c)
 	f := createForm{Table: i.Table, Type: schema.IndexType(i.Type), Columns: i.Columns, Options: map[string]string{}}
@@ -93,7 +106,7 @@ func (x *Indexes) showForm(c fiber.Ctx, status int, f createForm) error {
 		v.prefill()
 	}
 	return x.frame.ShowStatus(c, status, page.Page{
-		Title: "Create an index", Nav: nav, Crumbs: []page.Crumb{{Title: "Indexes", Path: "indexes"}},
+		Title: "Create an index", Nav: nav, Wide: true, Crumbs: []page.Crumb{{Title: "Indexes", Path: "indexes"}},
 	}, create(v))
 }
 
@@ -175,6 +188,9 @@ func (x *Indexes) create(c fiber.Ctx) error {
 			return err
 		}
 		return x.showForm(c, problem.Of(err).Status, f)
+	}
+	if back := page.Back(sent.Text("back")); back != "" { // as the query that lacked the index
+		return x.frame.Done(c, notice, back)
 	}
 	return x.frame.Done(c, notice, "indexes", "table", def.Table)
 }

@@ -235,11 +235,7 @@ func (v *vectorView) tombstoneNote() string {
 	}
 }
 
-// rebuildBody and createBody are what REST takes for the same.
-func (v *detailView) rebuildBody() string {
-	return text(indexRef{Table: v.Table, Columns: v.Columns, Type: v.Type})
-}
-
+// createBody is what REST takes to make such an index.
 func (v *detailView) createBody() string {
 	ref := indexRef{Table: v.Table, Columns: v.Columns, Type: v.Type, Unique: v.Info.Unique}
 	switch {

@@ -172,19 +172,23 @@ func stateOf(info *engine.IndexInfo, build, rebuild *jobs.Status) state {
 	return state{Name: "ready", Kind: "ok"}
 }
 
-// indexJobs are the jobs that build indexes, now or without success lately.
+// indexJobs are the jobs that build indexes, now or without success lately. Known
+// are all jobs, newest first: what failed counts until it is tried again.
 func indexJobs(known []jobs.Status, table string, now time.Time) []jobs.Status {
 	var out []jobs.Status
+	tried := map[string]bool{}
 	for _, s := range known {
 		switch s.Kind {
 		case "index_build", "index_rebuild", "reindex":
 		default:
 			continue
 		}
+		again := tried[s.Subject]
+		tried[s.Subject] = true
 		if table != "" && s.Subject != table && !strings.HasPrefix(s.Subject, table+".") {
 			continue
 		}
-		if s.State == jobs.Running || s.State == jobs.Failed && now.Sub(*s.Finished) < failureStays {
+		if s.State == jobs.Running || s.State == jobs.Failed && !again && now.Sub(*s.Finished) < failureStays {
 			out = append(out, s)
 		}
 	}
