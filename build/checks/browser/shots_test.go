@@ -4,6 +4,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -78,7 +79,7 @@ func (s *server) busy(d time.Duration) {
 		s.call("POST", "/vector/search", `{"table": "words", "key": "words:`+w+`", "k": 10, "return": "keys"}`)
 		s.call("POST", "/query", `{"table": "words", "predicates": [{"column": "length", "op": "gte", "value": 14}], "limit": 5}`)
 		if i%20 == 0 {
-			s.call("PATCH", "/entities/books:dune", `{"read": `+time.Now().UTC().Format("150405")+`}`)
+			s.call("PATCH", "/entities/books:dune", `{"read": `+strconv.Itoa(i)+`}`)
 		}
 	}
 }
