@@ -15,8 +15,9 @@ type Plan struct {
 	// none.
 	Verdict, Kind string
 	Steps         []PlanStep
-	// Most is the greatest actual count.
-	Most int
+	// Most is the greatest actual count; Estimates says that any step has one.
+	Most      int
+	Estimates bool
 }
 
 // PlanStep is a step of a Plan.
@@ -29,11 +30,17 @@ type PlanStep struct {
 	Estimated, Actual int
 	// Costly steps are those that an index would spare.
 	Costly bool
+	// Times is how many times the estimate the actual count is, where the planner was
+	// far off; 0 otherwise.
+	Times int
 }
 
 // maxPlanSteps bounds the steps that are shown; an or of thousands of values has
 // as many.
 const maxPlanSteps = 200
+
+// farOff is the actual count from which a wrong estimate matters.
+const farOff = 1000
 
 // planDepth is the greatest depth that is drawn.
 const planDepth = 8
@@ -149,6 +156,7 @@ func (p *Plan) add(tree query.StepTree, depth int) {
 func (p *Plan) put(s PlanStep) {
 	p.Steps = append(p.Steps, s)
 	p.Most = max(p.Most, s.Actual)
+	p.Estimates = p.Estimates || s.Estimated >= 0
 }
 
 func planStep(s query.Step, depth int) PlanStep {
@@ -180,6 +188,9 @@ func planStep(s query.Step, depth int) PlanStep {
 	}
 	if s.ActualCount != nil {
 		step.Actual = *s.ActualCount
+	}
+	if step.Estimated >= 0 && step.Actual >= farOff && step.Actual >= 10*max(1, step.Estimated) {
+		step.Times = step.Actual / max(1, step.Estimated)
 	}
 	return step
 }

@@ -51,6 +51,11 @@ func TestQueryPlan(t *testing.T) {
 	if err != nil || strings.Contains(text, "<script") || !strings.Contains(text, "1,300") || !strings.Contains(text, "&lt;script&gt;") {
 		t.Errorf("%v: %s", err, text)
 	}
+	r := report(t)
+	r.Steps[1].ActualCount = actual(5000)
+	if p := components.QueryPlan(r); p.Steps[4].Times != 5000 || p.Steps[3].Times != 0 {
+		t.Errorf("%+v", p.Steps)
+	}
 	if empty := components.QueryPlan(nil); len(empty.Steps) != 0 || empty.Verdict != "" {
 		t.Errorf("%+v", empty)
 	}

@@ -156,13 +156,17 @@ func (d *dot) place(x, y float64, taken []box) []box {
 		text = string([]rune(text)[:labelRunes]) + "…"
 	}
 	width := charWidth * float64(utf8.RuneCountInString(text))
+	beside := 8.0
+	if d.Marked {
+		beside = 11
+	}
 	for _, try := range []struct {
 		anchor    string
 		tx, ty    float64
 		left, top float64
 	}{
-		{"start", x + 8, y + 4, x + 7, y - labelHeight/2},
-		{"end", x - 8, y + 4, x - 7 - width, y - labelHeight/2},
+		{"start", x + beside, y + 4, x + beside - 1, y - labelHeight/2},
+		{"end", x - beside, y + 4, x - beside + 1 - width, y - labelHeight/2},
 		{"middle", x, y + 19, x - width/2, y + 8},
 		{"middle", x, y - 11, x - width/2, y - 8 - labelHeight},
 	} {

@@ -51,8 +51,7 @@ func parse(q url.Values) request {
 	return r
 }
 
-// query is the request as names and values of a link; the vector, which may be
-// long, stays in the form.
+// query is the request as names and values of a link.
 func (r request) query() []string {
 	var list []string
 	add := func(name, value string) {
@@ -65,6 +64,7 @@ func (r request) query() []string {
 		add("by", r.By)
 	}
 	add("key", r.Key)
+	add("vector", r.Vector)
 	add("k", r.K)
 	add("ef", r.Ef)
 	if r.Exact {

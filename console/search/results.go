@@ -85,6 +85,13 @@ func (s *Search) run(ctx context.Context, r request, req engine.SearchRequest, d
 		}
 		out.Compared = compare(hits, truth[0].Hits)
 		out.Compared.Took, out.Compared.Exact = time.Since(started), req.Exact || found[0].Plan.Mode == "exact"
+		// Once more, because the first of the searches had to fetch what the others found
+		// in memory.
+		started = time.Now()
+		if _, err := s.db.Search(ctx, req); err != nil {
+			return nil, err
+		}
+		out.Took = min(out.Took, time.Since(started))
 		if out.Compared.Found < out.Compared.Wanted {
 			hits, missed = merge(hits, truth[0].Hits)
 		}

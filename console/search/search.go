@@ -12,7 +12,9 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/a-h/templ"
 	"github.com/gofiber/fiber/v3"
@@ -21,6 +23,7 @@ import (
 	"github.com/vccdb/vccdb/console/filterform"
 	"github.com/vccdb/vccdb/console/format"
 	"github.com/vccdb/vccdb/console/page"
+	"github.com/vccdb/vccdb/console/view"
 	"github.com/vccdb/vccdb/engine"
 	"github.com/vccdb/vccdb/engine/schema"
 	"github.com/vccdb/vccdb/internal/errs"
@@ -66,6 +69,8 @@ const (
 	// begin with.
 	suggested = 12
 	tried     = 8
+	// maxLink is the longest link that a search becomes.
+	maxLink = 2000
 	// maxChoices bounds the indexes that are offered.
 	maxChoices = 500
 )
@@ -143,12 +148,17 @@ func (s *Search) show(c fiber.Ctx) error {
 	return s.answer(c, parse(values))
 }
 
+// post goes on to the search's link if its vector is short enough for one.
 func (s *Search) post(c fiber.Ctx) error {
 	form, err := page.FormOf(c)
 	if err != nil {
 		return err
 	}
-	return s.answer(c, parse(form.Values))
+	r := parse(form.Values)
+	if link := r.query(); len(view.WithQuery("search", link)) <= maxLink {
+		return s.frame.Done(c, "", "search", link...)
+	}
+	return s.answer(c, r)
 }
 
 func (s *Search) answer(c fiber.Ctx, r request) error {
@@ -167,9 +177,13 @@ func (s *Search) answer(c fiber.Ctx, r request) error {
 		if err == nil {
 			g.Results, err = s.run(ctx, r, req, chosen.Def)
 		}
-		g.Err = err
-	} else if g.Try, err = s.some(ctx, chosen.Def, tried); err != nil {
-		return err
+		if g.Err = err; errs.CodeOf(err) == "entity_not_found" {
+			g.Try = s.like(ctx, chosen.Def.Table, r.Key)
+		}
+	} else if r.By == byEntity {
+		if g.Try, err = s.some(ctx, chosen.Def, tried); err != nil {
+			return err
+		}
 	}
 	return s.frame.ShowStatus(c, statusOf(g.Err), p, g.page())
 }
@@ -190,6 +204,25 @@ func (s *Search) some(ctx context.Context, def schema.IndexDef, n int) ([]string
 		pks = append(pks, v.Key.PK)
 	}
 	return pks, err
+}
+
+// like are keys that begin as one that isn't there does, with as much of it as any
+// has.
+func (s *Search) like(ctx context.Context, table, key string) []string {
+	for _, text := range []string{key, strings.ToLower(key)} {
+		for len(text) > 0 {
+			pks, err := s.db.PrimaryKeys(ctx, table, text, tried)
+			if err != nil {
+				return nil // then nothing is offered
+			}
+			if len(pks) > 0 {
+				return pks
+			}
+			_, size := utf8.DecodeLastRuneInString(text)
+			text = text[:len(text)-size]
+		}
+	}
+	return nil
 }
 
 // random goes on to the search of a random entity.
