@@ -163,7 +163,7 @@ func (f *Facts) work() (items []Item) {
 	}
 	if n := len(failed); n > 0 {
 		items = append(items, Item{Kind: "warn", Title: format.Plural(n, "job has", "jobs have") + " failed since yesterday",
-			Detail: fmt.Sprintf("The last one was %s: %s", named(failed[0]), format.Shorten(sentence(failed[0].Error), 200)), Action: "See jobs", Path: "jobs"})
+			Detail: fmt.Sprintf("The last one was %s: %s", named(failed[0]), format.Shorten(sentence(failed[0].Error), 200)), Action: "See jobs", Path: "jobs", Query: []string{"state", "failed"}})
 	}
 	if n := len(running); n > 0 {
 		items = append(items, Item{Kind: "info", Title: format.Plural(n, "job is", "jobs are") + " running",
