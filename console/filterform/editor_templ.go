@@ -157,7 +157,7 @@ func Fields(e Editor) templ.Component {
 				return templ_7745c5c3_Err
 			}
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 17, "><summary>Filter as JSON, and how values are read</summary><div class=\"stack-tight\"><p class=\"field-hint prose\">A value is a number, true, false or null where it looks like one, and text otherwise; quotes make text of it: <code>\"1968\"</code>. Separate several values with commas: <code>1950, 1970</code>. A radius is <code>latitude, longitude, metres</code>. A column is a path into the entity, like <code>address.city</code>; an array matches if one of its elements does.</p><div class=\"field\"><label for=\"")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 17, "><summary>JSON and help</summary><div class=\"stack-tight\"><p class=\"field-hint prose\">A value is a number, true, false or null where it looks like one, and text otherwise; quotes make text of it: <code>\"1968\"</code>. What something starts with or contains is always text. Separate several values with commas: <code>1950, 1970</code>. A radius is <code>latitude, longitude, metres</code>. A column is a path into the entity, like <code>address.city</code>; an array matches if one of its elements does.</p><div class=\"field\"><label for=\"")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

@@ -121,7 +121,7 @@ func Of(e *query.Expr) Form {
 	}
 	f := Form{Any: e.Kind == query.OrOf}
 	for _, leaf := range leaves {
-		if leaf.Kind != query.Leaf || len(leaves) > maxRows {
+		if !sayable(leaf) || len(leaves) > maxRows {
 			return Form{JSON: indented(e)}
 		}
 		f.Rows = append(f.Rows, rowOf(leaf.Leaf))

@@ -24,7 +24,7 @@ func operand(op query.Op, text string) jsontext.Value {
 			return jsontext.Value("true")
 		}
 		return scalar(trimmed)
-	case query.Prefix: // of a text, so 19 is one
+	case query.Prefix, query.Contains: // of a text, so 19 is one
 		if isString(trimmed) {
 			return jsontext.Value(trimmed)
 		}
@@ -114,6 +114,11 @@ func numbers(text string, names ...string) jsontext.Value {
 	return append(out, '}')
 }
 
+// sayable conditions are those that a row can say: what it contains is a text.
+func sayable(e *query.Expr) bool {
+	return e.Kind == query.Leaf && (e.Leaf.Op != query.Contains || e.Leaf.Value.Kind() == schema.KindString)
+}
+
 // rowOf is a condition as a row that says the same.
 func rowOf(p *query.Predicate) Row {
 	row := Row{Column: p.Column, Op: string(p.Op)}
@@ -128,7 +133,7 @@ func rowOf(p *query.Predicate) Row {
 		row.Value = joined(p.Circle.Lat, p.Circle.Lon, p.Circle.RadiusM)
 	case query.GeoBox:
 		row.Value = joined(p.Box.MinLat, p.Box.MinLon, p.Box.MaxLat, p.Box.MaxLon)
-	case query.Prefix:
+	case query.Prefix, query.Contains:
 		row.Value = prefixText(p.Value)
 	default:
 		row.Value = ScalarText(p.Value)

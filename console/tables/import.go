@@ -95,7 +95,7 @@ func openUpload(contentType string, body io.Reader) (*upload, error) {
 	for {
 		part, err := u.parts.NextPart()
 		if err != nil {
-			return nil, brokenForm(err)
+			return nil, brokenForm(err, "The form has no lines in it. Nothing was imported.")
 		}
 		name := part.FormName()
 		if name == "text" || name == "file" {
@@ -104,7 +104,7 @@ func openUpload(contentType string, body io.Reader) (*upload, error) {
 		}
 		value, err := io.ReadAll(io.LimitReader(part, maxUploadField+1))
 		if err != nil || len(value) > maxUploadField {
-			return nil, brokenForm(err)
+			return nil, brokenForm(err, "A field of the form is too long. Nothing was imported.")
 		}
 		switch text := strings.TrimSpace(string(value)); name {
 		case "lines":
@@ -118,30 +118,30 @@ func openUpload(contentType string, body io.Reader) (*upload, error) {
 }
 
 // brokenForm leaves the errors of the connection as they are.
-func brokenForm(err error) error {
+func brokenForm(err error, detail string) error {
 	var known *errs.Error
 	if errors.As(err, &known) {
 		return err
 	}
-	return errs.New(errs.Invalid, "invalid_form", "The form ended before its lines, or a field of it is too long. Nothing was imported.")
+	return errs.New(errs.Invalid, "invalid_form", "%s", detail)
 }
 
 // Read reads the lines: those typed, then those of the file.
 func (u *upload) Read(p []byte) (int, error) {
 	for {
 		n, err := u.lines.Read(p)
-		if err != io.EOF || n > 0 {
-			if err == io.EOF {
-				err = nil
-			}
-			return n, err
+		switch {
+		case n > 0 || err == nil:
+			return n, nil
+		case err != io.EOF:
+			return 0, brokenForm(err, "The form ended before its file did.")
 		}
 		next, err := u.parts.NextPart()
 		if err == io.EOF {
 			return 0, io.EOF
 		}
 		if err != nil {
-			return 0, brokenForm(err)
+			return 0, brokenForm(err, "The form ended before its file did.")
 		}
 		u.lines = next
 		if name := next.FormName(); name != "text" && name != "file" {
