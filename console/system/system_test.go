@@ -2,11 +2,14 @@ package system
 
 import (
 	"math"
+	"net/http"
 	"runtime/metrics"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/vccdb/vccdb/console/page"
+	"github.com/vccdb/vccdb/console/pagetest"
 	"github.com/vccdb/vccdb/console/view"
 	"github.com/vccdb/vccdb/engine"
 	"github.com/vccdb/vccdb/engine/jobs"
@@ -14,6 +17,7 @@ import (
 	"github.com/vccdb/vccdb/server/auth"
 	"github.com/vccdb/vccdb/server/ops"
 	"github.com/vccdb/vccdb/server/ops/history"
+	"github.com/vccdb/vccdb/server/rest"
 	"github.com/vccdb/vccdb/storage"
 	"github.com/vccdb/vccdb/web"
 )
@@ -174,4 +178,32 @@ func TestRolesAndText(t *testing.T) {
 	if !strings.Contains(admin, "50 %") {
 		t.Error("the device's figures are missing")
 	}
+}
+
+func TestFlushAndCompact(t *testing.T) {
+	db, err := engine.Open(t.Context(), engine.Options{Storage: storage.Options{Path: t.TempDir(), CreateIfMissing: true, MemtableSizeMB: 8, BlockCacheSizeMB: 8}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	past := history.New(history.Options{Database: db})
+	defer past.Close()
+	site := pagetest.New(t, func(f *page.Frame) []rest.Route {
+		return New(f, Options{Database: db, Ops: ops.New(ops.Options{Database: db}), History: past, Licences: []web.Licence{{Name: "left-pad", Licence: "WTFPL"}}}).Routes()
+	})
+	if _, err := db.Apply(t.Context(), []engine.Op{{Kind: engine.OpPut, Key: engine.Key{Table: "t", PK: "1"}, Doc: []byte(`{}`)}}, true); err != nil {
+		t.Fatal(err)
+	}
+	site.Holds(site.Get("system"), http.StatusOK, "Column families", "entities", "There are no devices", "Goroutines")
+	site.Holds(site.Follow(site.Post("system/flush")), http.StatusOK, "Storage")
+	in, err := db.Internals()
+	if err != nil || in.Levels[0].Files == 0 {
+		t.Errorf("nothing was flushed: %+v, %v", in.Levels, err)
+	}
+	answer := site.Post("system/compact")
+	list := db.Jobs().List()
+	if len(list) != 1 || list[0].Kind != "compact" || answer.Status != http.StatusSeeOther || answer.Location != "jobs/"+list[0].ID {
+		t.Errorf("%+v %+v", answer, list)
+	}
+	site.Holds(site.Get("system/licences"), http.StatusOK, "left-pad", "WTFPL", "Go modules")
 }
