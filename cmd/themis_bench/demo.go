@@ -200,6 +200,8 @@ func (d *demo) recall(ctx context.Context) error {
 func (d *demo) farewell(dir string) {
 	url := d.client.base
 	fmt.Fprintf(d.results, `
+The console shows all of this in a browser: %[1]s/console/
+
 Try next:
   curl %[1]s/entities/words:king?vectors=false
   curl %[1]s/vector/search -H 'Content-Type: application/json' \

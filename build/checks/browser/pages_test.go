@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 )
 
@@ -104,6 +105,15 @@ func TestEveryPage(t *testing.T) {
 				b.crawl(b.check)
 			})
 		}
+		t.Run("without scripts", func(t *testing.T) {
+			b := open(t, s.url, "light", desktop)
+			b.run(command(emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}))
+			b.crawl(func(string) {
+				if text := eval[string](b, `document.querySelector("main").innerText`); len(text) < 60 {
+					b.problem("there is nothing to read but %q", text)
+				}
+			})
+		})
 		t.Run("below a prefix", func(t *testing.T) {
 			target := must(url.Parse(s.url))
 			proxy := httptest.NewServer(http.StripPrefix("/db/one", &httputil.ReverseProxy{

@@ -164,10 +164,27 @@ func eval[T any](b *tab, expression string) T {
 	return ask(b, chromedp.Evaluate[T](expression, func(p *runtime.EvaluateParams) { p.AwaitPromise = new(true) }))
 }
 
-// until waits until an expression in the page is true.
+// until waits until an expression in the page is true, or in the page that follows.
 func (b *tab) until(expression string) {
 	b.t.Helper()
-	ask(b, chromedp.Poll[chromedp.Void](expression, chromedp.WithPollingTimeout(patience)))
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	for {
+		_, err := chromedp.Run(ctx, chromedp.Poll[chromedp.Void](expression, chromedp.WithPollingTimeout(patience)))
+		if err == nil {
+			return
+		}
+		if !left(err) || ctx.Err() != nil {
+			b.t.Fatalf("%s: %s: %v\n%s", b.at(), expression, err, b.picture())
+		}
+	}
+}
+
+// left says that the page was left while something ran in it.
+func left(err error) bool {
+	return slices.ContainsFunc([]string{"Cannot find context", "context was destroyed", "navigated or closed"}, func(words string) bool {
+		return strings.Contains(err.Error(), words)
+	})
 }
 
 func (b *tab) at() string {
