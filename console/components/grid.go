@@ -42,14 +42,14 @@ func NewGrid(docs [][]byte, most int, without ...string) Grid {
 	}
 	var columns []*seen
 	byName := map[string]*seen{}
-	parsed := make([]map[string]jsontext.Value, len(docs))
+	parsed := make([]map[string]Cell, len(docs))
 	for i, doc := range docs {
-		parsed[i] = map[string]jsontext.Value{}
+		parsed[i] = map[string]Cell{}
 		EachMember(doc, func(name string, value jsontext.Value) {
-			parsed[i][name] = value
 			if slices.Contains(without, name) {
 				return
 			}
+			parsed[i][name] = CellOf(value)
 			c := byName[name]
 			if c == nil {
 				c = &seen{name: name, first: len(columns)}
@@ -69,7 +69,7 @@ func NewGrid(docs [][]byte, most int, without ...string) Grid {
 	for _, members := range parsed {
 		row := make([]Cell, len(columns))
 		for i, name := range g.Columns {
-			row[i] = CellOf(members[name])
+			row[i] = members[name]
 		}
 		g.Rows = append(g.Rows, row)
 	}
@@ -77,9 +77,10 @@ func NewGrid(docs [][]byte, most int, without ...string) Grid {
 }
 
 // EachMember calls fn for the members of a document. What isn't an object has
-// none.
+// none. The value is valid during the call.
 func EachMember(doc []byte, fn func(name string, value jsontext.Value)) {
-	d := jsontext.NewDecoder(bytes.NewReader(doc), jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))
+	// Of a buffer, the decoder needs no copy.
+	d := jsontext.NewDecoder(bytes.NewBuffer(doc), jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))
 	if t, err := d.ReadToken(); err != nil || t.Kind() != '{' {
 		return
 	}
@@ -93,7 +94,7 @@ func EachMember(doc []byte, fn func(name string, value jsontext.Value)) {
 		if err != nil {
 			return
 		}
-		fn(text, value.Clone())
+		fn(text, value)
 	}
 }
 
@@ -111,11 +112,19 @@ func CellOf(value jsontext.Value) Cell {
 	case '0':
 		return Cell{Text: string(value), Class: "json-number", Number: true}
 	case '[':
-		if items, _, numbers := scalars(value); numbers && len(items) >= foldFrom {
-			return Cell{Text: format.Count(len(items)) + " numbers", Class: "json-folded"}
+		if n := numbers(value); n >= foldFrom {
+			return Cell{Text: format.Count(n) + " numbers", Class: "json-folded"}
 		}
 	case 't', 'f', 'n':
 		return Cell{Text: string(value), Class: "json-word"}
 	}
 	return Cell{Text: format.Shorten(string(value), maxCell)}
+}
+
+// numbers is how many there are in an array of nothing else, 0 for another.
+func numbers(array jsontext.Value) int {
+	if bytes.ContainsAny(array[1:], "\"[{tfn") || !bytes.ContainsAny(array, "0123456789") {
+		return 0
+	}
+	return bytes.Count(array, []byte{','}) + 1
 }

@@ -87,7 +87,7 @@ func valueAt(doc []byte, path string) jsontext.Value {
 		var found jsontext.Value
 		components.EachMember(value, func(member string, v jsontext.Value) {
 			if member == name {
-				found = v
+				found = v.Clone()
 			}
 		})
 		if found == nil {
