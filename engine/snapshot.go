@@ -4,9 +4,12 @@ import (
 	"cmp"
 	"context"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/go-json-experiment/json"
 
 	"github.com/vccdb/vccdb/engine/jobs"
 	"github.com/vccdb/vccdb/internal/errs"
@@ -143,16 +146,50 @@ func (e *Engine) Snapshots() ([]Snapshot, error) {
 	return out, nil
 }
 
+// Kinds of the jobs that verify copies. Their subjects are a snapshot's name and
+// a BackupName, their results Verifications.
+const (
+	SnapshotVerifyKind = "snapshot_verify"
+	BackupVerifyKind   = "backup_verify"
+)
+
+// Verification is the outcome of a job that verifies a copy.
+type Verification struct {
+	Sound bool `json:"sound"`
+	// Findings are what is wrong, the first maxPublished of them.
+	Findings []string `json:"findings"`
+}
+
+// maxPublished bounds what a job keeps of its outcome.
+const maxPublished = 100
+
+// verify runs a verification and publishes its outcome.
+func verify(p jobs.Progress, run func(progress func(done, total uint64)) ([]string, error)) ([]string, error) {
+	findings, err := run(p.Set)
+	if err != nil {
+		return nil, err
+	}
+	outcome := Verification{Sound: len(findings) == 0, Findings: findings[:min(len(findings), maxPublished)]}
+	text, err := json.Marshal(&outcome)
+	if err != nil {
+		return nil, errs.Wrap(err, errs.Internal, "internal", "the findings could not be written as JSON")
+	}
+	p.Result(text)
+	return findings, nil
+}
+
 // VerifySnapshot starts comparing a snapshot's files with their checksums. The
 // result is what is wrong, a sentence each, naming the file; the job fails with
 // NotFound "snapshot_not_found".
 func (e *Engine) VerifySnapshot(name string) (*Work[[]string], error) {
-	return startWork(e, "snapshot_verify", name, func(ctx context.Context, p jobs.Progress) ([]string, error) {
-		report, err := e.snapshots.Verify(ctx, name, p.Set)
-		if err != nil {
-			return nil, err
-		}
-		return report.Findings, nil
+	return startWork(e, SnapshotVerifyKind, name, func(ctx context.Context, p jobs.Progress) ([]string, error) {
+		return verify(p, func(progress func(done, total uint64)) ([]string, error) {
+			report, err := e.snapshots.Verify(ctx, name, progress)
+			if err != nil {
+				return nil, err
+			}
+			return report.Findings, nil
+		})
 	})
 }
 
@@ -203,10 +240,13 @@ func (e *Engine) VerifyBackup(id uint32) (*Work[[]string], error) {
 	if err != nil {
 		return nil, err
 	}
-	return startWork(e, "backup_verify", dir, func(ctx context.Context, p jobs.Progress) ([]string, error) {
-		return b.Verify(ctx, dir, p.Set)
+	return startWork(e, BackupVerifyKind, BackupName(dir, id), func(ctx context.Context, p jobs.Progress) ([]string, error) {
+		return verify(p, func(progress func(done, total uint64)) ([]string, error) { return b.Verify(ctx, dir, progress) })
 	})
 }
+
+// BackupName names one backup of a folder, as Restore takes it.
+func BackupName(dir string, id uint32) string { return dir + "@" + strconv.FormatUint(uint64(id), 10) }
 
 // PurgeBackups removes all backups but the newest ones.
 func (e *Engine) PurgeBackups(keep int) error {

@@ -58,7 +58,7 @@ func (a *Admin) backupRoutes() []rest.Route {
 			Method: "POST", Path: "/admin/backups/{id}/verify", Role: auth.Admin, ID: "verifyBackup", Tag: tag,
 			Summary: "Compare a backup's files with their checksums", Description: waitNote,
 			Params:  []openapi.Param{backupParam, waitParam},
-			Answers: workAnswers[verification]("backup_verify", "/var/lib/vccdb/backups", `{"sound":true,"findings":[],"job":JOB}`, `{"sound":false,"findings":[],"job":JOB}`),
+			Answers: workAnswers[verification]("backup_verify", "/var/lib/vccdb/backups@7", `{"sound":true,"findings":[],"job":JOB}`, `{"sound":false,"findings":[],"job":JOB}`),
 		}, Handle: a.verifyBackup},
 		{Operation: openapi.Operation{
 			Method: "POST", Path: "/admin/backups/purge", Role: auth.Admin, ID: "purgeBackups", Tag: tag,

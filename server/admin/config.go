@@ -23,6 +23,7 @@ type configAnswer struct {
 	Server            map[string]any   `json:"server" doc:"threads stands for worker_threads: the number in force."`
 	Storage           map[string]any   `json:"storage"`
 	RocksDB           map[string]any   `json:"rocksdb" doc:"The section storage under another name; db_path stands for rocksdb_path."`
+	Console           map[string]any   `json:"console"`
 	Logging           map[string]any   `json:"logging"`
 	VectorIndex       map[string]any   `json:"vector_index"`
 	Features          map[string]any   `json:"features"`
@@ -105,7 +106,7 @@ func (a *Admin) wholeConfig() configAnswer {
 	rocksdb := maps.Clone(storage)
 	rocksdb["db_path"] = storage["rocksdb_path"]
 	return configAnswer{
-		Server: server, Storage: storage, RocksDB: rocksdb, Logging: section("logging"), VectorIndex: section("vector_index"),
+		Server: server, Storage: storage, RocksDB: rocksdb, Console: section("console"), Logging: section("logging"), VectorIndex: section("vector_index"),
 		Features: section("features"), Query: section("query"),
 		RequestTimeoutMs: server["request_timeout_ms"], CDCRetentionHours: v.Values["cdc_retention_hours"],
 		Settings: v.Settings,
