@@ -2,6 +2,7 @@ package overview
 
 import (
 	"context"
+	"strconv"
 
 	"github.com/vccdb/vccdb/console/components"
 	"github.com/vccdb/vccdb/console/view"
@@ -16,6 +17,9 @@ func icon(kind string) string {
 	}
 	return "info"
 }
+
+// linkID lets a link keep the focus when the list is replaced.
+func linkID(i int, item Item) string { return "attention-" + item.Path + "-" + strconv.Itoa(i) }
 
 // live ties a chart to the page's stream.
 func live(ctx context.Context, c components.Chart) components.Chart {
