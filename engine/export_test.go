@@ -1,6 +1,11 @@
 package engine
 
-import "github.com/vccdb/vccdb/storage"
+import (
+	"context"
+
+	"github.com/vccdb/vccdb/engine/schema"
+	"github.com/vccdb/vccdb/storage"
+)
 
 // DamageIndex removes the entries of a table's first index behind the engine's
 // back, for the test that Check sees it.
@@ -12,5 +17,19 @@ func DamageIndex(e *Engine, tableName string) error {
 	var b storage.Batch
 	b.DropIndex(t.schema.Load().indexes[0].def.ID)
 	_, err = e.store.Commit(&b, storage.CommitOptions{})
+	return err
+}
+
+// RebuildDropped starts a rebuild of an index that is dropped after the rebuild
+// has found it.
+func RebuildDropped(ctx context.Context, e *Engine, tableName, column string, typ schema.IndexType) error {
+	t, ix, err := e.index(tableName, []string{column}, typ)
+	if err != nil {
+		return err
+	}
+	if err := e.DropIndex(ctx, tableName, []string{column}, typ); err != nil {
+		return err
+	}
+	_, err = e.startBuild(ctx, t, *ix.storedDef(), ix)
 	return err
 }

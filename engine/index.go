@@ -95,6 +95,9 @@ func (e *Engine) startBuild(_ context.Context, t *table, def schema.IndexDef, re
 		return nil, errs.New(errs.NotFound, "table_not_found", "the table %q was dropped; no index was made", t.name)
 	}
 	s := t.schema.Load()
+	if replaces != nil && !slices.Contains(s.list(), replaces) {
+		return nil, errs.New(errs.NotFound, "index_not_found", "the index %s was dropped or rebuilt at the same moment; nothing was built", replaces.subject())
+	}
 	for _, b := range s.indexes {
 		if !b.is(def.Columns, def.Type) {
 			continue
@@ -299,6 +302,9 @@ func (e *Engine) Reindex(_ context.Context, tableName string) (*jobs.Job, error)
 		for i, ix := range ready {
 			p.Set(uint64(i), uint64(len(ready)))
 			job, err := e.startBuild(ctx, t, *ix.storedDef(), ix)
+			if errs.CodeOf(err) == "index_not_found" {
+				continue // there is nothing to rebuild any more
+			}
 			if err != nil {
 				return err
 			}
