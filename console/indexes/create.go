@@ -220,6 +220,8 @@ func (f *createForm) definition() (schema.IndexDef, bool) {
 	}
 	if f.Table == "" {
 		f.Errors["table"] = "Name a table."
+	} else if err := engine.ValidateTable(f.Table); err != nil {
+		f.Errors["table"] = sentence(problem.Of(err).Detail)
 	}
 	if len(f.Columns) == 0 {
 		f.Errors["column"] = "Name a column."

@@ -107,7 +107,7 @@ func create(v createView) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		if v.Form.Table != "" && !v.Exists {
+		if v.Form.Table != "" && !v.Exists && v.Form.Errors["table"] == "" {
 			templ_7745c5c3_Var5 := templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 				templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 				templ_7745c5c3_Buffer, templ_7745c5c3_IsBuffer := templruntime.GetBuffer(templ_7745c5c3_W)
@@ -181,7 +181,7 @@ func create(v createView) templ.Component {
 				return templ_7745c5c3_Err
 			}
 		}
-		if v.Form.Table != "" {
+		if v.Form.Table != "" || v.chosen() {
 			if v.chosen() {
 				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 13, "<div class=\"indexes-create indexes-chosen\">")
 				if templ_7745c5c3_Err != nil {
