@@ -57,7 +57,7 @@ func (b *tab) crawl(visited func(link string)) {
 		kinds[kindOf(link)]++
 		b.visit(link)
 		visited(link)
-		links := eval[[]string](b, `[...document.querySelectorAll("a[href]:not([download])")].map(a => a.href)`)
+		links := eval[[]string](b, `[...document.querySelectorAll("a[href]:not([download])")].map(a => new URL(a.getAttribute("href"), document.baseURI).href)`)
 		for _, l := range links {
 			below, ok := strings.CutPrefix(l, b.base+"/console/")
 			if !ok {

@@ -94,6 +94,12 @@ func testMap(b *tab) {
 	b.follow(func() { b.keys(kb.Enter) })
 }
 
+// choose presses the mouse on something that may move away.
+func (b *tab) choose(selector string) {
+	b.t.Helper()
+	eval[chromedp.Void](b, `void document.querySelector(`+quote(selector)+`).dispatchEvent(new MouseEvent("mousedown", {bubbles: true, cancelable: true}))`)
+}
+
 // testEditor writes a query with completion, and runs it.
 func testEditor(b *tab) {
 	b.visit("query")
@@ -106,10 +112,10 @@ func testEditor(b *tab) {
 	})()`)
 	b.keys(`{"tab`)
 	b.until(`document.querySelector(".cm-tooltip-autocomplete")?.innerText.trim() === "table"`)
-	b.click(".cm-tooltip-autocomplete li") // keys do the same, but for the moment when the list comes
+	b.choose(".cm-tooltip-autocomplete li")
 	b.keys(`: "boo`)
 	b.until(`document.querySelector(".cm-tooltip-autocomplete")?.innerText.trim() === "books"`)
-	b.click(".cm-tooltip-autocomplete li")
+	b.choose(".cm-tooltip-autocomplete li")
 	b.until(`document.querySelector("textarea[data-editor]").value === '{"table": "books"}'`)
 	b.follow(func() { b.keys(kb.Enter, chromedp.KeyModifiers(chromedp.ModifierCtrl)) })
 	b.seeText("Ubik")
