@@ -103,7 +103,7 @@ type roundTrip func(*http.Request) (*http.Response, error)
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 // perShape bounds how often the same route is asked with the same parameters.
-const perShape = 4
+const perShape = 3
 
 var numbers = regexp.MustCompile(`[0-9]+`)
 
