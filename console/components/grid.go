@@ -14,6 +14,8 @@ import (
 // that most have first.
 type Grid struct {
 	Columns []string
+	// Numeric says which columns hold nothing but numbers.
+	Numeric []bool
 	// Rows are in the order of the documents, with a cell for each column.
 	Rows [][]Cell
 	// Left is how many columns had no room.
@@ -64,12 +66,13 @@ func NewGrid(docs [][]byte, most int, without ...string) Grid {
 	columns = columns[:min(most, len(columns))]
 	slices.SortFunc(columns, func(a, b *seen) int { return cmp.Compare(a.first, b.first) })
 	for _, c := range columns {
-		g.Columns = append(g.Columns, c.name)
+		g.Columns, g.Numeric = append(g.Columns, c.name), append(g.Numeric, true)
 	}
 	for _, members := range parsed {
 		row := make([]Cell, len(columns))
 		for i, name := range g.Columns {
 			row[i] = members[name]
+			g.Numeric[i] = g.Numeric[i] && (row[i].Number || row[i].Class == "")
 		}
 		g.Rows = append(g.Rows, row)
 	}

@@ -25,6 +25,9 @@ func TestGrid(t *testing.T) {
 	if text(2, 1) != "" || text(3, 2) != "true" {
 		t.Errorf("%+v", g.Rows[2:])
 	}
+	if g := NewGrid([][]byte{[]byte(`{"a":1,"b":"x"}`), []byte(`{"a":2.5,"b":3}`), []byte(`{}`)}, 3); !g.Numeric[0] || g.Numeric[1] {
+		t.Errorf("%+v", g)
+	}
 	if g := NewGrid(nil, 3); len(g.Columns) != 0 || len(g.Rows) != 0 {
 		t.Errorf("%+v", g)
 	}

@@ -2,6 +2,7 @@ package components
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/vccdb/vccdb/console/format"
 	"github.com/vccdb/vccdb/engine"
@@ -204,3 +205,12 @@ func count(n int) string {
 }
 
 func (s PlanStep) class() string { return "plan-step plan-depth-" + strconv.Itoa(s.Depth) }
+
+// indexOf names an advised index.
+func indexOf(table string, a query.Advice) Index {
+	return Index{Table: table, Columns: a.Columns, Type: string(a.Type)}
+}
+
+func adviceLabel(a query.Advice) string {
+	return "Create " + string(a.Type) + " index on " + format.Shorten(strings.Join(a.Columns, ", "), 80)
+}

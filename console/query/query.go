@@ -12,7 +12,6 @@ import (
 	"context"
 	"net/http"
 	"net/url"
-	"strings"
 
 	"github.com/gofiber/fiber/v3"
 
@@ -22,7 +21,6 @@ import (
 	"github.com/vccdb/vccdb/console/page"
 	"github.com/vccdb/vccdb/console/view"
 	"github.com/vccdb/vccdb/engine"
-	"github.com/vccdb/vccdb/engine/query"
 	"github.com/vccdb/vccdb/engine/schema"
 	"github.com/vccdb/vccdb/internal/errs"
 	"github.com/vccdb/vccdb/server/auth"
@@ -88,7 +86,7 @@ func (q *Query) post(c fiber.Ctx) error {
 		return err
 	}
 	r := parse(form.Values)
-	if link := r.link(); len(view.WithQuery("query", link)) <= maxLink {
+	if link := r.link(); r.Filter.More == 0 && len(view.WithQuery("query", link)) <= maxLink {
 		return q.frame.Done(c, "", "query", link...)
 	}
 	return q.answer(c, r)
@@ -211,9 +209,4 @@ func (d desk) back() string {
 		return path
 	}
 	return "query"
-}
-
-// adviceLabel names the index that a button makes.
-func adviceLabel(a query.Advice) string {
-	return "Create " + string(a.Type) + " index on " + format.Shorten(strings.Join(a.Columns, ", "), 80)
 }

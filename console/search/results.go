@@ -9,17 +9,19 @@ import (
 	"github.com/vccdb/vccdb/console/components"
 	"github.com/vccdb/vccdb/console/format"
 	"github.com/vccdb/vccdb/engine"
+	"github.com/vccdb/vccdb/engine/query"
 	"github.com/vccdb/vccdb/engine/schema"
 )
 
 // results are what a search found, as the page shows it.
 type results struct {
-	Columns []string
-	// Left is how many columns had no room.
-	Left int
 	Rows []row
+	// Grid has the entities' values, a row for each of Rows.
+	Grid components.Grid
 	Took time.Duration
 	Plan components.Plan
+	// Advice are the indexes that the filter lacks.
+	Advice []query.Advice
 	// Compared is set when the same search was done exactly too.
 	Compared *comparison
 	// Curl is the body of the same call over REST.
@@ -38,7 +40,6 @@ type row struct {
 	// from nothing to the best there can be.
 	Score, Distance string
 	Share           float64
-	Cells           []components.Cell
 	// Missed results are among the true nearest, but weren't found.
 	Missed bool
 }
@@ -73,6 +74,9 @@ func (s *Search) run(ctx context.Context, r request, req engine.SearchRequest, d
 		return nil, err
 	}
 	out := &results{Took: time.Since(started), Plan: components.SearchPlan(found[0].Plan, len(found[0].Hits)), Curl: body(req)}
+	if plan := found[0].Plan; plan.Filter != nil {
+		out.Advice = plan.Filter.Advice
+	}
 	hits := found[0].Hits
 	missed := map[string]bool{}
 	if r.Compare {
@@ -145,12 +149,11 @@ func (out *results) fill(hits []engine.SearchHit, missed map[string]bool, def sc
 	if def.Vector != nil && def.Vector.Metric == cosine {
 		best = 1
 	}
-	grid := components.NewGrid(docs, maxColumns, def.Columns[0])
-	out.Columns, out.Left = grid.Columns, grid.Left
+	out.Grid = components.NewGrid(docs, maxColumns, def.Columns[0])
 	rank := 0
-	for i, h := range hits {
+	for _, h := range hits {
 		r := row{
-			Key: h.Key, Score: figure(h.Score), Distance: figure(h.Distance), Cells: grid.Rows[i], Missed: missed[h.Key.PK],
+			Key: h.Key, Score: figure(h.Score), Distance: figure(h.Distance), Missed: missed[h.Key.PK],
 			Share: share(float64(h.Score), best),
 		}
 		if !r.Missed {

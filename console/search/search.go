@@ -155,7 +155,7 @@ func (s *Search) post(c fiber.Ctx) error {
 		return err
 	}
 	r := parse(form.Values)
-	if link := r.query(); len(view.WithQuery("search", link)) <= maxLink {
+	if link := r.query(); r.Filter.More == 0 && len(view.WithQuery("search", link)) <= maxLink {
 		return s.frame.Done(c, "", "search", link...)
 	}
 	return s.answer(c, r)
@@ -305,6 +305,14 @@ func (g playground) similar(pk string) []string {
 	r := g.request
 	r.By, r.Key, r.Vector = byEntity, pk, ""
 	return r.query()
+}
+
+// back is the path of the page as it is, if it is a link.
+func (g playground) back() string {
+	if path := view.WithQuery("search", g.query()); len(path) <= maxLink {
+		return path
+	}
+	return "search"
 }
 
 // colours are the columns that the map may be coloured by.

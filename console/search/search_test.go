@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/vccdb/vccdb/console/components"
 	"github.com/vccdb/vccdb/console/page"
 	"github.com/vccdb/vccdb/console/pagetest"
 	"github.com/vccdb/vccdb/engine"
@@ -39,7 +40,7 @@ func TestSearchByEntity(t *testing.T) {
 	a := s.Get("search", "key", "090", "k", "2")
 	s.Holds(a, http.StatusOK, "2 results in", "tables/circle/entity?pk=089", "tables/circle/entity?pk=091", "0.9998", "Graph search", "circle:090", "&lt;script&gt;")
 	s.Lacks(a, "<script>alert", "pk=092", "pk=090")
-	s.Holds(s.Get("search", "key", "090", "fcol", "quarter", "fop", "eq", "fval", "3", "k", "1"), http.StatusOK, "pk=359", "Allowed by the filter", "quarter = 3")
+	s.Holds(s.Get("search", "key", "090", "fcol", "quarter", "fop", "eq", "fval", "3", "k", "1"), http.StatusOK, "pk=359", "Allowed by the filter", "quarter = 3", "Create equality index on quarter")
 	s.Holds(s.Get("search", "key", "000", "exact", "on", "k", "1"), http.StatusOK, "Exact scan")
 	s.Holds(s.Get("search", "key", hostile, "k", "1"), http.StatusOK, "pk=180", "&lt;script&gt;alert")
 }
@@ -136,7 +137,7 @@ func TestComparedPage(t *testing.T) {
 	s.Holds(s.Get("search", "key", "090", "compare", "on", "exact", "on"), http.StatusOK, "an exact one already")
 	text, err := page.Render(t.Context(), auth.Principal{Role: auth.ReadOnly}, playground{
 		request: request{Index: "circle.at"}, choices: choices{Def: schema.IndexDef{Table: "circle", Columns: []string{"at"}, Vector: &schema.VectorConfig{}}},
-		Results: &results{Compared: &comparison{Found: 1, Wanted: 2}, Rows: []row{{Key: engine.Key{Table: "circle", PK: "1"}, Missed: true}}},
+		Results: &results{Compared: &comparison{Found: 1, Wanted: 2}, Rows: []row{{Key: engine.Key{Table: "circle", PK: "1"}, Missed: true}}, Grid: components.NewGrid([][]byte{nil}, 1)},
 	}.page())
 	if err != nil || !strings.Contains(text, "Recall 50 %") || !strings.Contains(text, "search-missed") {
 		t.Errorf("%v: %s", err, text)

@@ -27,7 +27,7 @@ type (
 		Cursor        string         `json:"cursor,omitzero" doc:"next_cursor of the page before, with the same query."`
 		Return        string         `json:"return,omitzero" enum:"entities,keys,count" default:"entities"`
 		Fields        []string       `json:"fields,omitzero" doc:"Reduce each entity to these columns."`
-		Explain       bool           `json:"explain,omitzero" doc:"Add the plan to the answer."`
+		Explain       bool           `json:"explain,omitzero" doc:"Add the plan to the answer: its steps, what each was reckoned to yield, and what it did."`
 		AllowFullScan *bool          `json:"allow_full_scan,omitzero" default:"true" doc:"false refuses a query that no index serves (full_scan_refused)."`
 	}
 	queryAnswer struct {
