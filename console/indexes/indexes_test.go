@@ -144,8 +144,10 @@ func TestChanges(t *testing.T) {
 	s.post(400, "indexes/ef", append(vector, "ef", "0")...)
 	s.post(400, "indexes/ef", append(vector, "ef", "many")...)
 	s.post(303, "indexes/rebuild", vector...)
+	s.await()
 	s.post(404, "indexes/rebuild", "table", "books", "column", "none", "type", "vector")
 	s.post(303, "indexes/reindex", "table", "books")
+	s.await()
 	s.post(404, "indexes/reindex", "table", "none")
 	body := s.post(400, "indexes/drop", append(vector, "confirm", "embed")...)
 	if !strings.Contains(body, "doesn&#39;t match") {
@@ -170,8 +172,10 @@ func TestRecall(t *testing.T) {
 	if to := s.post(303, "indexes/recall", append(vector, "sample", "20", "k", "3", "efs", "8, 32;64")...); to != "../"+page {
 		t.Errorf("leads to %s", to)
 	}
+	s.await()
 	s.get(page, "Recall and latency by ef", `data-curve-source="#curve-data"`, `"xs":[8,32,64]`, "in use", "k 3, 20 queries, 100 vectors", "100 %", "polyline")
 	s.post(303, "indexes/recall", append(vector, "sample", "10", "k", "2")...)
+	s.await()
 	first := s.db.Jobs().List()[1]
 	s.get(page, "Earlier", "run="+first.ID, "k 2, 10 queries")
 	s.get(page+"&run="+first.ID, "k 3, 20 queries")

@@ -106,3 +106,15 @@ func (s *site) post(status int, path string, fields ...string) string {
 	}
 	return body
 }
+
+// await waits until no job runs.
+func (s *site) await() {
+	s.Helper()
+	for _, status := range s.db.Jobs().List() {
+		if job, ok := s.db.Jobs().Get(status.ID); ok {
+			if err := job.Wait(s.Context()); err != nil {
+				s.Fatal(err)
+			}
+		}
+	}
+}
