@@ -107,7 +107,7 @@ func build(f *Facts) View {
 }
 
 func (o *Overview) show(c fiber.Ctx) error {
-	f, err := o.facts(c.Context())
+	f, err := o.allFacts(c.Context())
 	if err != nil {
 		return err
 	}
@@ -129,7 +129,7 @@ func (o *Overview) figures(c fiber.Ctx) error {
 // attention leaves the list alone while it is what the page shows already: whoever
 // is about to press a link in it shouldn't lose it.
 func (o *Overview) attention(c fiber.Ctx) error {
-	f, err := o.facts(c.Context())
+	f, err := o.allFacts(c.Context())
 	if err != nil {
 		return err
 	}
@@ -152,16 +152,24 @@ func fingerprint(items []Item) string {
 	return strconv.FormatUint(h.Sum64(), 36)
 }
 
-// facts gathers all but the tables.
+// facts gathers what the figures are made from.
 func (o *Overview) facts(ctx context.Context) (*Facts, error) {
 	stats, err := o.o.Ops.Stats(ctx)
 	if err != nil {
 		return nil, err
 	}
-	f := &Facts{
-		Now: o.o.Now(), Health: o.o.Ops.Health(), Ready: o.o.Ops.Readiness(), Stats: stats,
-		Samples: o.o.History.Samples(), Jobs: o.o.Database.Jobs().List(),
+	return &Facts{
+		Now: o.o.Now(), Health: o.o.Ops.Health(), Ready: o.o.Ops.Readiness(), Stats: stats, Samples: o.o.History.Samples(),
+	}, nil
+}
+
+// allFacts gathers all but the tables.
+func (o *Overview) allFacts(ctx context.Context) (*Facts, error) {
+	f, err := o.facts(ctx)
+	if err != nil {
+		return nil, err
 	}
+	f.Jobs = o.o.Database.Jobs().List()
 	slow, _ := o.o.Database.SlowQueries().Before(0, math.MaxInt, func(q *engine.SlowQuery) bool { return f.Now.Sub(q.Began) < time.Hour })
 	f.SlowQueries = len(slow)
 	if o.o.Config == nil {
