@@ -7,7 +7,7 @@
 /** How long after "g" the letter may come. */
 const sequenceMs = 1500;
 
-let went = 0;
+let went = -Infinity;
 
 document.addEventListener("keydown", (event) => {
 	const target = /** @type {HTMLElement} */ (event.target);
@@ -26,7 +26,7 @@ document.addEventListener("keydown", (event) => {
 /** @param {KeyboardEvent} event */
 function single(event) {
 	const after = performance.now() - went < sequenceMs;
-	went = 0;
+	went = -Infinity;
 	if (after) {
 		const link = document.querySelector(`.menu a[data-key="${CSS.escape(event.key)}"]`);
 		if (link instanceof HTMLAnchorElement) {
