@@ -28,6 +28,7 @@ import (
 	"github.com/vccdb/vccdb/server/config"
 	"github.com/vccdb/vccdb/server/ops"
 	"github.com/vccdb/vccdb/server/ops/history"
+	"github.com/vccdb/vccdb/server/request"
 	"github.com/vccdb/vccdb/server/rest"
 )
 
@@ -107,7 +108,7 @@ func build(f *Facts) View {
 }
 
 func (o *Overview) show(c fiber.Ctx) error {
-	f, err := o.allFacts(c.Context())
+	f, err := o.allFacts(c)
 	if err != nil {
 		return err
 	}
@@ -129,7 +130,7 @@ func (o *Overview) figures(c fiber.Ctx) error {
 // attention leaves the list alone while it is what the page shows already: whoever
 // is about to press a link in it shouldn't lose it.
 func (o *Overview) attention(c fiber.Ctx) error {
-	f, err := o.allFacts(c.Context())
+	f, err := o.allFacts(c)
 	if err != nil {
 		return err
 	}
@@ -163,16 +164,17 @@ func (o *Overview) facts(ctx context.Context) (*Facts, error) {
 	}, nil
 }
 
-// allFacts gathers all but the tables.
-func (o *Overview) allFacts(ctx context.Context) (*Facts, error) {
-	f, err := o.facts(ctx)
+// allFacts gathers all but the tables. The configuration is for admins, as it is
+// over REST.
+func (o *Overview) allFacts(c fiber.Ctx) (*Facts, error) {
+	f, err := o.facts(c.Context())
 	if err != nil {
 		return nil, err
 	}
 	f.Jobs = o.o.Database.Jobs().List()
 	slow, _ := o.o.Database.SlowQueries().Before(0, math.MaxInt, func(q *engine.SlowQuery) bool { return f.Now.Sub(q.Began) < time.Hour })
 	f.SlowQueries = len(slow)
-	if o.o.Config == nil {
+	if o.o.Config == nil || request.Principal(c).Role < auth.Admin {
 		return f, nil
 	}
 	changes, err := o.o.Config.AfterRestart()

@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -16,8 +18,10 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/vccdb/vccdb/console/page"
+	"github.com/vccdb/vccdb/console/pagetest"
 	"github.com/vccdb/vccdb/engine"
 	"github.com/vccdb/vccdb/server/auth"
+	"github.com/vccdb/vccdb/server/config"
 	"github.com/vccdb/vccdb/server/ops"
 	"github.com/vccdb/vccdb/server/ops/history"
 	"github.com/vccdb/vccdb/server/problem"
@@ -162,4 +166,35 @@ func TestChartsFollowTheStream(t *testing.T) {
 			t.Errorf("%d values of %s, want %d (all: %v)", values[event], event, want, values)
 		}
 	}
+}
+
+// TestTheConfigurationIsForAdmins: what a restart would change is told to those only
+// who may read the configuration over REST.
+func TestTheConfigurationIsForAdmins(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "themis.json")
+	write := func(content string) {
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(`{"server":{"port":9000}}`)
+	live, err := config.Open(config.Source{File: file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(`{"server":{"port":9001}}`)
+	db, err := engine.Open(t.Context(), engine.Options{Storage: storage.Options{Path: t.TempDir(), CreateIfMissing: true, MemtableSizeMB: 8, BlockCacheSizeMB: 8}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	past := history.New(history.Options{Database: db})
+	defer past.Close()
+	site := pagetest.New(t, func(f *page.Frame) []rest.Route {
+		return New(f, Options{Database: db, Ops: ops.New(ops.Options{Database: db}), History: past, Config: live}).Routes()
+	})
+	site.Holds(site.Get(""), http.StatusOK, "A restart would change 1 setting", "server.port")
+	site.Role = auth.ReadWrite
+	site.Lacks(site.Get(""), "A restart", "server.port")
+	site.Lacks(site.Get("overview/attention"), "A restart", "server.port")
 }
