@@ -6,6 +6,7 @@ import (
 	"github.com/gofiber/fiber/v3"
 
 	"github.com/vccdb/vccdb/console"
+	"github.com/vccdb/vccdb/console/copies"
 	"github.com/vccdb/vccdb/console/indexes"
 	"github.com/vccdb/vccdb/console/joblist"
 	"github.com/vccdb/vccdb/console/logs"
@@ -57,6 +58,7 @@ func newConsole(p consolePages) (*console.Console, error) {
 		system.New(frame, system.Options{Database: p.db, Ops: p.operations, History: p.past, Licences: assets.Licences()}),
 		reference.New(frame, p.description),
 		settings.New(frame, settings.Options{Config: p.live}),
+		copies.New(frame, copies.Options{Database: p.db, Schedule: p.copies, Config: p.live}),
 		indexes.New(frame, indexes.Options{Database: p.db}),
 		joblist.New(frame, joblist.Options{Jobs: p.db.Jobs()}),
 		query.New(frame, p.db),
