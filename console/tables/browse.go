@@ -31,8 +31,9 @@ const (
 	maxColumns     = 30
 	// browseSample is how many entities are looked at to know the columns.
 	browseSample = 100
-	// countUpTo is the size of a table up to which matches are counted unasked.
-	countUpTo = 50_000
+	// countUpTo is the size of a table up to which matches are counted unasked, even
+	// if that takes reading it whole.
+	countUpTo = 5000
 )
 
 // limits are the sizes of a page one can choose.
@@ -152,7 +153,7 @@ type BrowseRow struct {
 	PK      string
 	Version uint64
 	Updated time.Time
-	Cells   []Cell
+	Cells   []components.Cell
 }
 
 // paths are the columns that a sample has.
@@ -253,7 +254,7 @@ func (t *Tables) fill(ctx context.Context, b *Browse, filter *query.Expr) error 
 		b.Matches = int(b.Entities)
 	case b.Next == "" && b.cursor == "":
 		b.Matches = len(b.Rows)
-	case b.count || b.Entities <= countUpTo:
+	case b.count || b.Entities <= countUpTo || result.Plan.Mode != query.ModeFullScan && result.Plan.Residual == nil:
 		counted, err := t.db.Query(ctx, engine.QueryRequest{Table: b.Name, Filter: filter, Return: engine.ReturnCount})
 		if err != nil {
 			return err
@@ -355,11 +356,10 @@ func sortedBy(b *Browse, column string) bool {
 func (b *Browse) numeric(i int) bool {
 	found := false
 	for _, row := range b.Rows {
-		switch row.Cells[i].Kind {
-		case "number":
+		switch c := row.Cells[i]; {
+		case c.Number:
 			found = true
-		case "":
-		default:
+		case c.Text != "":
 			return false
 		}
 	}

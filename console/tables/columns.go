@@ -6,6 +6,7 @@ import (
 
 	"github.com/gofiber/fiber/v3"
 
+	"github.com/vccdb/vccdb/console/components"
 	"github.com/vccdb/vccdb/console/format"
 	"github.com/vccdb/vccdb/console/page"
 	"github.com/vccdb/vccdb/engine"
@@ -13,7 +14,7 @@ import (
 )
 
 // columnSample is how many entities the page of columns looks at.
-const columnSample = 1000
+const columnSample = 500
 
 // Columns is the page of a table's columns and indexes.
 type Columns struct {
@@ -44,7 +45,7 @@ func newColumns(info *engine.TableInfo, sample *engine.ColumnSample) Columns {
 	for _, c := range sample.Columns {
 		row := ColumnRow{Path: c.Path, Types: columnTypes(c), Notes: columnNotes(c), Share: float64(c.Entities) / float64(max(sample.Sampled, 1)), Vector: isVector(c)}
 		if !row.Vector {
-			row.Example = cell(c.Example).Text
+			row.Example = components.CellOf(c.Example).Text
 		}
 		for _, ix := range info.Indexes {
 			if slices.Contains(ix.Columns, c.Path) {

@@ -292,23 +292,12 @@ func (t *Tables) newEntity(c fiber.Ctx) error {
 const maxOffered = 200
 
 func (t *Tables) showNew(c fiber.Ctx, status int, v Edit) error {
-	names, err := t.tableNames(c.Context())
-	if err != nil {
-		return err
-	}
-	v.Tables = names
+	v.Tables = t.tableNames()
 	return t.showEdit(c, status, v)
 }
 
 // tableNames are the names of tables to choose from.
-func (t *Tables) tableNames(ctx context.Context) ([]string, error) {
-	infos, err := t.db.Tables(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var names []string
-	for _, i := range infos[:min(len(infos), maxOffered)] {
-		names = append(names, i.Name)
-	}
-	return names, nil
+func (t *Tables) tableNames() []string {
+	names := t.db.TableNames()
+	return names[:min(len(names), maxOffered)]
 }

@@ -39,7 +39,7 @@ func entityActions(v Entity) templ.Component {
 		ctx = templ.ClearChildren(ctx)
 		for _, vector := range v.Vectors {
 			if vector.Index != "" {
-				templ_7745c5c3_Err = components.Link(view.URL(ctx, "search", "table", v.Key.Table, "column", vector.Column, "key", v.Key.String()), "sparkle", "Find similar", "").Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = components.Link(view.URL(ctx, "search", "index", v.Key.Table+"."+vector.Column, "key", v.Key.PK), "sparkle", "Find similar", "").Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -245,9 +245,9 @@ func entityContent(v Entity) templ.Component {
 							return templ_7745c5c3_Err
 						}
 						var templ_7745c5c3_Var13 templ.SafeURL
-						templ_7745c5c3_Var13, templ_7745c5c3_Err = templ.JoinURLErrs(view.URL(ctx, "indexes/create", "table", v.Key.Table, "column", vector.Column, "type", "vector"))
+						templ_7745c5c3_Var13, templ_7745c5c3_Err = templ.JoinURLErrs(view.URL(ctx, "indexes/new", "table", v.Key.Table, "column", vector.Column, "type", "vector"))
 						if templ_7745c5c3_Err != nil {
-							return templ.Error{Err: templ_7745c5c3_Err, FileName: `entity.templ`, Line: 62, Col: 116}
+							return templ.Error{Err: templ_7745c5c3_Err, FileName: `entity.templ`, Line: 62, Col: 113}
 						}
 						_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var13))
 						if templ_7745c5c3_Err != nil {

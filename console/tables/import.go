@@ -42,11 +42,7 @@ type Import struct {
 }
 
 func (t *Tables) importForm(c fiber.Ctx) error {
-	names, err := t.tableNames(c.Context())
-	if err != nil {
-		return err
-	}
-	v := Import{Table: page.Query(c, "table"), Column: page.Query(c, "column"), Objects: page.Query(c, "lines") == "objects", Tables: names}
+	v := Import{Table: page.Query(c, "table"), Column: page.Query(c, "column"), Objects: page.Query(c, "lines") == "objects", Tables: t.tableNames()}
 	id := page.Query(c, "job")
 	if job, ok := t.db.Jobs().Get(id); ok && job.Status().Kind == importKind {
 		s := job.Status()
@@ -195,12 +191,12 @@ func (t *Tables) importLines(c fiber.Ctx) error {
 	if errs.KindOf(err) == errs.Invalid && err != nil { // the body, not a line of it
 		return err
 	}
-	if _, err := io.Copy(io.Discard, body); err != nil {
-		return err
-	}
 	notice := ""
 	if err == nil {
 		notice = "The import is done."
+		if _, err := io.Copy(io.Discard, body); err != nil { // what ends the form
+			return err
+		}
 	}
 	return t.frame.Done(c, notice, "import", append(query, "job", job.ID())...)
 }

@@ -32,6 +32,7 @@ import (
 // Database is what the pages show and change; *engine.Engine is one.
 type Database interface {
 	Tables(context.Context) ([]engine.TableInfo, error)
+	TableNames() []string
 	Table(ctx context.Context, name string) (*engine.TableInfo, error)
 	SampleColumns(ctx context.Context, table string, n int) (*engine.ColumnSample, error)
 	Query(context.Context, engine.QueryRequest) (*engine.QueryResult, error)
