@@ -716,7 +716,7 @@ func firstSteps() templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = components.Curl("first-entity", "PUT", "/entities/books:dune", `{"title": "Dune", "year": 1965, "embedding": [0.9, 0.1, 0.3]}`).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = components.Copy("first-entity", components.Command(ctx, "PUT", "/entities/books:dune", "application/json", `{"title": "Dune", "year": 1965, "embedding": [0.9, 0.1, 0.3]}`)).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

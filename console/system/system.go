@@ -66,6 +66,7 @@ func (s *System) Routes() []rest.Route {
 	f := s.frame
 	return []rest.Route{
 		f.Route(http.MethodGet, "system", auth.ReadOnly, s.show),
+		f.Route(http.MethodGet, "system/stream", auth.ReadOnly, s.stream),
 		f.Route(http.MethodGet, "system/licences", auth.ReadOnly, s.licences),
 		f.Route(http.MethodPost, "system/flush", auth.Admin, s.flush),
 		f.Route(http.MethodPost, "system/compact", auth.Admin, s.compact),

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/vccdb/vccdb/console/components"
 	"github.com/vccdb/vccdb/console/format"
 	"github.com/vccdb/vccdb/gpu"
 	"github.com/vccdb/vccdb/server/ops"
@@ -60,20 +59,6 @@ func percent(p float64) string {
 		return "–"
 	}
 	return format.Number(math.Round(p*10)/10) + " %"
-}
-
-// charts are of Go's runtime over the last hour, with at most every third sample.
-func charts(samples []history.Sample) []components.Chart {
-	goroutines := components.Chart{ID: "chart-goroutines", Title: "Goroutines", Unit: "count", Series: []components.Series{{Name: "goroutines"}}}
-	heap := components.Chart{ID: "chart-heap", Title: "Go heap", Unit: "bytes", Series: []components.Series{{Name: "objects"}}}
-	step := max(1, len(samples)/240)
-	for i := len(samples)%step + step - 1; i < len(samples); i += step {
-		s := &samples[i]
-		goroutines.Times, heap.Times = append(goroutines.Times, s.Time.Unix()), append(heap.Times, s.Time.Unix())
-		goroutines.Series[0].Values = append(goroutines.Series[0].Values, s.Goroutines)
-		heap.Series[0].Values = append(heap.Series[0].Values, s.GoHeap)
-	}
-	return []components.Chart{goroutines, heap}
 }
 
 // reading is a figure that a device may not report.
