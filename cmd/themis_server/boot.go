@@ -95,10 +95,10 @@ func serve(ctx context.Context, live *config.Live, system *systemd, stderr io.Wr
 	})
 	traffic := &history.Traffic{}
 	past := history.New(history.Options{Database: db, Traffic: traffic.Counts, GPU: devices, DataPath: c.Storage.RocksDBPath})
-	defer past.Close()
 	app, err := newApp(&parts{live, db, devices, copies, traffic, past, logger, entries, audit})
 	if err != nil {
 		copies.Close()
+		past.Close()
 		return errors.Join(err, db.Close())
 	}
 	follow(live, db, app, copies, log)
@@ -110,6 +110,7 @@ func serve(ctx context.Context, live *config.Live, system *systemd, stderr io.Wr
 	err = wait(ctx, served, signals, &hangup{live, []*logging.Log{log, audit.file}, configLogger}, system, logger)
 	system.stopping()
 	copies.Close()
+	past.Close()
 	return stop(app, db, err, logger)
 }
 
