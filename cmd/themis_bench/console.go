@@ -141,23 +141,19 @@ func findPages(ctx context.Context, c *client) (pages []*consolePage, dead, err 
 		}
 		kinds[kind]++
 		seen[path] = true
-		body, isPage, err := readPage(ctx, c, path)
-		if !isPage {
+		from, body, err := readPage(ctx, c, path)
+		if from == nil {
 			dead = errors.Join(dead, err)
 			continue
 		}
 		pages = append(pages, &consolePage{path: path, bytes: len(body)})
-		from, err := url.Parse(path)
-		if err != nil {
-			return nil, nil, err
-		}
 		for _, link := range links.FindAllStringSubmatch(body, -1) {
 			to, err := from.Parse(html.UnescapeString(link[1]))
 			if err != nil {
 				return nil, nil, fmt.Errorf("%s has the link %q: %w", path, link[1], err)
 			}
-			if to.Fragment = ""; strings.HasPrefix(to.Path, "/console/") && !strings.HasPrefix(to.Path, "/console/assets/") {
-				queue = append(queue, to.String())
+			if strings.HasPrefix(to.Path, "/console/") && !strings.HasPrefix(to.Path, "/console/assets/") {
+				queue = append(queue, to.RequestURI())
 			}
 		}
 	}
@@ -188,22 +184,26 @@ func kindOf(path string) string {
 	return kind
 }
 
-// readPage asks for a page as a browser does. Streams and downloads are none.
-func readPage(ctx context.Context, c *client, path string) (body string, isPage bool, err error) {
+// readPage asks for a page as a browser does, and says where it was led to. Streams
+// and downloads are no pages: at is nil then.
+func readPage(ctx context.Context, c *client, path string) (at *url.URL, body string, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	resp, err := c.send(ctx, http.MethodGet, path, "", nil)
 	var refused *apiError
 	if errors.As(err, &refused) { // with a whole page as its text
-		return "", false, fmt.Errorf("%s: %d %s", path, refused.Status, http.StatusText(refused.Status))
+		return nil, "", fmt.Errorf("%s: %d %s", path, refused.Status, http.StatusText(refused.Status))
 	}
 	if err != nil {
-		return "", false, err
+		return nil, "", err
 	}
 	defer resp.Body.Close()
 	if !strings.HasPrefix(resp.Header.Get("Content-Type"), "text/html") {
-		return "", false, nil
+		return nil, "", nil
 	}
 	text, err := io.ReadAll(resp.Body)
-	return string(text), true, err
+	if err != nil {
+		return nil, "", err
+	}
+	return resp.Request.URL, string(text), nil
 }
