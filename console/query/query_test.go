@@ -75,6 +75,7 @@ func TestForm(t *testing.T) {
 	s.Holds(s.Get("query", "by", "form", "table", "t", "return", "entities", "limit", "0"), http.StatusBadRequest, "must be a whole number from 1 to 500", `aria-invalid="true"`)
 	s.Holds(s.Get("query", "by", "form", "table", "t", "return", "entities", "fcol", "n", "fop", "between", "fval", "1"), http.StatusBadRequest, "field-error")
 	s.Holds(s.Get("query", "by", "form", "table", "t", "return", "count", "limit", "5", "order", "n"), http.StatusOK, "2,001 entities match")
+	s.Holds(s.Get("query", "table", "t", "filter", `{"column":"n","value":7}`), http.StatusOK, "1 entity", "pk=0007", `name="order"`)
 	s.Lacks(s.Get("query", "by", "form", "table", "t", "return", "entities", "fadd", "1"), "entities on this page")
 }
 

@@ -39,11 +39,14 @@ type request struct {
 
 // parse reads a request from query parameters or a form's body.
 func parse(q url.Values) request {
-	return request{
+	r := request{
 		Fields: q.Get("by") == "form", Text: strings.TrimSpace(q.Get("q")), Table: q.Get("table"),
 		Order: strings.TrimSpace(q.Get("order")), Limit: strings.TrimSpace(q.Get("limit")), Return: q.Get("return"),
 		Filter: filterform.Parse(q), Cursor: q.Get("cursor"), AsJSON: last(q["view"]) == "json",
 	}
+	// Other pages link to a table and a filter.
+	r.Fields = r.Fields || r.Text == "" && r.Table != "" && !r.Filter.Empty()
+	return r
 }
 
 // last is what a button outside of the form adds to what the form has already.
@@ -83,7 +86,7 @@ func (r request) link() []string {
 // or that was asked for one more condition, is yet to be filled in.
 func (r request) written() bool {
 	if r.Fields {
-		return r.Return != "" && r.Filter.More == 0
+		return (r.Return != "" || !r.Filter.Empty()) && r.Filter.More == 0
 	}
 	return r.Text != ""
 }
