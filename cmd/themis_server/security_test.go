@@ -94,7 +94,6 @@ func startSecured(t *testing.T, set ...string) *secured {
 	copies := schedule.New(schedule.Options{Database: db})
 	traffic := &history.Traffic{}
 	past := history.New(history.Options{Database: db, Traffic: traffic.Counts, GPU: devices})
-	t.Cleanup(past.Close)
 	entries, audited := logging.NewEntries(), logging.NewEntries()
 	audit := logging.Keep(slog.New(slog.NewJSONHandler(keep{s, &s.logged}, nil)), audited)
 	s.app, err = newApp(&parts{live, db, devices, copies, traffic, past, logging.Keep(logger, entries), entries, &auditLog{audit, audited, nil}})
@@ -116,6 +115,7 @@ func startSecured(t *testing.T, set ...string) *secured {
 			t.Error(err)
 		}
 		copies.Close()
+		past.Close()
 		devices.Close()
 		if err := db.Close(); err != nil {
 			t.Error(err)
