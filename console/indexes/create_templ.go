@@ -693,7 +693,7 @@ func suggestions(v createView) templ.Component {
 					return templ_7745c5c3_Err
 				}
 			} else {
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 55, "<div class=\"table-scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Columns\"><table class=\"data\"><thead><tr><th scope=\"col\">Column</th><th scope=\"col\" class=\"num\">In</th><th scope=\"col\">Suggested index</th><th scope=\"col\"><span class=\"visually-hidden\">Actions</span></th></tr></thead> <tbody>")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 55, "<div class=\"table-scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Columns\"><table class=\"data indexes-suggestions\"><thead><tr><th scope=\"col\">Column</th><th scope=\"col\" class=\"num\">In</th><th scope=\"col\">Suggested index</th><th scope=\"col\"><span class=\"visually-hidden\">Actions</span></th></tr></thead> <tbody>")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}

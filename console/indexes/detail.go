@@ -13,6 +13,7 @@ import (
 	"github.com/vccdb/vccdb/console/components"
 	"github.com/vccdb/vccdb/console/format"
 	"github.com/vccdb/vccdb/console/page"
+	"github.com/vccdb/vccdb/console/view"
 	"github.com/vccdb/vccdb/engine"
 	"github.com/vccdb/vccdb/engine/jobs"
 	"github.com/vccdb/vccdb/engine/schema"
@@ -46,7 +47,7 @@ func (x *Indexes) show(c fiber.Ctx) error {
 	}
 	return x.frame.Show(c, page.Page{
 		Title: i.Table + "." + strings.Join(i.Columns, ", "), Nav: nav,
-		Crumbs:  []page.Crumb{{Title: "Indexes", Path: "indexes"}},
+		Crumbs:  []page.Crumb{{Title: "Indexes", Path: "indexes"}, {Title: i.Table, Path: "tables/" + view.Segment(i.Table)}},
 		Actions: detailActions(v),
 	}, detail(v))
 }

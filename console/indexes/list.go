@@ -10,6 +10,7 @@ import (
 	"github.com/gofiber/fiber/v3"
 
 	"github.com/vccdb/vccdb/console/components"
+	"github.com/vccdb/vccdb/console/format"
 	"github.com/vccdb/vccdb/console/page"
 	"github.com/vccdb/vccdb/engine"
 	"github.com/vccdb/vccdb/engine/jobs"
@@ -72,8 +73,8 @@ type listRow struct {
 type state struct {
 	// Name is ready, building, rebuilding or loading; Kind that of its badge.
 	Name, Kind string
-	// Note may be empty.
-	Note string
+	// Note says what that means, Short a little of it; both may be empty.
+	Note, Short string
 	// Job is what works on it; nil if nothing does.
 	Job *jobs.Status
 }
@@ -167,7 +168,7 @@ func stateOf(info *engine.IndexInfo, build, rebuild *jobs.Status) state {
 	case info.Loading:
 		return state{Name: "loading", Kind: "warn", Note: "Its vectors are being read from storage after a start."}
 	case info.Usage != nil && info.Usage.Pending > 0:
-		return state{Name: "ready", Kind: "ok", Note: pendingNote(info.Usage.Pending)}
+		return state{Name: "ready", Kind: "ok", Note: pendingNote(info.Usage.Pending), Short: format.Count(info.Usage.Pending) + " not linked yet"}
 	}
 	return state{Name: "ready", Kind: "ok"}
 }
