@@ -7,6 +7,7 @@ import (
 
 	"github.com/vccdb/vccdb/console"
 	"github.com/vccdb/vccdb/console/copies"
+	"github.com/vccdb/vccdb/console/feed"
 	"github.com/vccdb/vccdb/console/indexes"
 	"github.com/vccdb/vccdb/console/joblist"
 	"github.com/vccdb/vccdb/console/logs"
@@ -67,6 +68,7 @@ func newConsole(p consolePages) (*console.Console, error) {
 			Database: p.db, MaxLineBytes: int(live.Config().Server.MaxRequestBytes()),
 			ChunkTimeout: func() time.Duration { return live.Config().Server.RequestTimeout() },
 		}),
+		feed.New(frame, feed.Options{Database: p.db, Config: live}),
 		logs.New(frame, logs.Options{Database: p.db, Config: live, Entries: p.entries, Audit: p.audit.entries}),
 	), nil
 }

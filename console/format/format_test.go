@@ -26,3 +26,19 @@ func TestFormats(t *testing.T) {
 		}
 	}
 }
+
+func TestClock(t *testing.T) {
+	now := time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		at   time.Time
+		want string
+	}{
+		{now.Add(-time.Hour), "09:00:00.000"},
+		{now.Add(-11 * time.Hour), "Nov 22 23:00:00.000"},
+		{now.Add(-time.Minute).In(time.FixedZone("", 12*3600)), "09:59:00.000"},
+	} {
+		if got := Clock(c.at, now); got != c.want {
+			t.Errorf("%v: %s, want %s", c.at, got, c.want)
+		}
+	}
+}

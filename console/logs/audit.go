@@ -66,7 +66,7 @@ type auditRow struct {
 
 func auditRowOf(e *logging.Entry, now time.Time) auditRow {
 	r := auditRow{
-		Time: e.Time, Clock: clock(e.Time, now), Who: e.Get("principal"), Role: e.Get("role"), Remote: e.Get("remote"),
+		Time: e.Time, Clock: format.Clock(e.Time, now), Who: e.Get("principal"), Role: e.Get("role"), Remote: e.Get("remote"),
 		Method: e.Get("method"), Target: e.Get("target"), RequestID: e.Get("request_id"), Status: e.Get("status"), Outcome: e.Get("outcome"),
 	}
 	if ms, err := strconv.ParseFloat(e.Get("took_ms"), 64); err == nil {

@@ -287,7 +287,7 @@ func slowShapes(shapes []slowShape) templ.Component {
 			templ_7745c5c3_Var9 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 19, "<div class=\"table-scroll\"><table class=\"data slow\"><thead><tr><th scope=\"col\">Query</th><th scope=\"col\" class=\"num\">Times</th><th scope=\"col\" class=\"num\">Slowest</th><th scope=\"col\" class=\"num\">Mean</th><th scope=\"col\" class=\"num\">Read → found</th><th scope=\"col\">Last</th><th scope=\"col\">Would help</th></tr></thead> <tbody>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 19, "<div class=\"table-scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Slow queries\"><table class=\"data slow\"><thead><tr><th scope=\"col\">Query</th><th scope=\"col\" class=\"num\">Times</th><th scope=\"col\" class=\"num\">Slowest</th><th scope=\"col\" class=\"num\">Mean</th><th scope=\"col\" class=\"num\">Read → found</th><th scope=\"col\">Last</th><th scope=\"col\">Would help</th></tr></thead> <tbody>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -425,7 +425,7 @@ func slowRows(rows []slowRow) templ.Component {
 			templ_7745c5c3_Var15 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 32, "<div class=\"table-scroll\"><table class=\"data slow\"><thead><tr><th scope=\"col\">Query</th><th scope=\"col\" class=\"num\">Took</th><th scope=\"col\" class=\"num\">Read → found</th><th scope=\"col\">When</th><th scope=\"col\">Who</th></tr></thead> <tbody>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 32, "<div class=\"table-scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Slow queries\"><table class=\"data slow\"><thead><tr><th scope=\"col\">Query</th><th scope=\"col\" class=\"num\">Took</th><th scope=\"col\" class=\"num\">Read → found</th><th scope=\"col\">When</th><th scope=\"col\">Who</th></tr></thead> <tbody>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

@@ -140,14 +140,18 @@ func again(q *engine.SlowQuery) (path, body string) {
 	return "/query", string(text)
 }
 
+// maxLink bounds what a link carries; escaped it gets longer, and a server takes
+// 16 KiB of headers.
+const maxLink = 3 << 10
+
 // try leads to the page that asks the same.
 func try(q *engine.SlowQuery) (path string, parameters []string) {
 	_, body := again(q)
 	switch {
-	case body == "":
+	case body == "" || len(body) > maxLink:
 		return "", nil
 	case q.Kind == engine.SlowQueryKind:
-		return "query", []string{"table", q.Table, filterform.JSONField, q.Filter}
+		return "query", []string{"q", body}
 	}
 	_, pk, _ := strings.Cut(q.Key, ":")
 	parameters = []string{"index", q.Table + "." + q.Column, "key", pk, "k", strconv.Itoa(q.K), filterform.JSONField, q.Filter}

@@ -87,7 +87,7 @@ type logAttr struct {
 const longAttr = 240
 
 func rowOf(e *logging.Entry, now time.Time) logRow {
-	r := logRow{Time: e.Time, Clock: clock(e.Time, now), Level: logging.LevelName(e.Level), Component: e.Component, Message: e.Message}
+	r := logRow{Time: e.Time, Clock: format.Clock(e.Time, now), Level: logging.LevelName(e.Level), Component: e.Component, Message: e.Message}
 	for _, a := range e.Attrs {
 		if a.Value == "" {
 			continue
@@ -108,15 +108,6 @@ func rowsOf(items []recent.Item[*logging.Entry], now time.Time) []logRow {
 		rows[i] = rowOf(item.Value, now)
 	}
 	return rows
-}
-
-// clock is the time of the day, with the day unless that is today.
-func clock(t, now time.Time) string {
-	t, now = t.UTC(), now.UTC()
-	if t.Format(time.DateOnly) == now.Format(time.DateOnly) {
-		return t.Format("15:04:05.000")
-	}
-	return t.Format("Jan 2 15:04:05")
 }
 
 func (l *Logs) logView(f logFilter, before uint64) logView {
