@@ -58,7 +58,7 @@ const (
 	maxLink = 2000
 	// maxTables bounds the tables that are offered; columnSample is how many
 	// entities are read for the names of a table's columns.
-	maxTables    = 1000
+	maxTables    = 3000
 	columnSample = 100
 )
 

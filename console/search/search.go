@@ -72,7 +72,7 @@ const (
 	// maxLink is the longest link that a search becomes.
 	maxLink = 2000
 	// maxChoices bounds the indexes that are offered.
-	maxChoices = 500
+	maxChoices = 3000
 )
 
 // playground is the page.
@@ -91,8 +91,6 @@ type playground struct {
 type choices struct {
 	Options []components.Option
 	Def     schema.IndexDef
-	// More is how many indexes weren't offered.
-	More int
 }
 
 // choose lists the vector indexes. The first one is taken unless one is named.
@@ -114,7 +112,6 @@ func (s *Search) choose(index *string) (choices, error) {
 		if name == *index {
 			c.Def = d
 		} else if len(c.Options) >= maxChoices {
-			c.More++
 			continue
 		}
 		c.Options = append(c.Options, components.Option{Value: name, Label: name})
