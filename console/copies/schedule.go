@@ -59,6 +59,14 @@ func newLine(kind, title, keeps string, status schedule.Status) Line {
 	return l
 }
 
+// note is state for the figures at the top.
+func (l *Line) note(now time.Time) string {
+	if l.Status.Every == 0 {
+		return "see below"
+	}
+	return l.state(now)
+}
+
 // state says in a sentence what happens next.
 func (l *Line) state(now time.Time) string {
 	switch s := &l.Status; {
@@ -71,7 +79,7 @@ func (l *Line) state(now time.Time) string {
 	case !s.Next.After(now):
 		return "The next one is due now"
 	default:
-		return "The next one is due in " + format.Duration(s.Next.Sub(now))
+		return "The next one is due " + format.Ago(s.Next, now)
 	}
 }
 

@@ -45,7 +45,9 @@ type Snapshot struct {
 	engine.Snapshot
 	// Scheduled ones were made by the server itself.
 	Scheduled bool
-	Check     *Check
+	// Folder is where it stands, empty for where new ones go.
+	Folder string
+	Check  *Check
 	// Restore is the command that puts it in the place of the data.
 	Restore string
 }
@@ -114,9 +116,13 @@ func (p *Copies) view() (*View, error) {
 func (v *View) list(snapshots []engine.Snapshot, backups []engine.Backup, all []jobs.Status, target string) {
 	for _, s := range slices.Backward(snapshots) {
 		v.SnapshotBytes += s.Bytes
-		v.Snapshots = append(v.Snapshots, Snapshot{
+		row := Snapshot{
 			Snapshot: s, Scheduled: schedule.Scheduled(s.Name), Check: checkOf(all, engine.SnapshotVerifyKind, s.Name, s.Created), Restore: restore(s.Path, target),
-		})
+		}
+		if folder := filepath.Dir(s.Path); folder != v.SnapshotDir {
+			row.Folder = folder
+		}
+		v.Snapshots = append(v.Snapshots, row)
 	}
 	for _, b := range slices.Backward(backups) {
 		name := engine.BackupName(v.BackupDir, b.ID)
