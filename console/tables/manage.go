@@ -126,7 +126,7 @@ func (t *Tables) deleteMatching(c fiber.Ctx) error {
 	case filter == nil:
 		return errs.New(errs.Invalid, "missing_filter", "No filter was given, and nothing was deleted. To delete all entities, drop the table.")
 	}
-	if form.Get("matches") != strconv.Itoa(v.Matches) {
+	if form.Get("expected") != strconv.Itoa(v.Matches) {
 		v.Changed = true
 		return t.showManage(c, v)
 	}
@@ -160,5 +160,5 @@ func (t *Tables) drop(c fiber.Ctx) error {
 
 // hidden are the fields that carry the form and the number of matches along.
 func (v *Manage) hidden() []string {
-	return pairs(v.Form.Values(), "matches", strconv.Itoa(v.Matches))
+	return pairs(v.Form.Values(), "expected", strconv.Itoa(v.Matches))
 }

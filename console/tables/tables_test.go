@@ -250,16 +250,16 @@ func TestDeleteMatching(t *testing.T) {
 	send := func(fields ...string) (int, string, string) {
 		return s.post("tables/people/delete-matching", append(slices.Clone(filter), fields...)...)
 	}
-	if status, text, _ := send("matches", "39", "confirm", "delete 39"); status != http.StatusConflict || !strings.Contains(text, "has changed") {
+	if status, text, _ := send("expected", "39", "confirm", "delete 39"); status != http.StatusConflict || !strings.Contains(text, "has changed") {
 		t.Error(status, text)
 	}
-	if status, _, _ := send("matches", "40", "confirm", "delete"); status != http.StatusBadRequest {
+	if status, _, _ := send("expected", "40", "confirm", "delete"); status != http.StatusBadRequest {
 		t.Error(status)
 	}
-	if status, _, _ := s.post("tables/people/delete-matching", "matches", "-1", "confirm", "delete -1"); status != http.StatusBadRequest {
+	if status, _, _ := s.post("tables/people/delete-matching", "expected", "-1", "confirm", "delete -1"); status != http.StatusBadRequest {
 		t.Error("without a filter:", status)
 	}
-	status, _, to := send("matches", "40", "confirm", "delete 40")
+	status, _, to := send("expected", "40", "confirm", "delete 40")
 	_, id, ok := strings.Cut(to, "job=")
 	job, found := s.db.Jobs().Get(id)
 	if status != http.StatusSeeOther || !ok || !found {
