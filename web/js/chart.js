@@ -2,18 +2,18 @@
  * Time charts: <figure data-chart data-chart-source="#json">, where the JSON is
  * {"unit": "bytes|ms|count|percent", "times": [seconds], "series": [{"name", "values"}]};
  * null is a gap, 100 percent the whole. With data-chart-stream="URL", points come as
- * server-sent events {"time", "values"} named point, or as data-chart-event says,
- * and the time that is shown moves on: it stays as long as at first, or as
- * data-chart-span says in seconds.
+ * server-sent events {"time", "values"} named point, or as data-chart-event says;
+ * those go that are older than an hour, or than data-chart-span seconds.
  */
 import { listen } from "./events.js";
 import { clock, writer } from "./figures.js";
 import { draw, widthOf } from "./lines.js";
 import { add, range } from "./series.js";
-import { sourceOf } from "./source.js";
+import { freshSourceOf, sourceOf } from "./source.js";
 
-/** The shortest time a chart spans, in seconds. */
+/** The shortest time a chart spans, and the longest if the page doesn't say, in seconds. */
 const leastSpan = 300;
+const mostSpan = 3600;
 
 /** Steps between the marks of an axis of bytes. */
 const powersOfTwo = Array.from({ length: 50 }, (_, i) => 2 ** i);
@@ -24,9 +24,8 @@ export function chart(figure) {
 	if (!source?.series) {
 		return () => {};
 	}
-	/** @type {(number | null)[][]} */
-	let columns = [source.times, ...source.series.map((/** @type {any} */ s) => s.values)];
-	const span = Number(figure.dataset.chartSpan ?? Math.max(leastSpan, source.times.at(-1) - source.times[0] || 0));
+	let columns = columnsOf(source);
+	const span = Number(figure.dataset.chartSpan ?? mostSpan);
 	const write = writer(source.unit);
 	const plot = draw(figure, {
 		kind: "time",
@@ -38,15 +37,16 @@ export function chart(figure) {
 			{ space: 36, size: widthOf, values: (_, at) => at.map(write), ...(source.unit === "bytes" ? { incrs: powersOfTwo } : {}) },
 		],
 		scales: {
-			x: { time: true, range: (_, _least, newest) => [(newest ?? Date.now() / 1000) - span, newest ?? Date.now() / 1000] },
+			x: { time: true, range: (_, oldest, newest) => timeRange(oldest, newest) },
 			y: { range: (_, least, most) => range(least, most) },
 		},
 		fill: true,
 		together: "time",
 	});
-	const stop = live(figure, (point) => {
-		columns = add(columns, point, span);
-		return () => plot.update(columns);
+	const stop = live(figure, {
+		add: (point) => (columns = add(columns, point, span)),
+		replace: (fresh) => (columns = columnsOf(fresh)),
+		draw: () => plot.update(columns),
 	});
 	return () => {
 		stop();
@@ -55,29 +55,51 @@ export function chart(figure) {
 }
 
 /**
- * Takes the points of a stream. What draws them waits while nobody sees the page.
- * @param {HTMLElement} figure
- * @param {(point: { time: number, values: (number | null)[] }) => () => void} take
+ * @param {number | null} oldest
+ * @param {number | null} newest
+ * @returns {[number, number]}
  */
-function live(figure, take) {
-	const { chartStream, chartEvent = "point" } = figure.dataset;
+function timeRange(oldest, newest) {
+	const end = newest ?? Date.now() / 1000;
+	return [Math.min(oldest ?? end, end - leastSpan), end];
+}
+
+/**
+ * @param {{ times: number[], series: { values: (number | null)[] }[] }} source
+ * @returns {(number | null)[][]}
+ */
+function columnsOf(source) {
+	return [source.times, ...source.series.map((s) => s.values)];
+}
+
+/**
+ * Follows the stream of a chart. It isn't drawn while nobody sees the page.
+ * @param {HTMLElement} figure
+ * @param {{ add: (point: any) => void, replace: (source: any) => void, draw: () => void }} data
+ */
+function live(figure, data) {
+	const { chartStream, chartEvent = "point", chartSource } = figure.dataset;
 	if (!chartStream) {
 		return () => {};
 	}
-	let draw = () => {};
-	const drawn = () => {
-		if (!document.hidden) {
+	const draw = () => document.hidden || data.draw();
+	const stop = listen(chartStream, {
+		name: chartEvent,
+		heard: (text) => {
+			data.add(JSON.parse(text));
 			draw();
-			draw = () => {};
-		}
-	};
-	const stop = listen(chartStream, chartEvent, (data) => {
-		draw = take(JSON.parse(data));
-		drawn();
+		},
+		missed: async () => {
+			const source = await freshSourceOf(chartSource).catch(() => null); // what is shown stays
+			if (source?.series) {
+				data.replace(source);
+				draw();
+			}
+		},
 	});
-	document.addEventListener("visibilitychange", drawn);
+	document.addEventListener("visibilitychange", draw);
 	return () => {
 		stop();
-		document.removeEventListener("visibilitychange", drawn);
+		document.removeEventListener("visibilitychange", draw);
 	};
 }

@@ -139,5 +139,8 @@ function pausedText(count, most) {
 	if (count === 0) {
 		return "Paused";
 	}
-	return count < most ? `Paused, ${count} waiting` : `Paused, the newest ${most} are kept`;
+	if (count < most) {
+		return `Paused, ${count} ${count === 1 ? "update waits" : "updates wait"}`;
+	}
+	return `Paused, the newest ${most} updates wait`;
 }
