@@ -36,6 +36,9 @@ type Cell struct {
 // megabytes.
 const maxCell = 120
 
+// maxNumbers is the length of an array of numbers that is still read by people.
+const maxNumbers = 40
+
 // NewGrid lays out documents in at most so many columns, without those named.
 func NewGrid(docs [][]byte, most int, without ...string) Grid {
 	type seen struct {
@@ -72,7 +75,7 @@ func NewGrid(docs [][]byte, most int, without ...string) Grid {
 		row := make([]Cell, len(columns))
 		for i, name := range g.Columns {
 			row[i] = members[name]
-			g.Numeric[i] = g.Numeric[i] && (row[i].Number || row[i].Class == "")
+			g.Numeric[i] = g.Numeric[i] && (row[i].Number || row[i].Text == "")
 		}
 		g.Rows = append(g.Rows, row)
 	}
@@ -115,7 +118,7 @@ func CellOf(value jsontext.Value) Cell {
 	case '0':
 		return Cell{Text: string(value), Class: "json-number", Number: true}
 	case '[':
-		if n := numbers(value); n >= foldFrom {
+		if n := numbers(value); n >= foldFrom || n > 2 && len(value) > maxNumbers {
 			return Cell{Text: format.Count(n) + " numbers", Class: "json-folded"}
 		}
 	case 't', 'f', 'n':

@@ -25,7 +25,7 @@ func TestGrid(t *testing.T) {
 	if text(2, 1) != "" || text(3, 2) != "true" {
 		t.Errorf("%+v", g.Rows[2:])
 	}
-	if g := NewGrid([][]byte{[]byte(`{"a":1,"b":"x"}`), []byte(`{"a":2.5,"b":3}`), []byte(`{}`)}, 3); !g.Numeric[0] || g.Numeric[1] {
+	if g := NewGrid([][]byte{[]byte(`{"a":1,"b":"x","c":[1]}`), []byte(`{"a":2.5,"b":3,"c":[0.3173085367311007,0.04412768223683716,0.4339902251870]}`), []byte(`{}`)}, 3); !g.Numeric[0] || g.Numeric[1] || g.Numeric[2] || g.Rows[1][2].Text != "3 numbers" {
 		t.Errorf("%+v", g)
 	}
 	if g := NewGrid(nil, 3); len(g.Columns) != 0 || len(g.Rows) != 0 {

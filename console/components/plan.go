@@ -53,18 +53,29 @@ func QueryPlan(report *engine.PlanReport) Plan {
 		return Plan{}
 	}
 	p := Plan{}
-	p.Verdict, p.Kind = verdict(report.Mode)
+	p.Verdict, p.Kind = verdict(report)
 	p.Verdict += " " + format.Plural(report.RowsScanned, "entity was read.", "entities were read.")
 	p.add(report.Tree(), 0)
+	for i := range p.Steps {
+		p.Steps[i].Costly = p.Kind != "" && p.Steps[i].Title == fullScan
+	}
 	return p
 }
 
-func verdict(mode query.Mode) (text, kind string) {
-	switch mode {
+const fullScan = "Full scan"
+
+func verdict(report *engine.PlanReport) (text, kind string) {
+	switch report.Mode {
 	case query.ModeEmpty:
 		return "The indexes know that nothing matches.", ""
 	case query.ModeFullScan:
-		return "No index serves this: the table was read from its beginning.", "warn"
+		switch {
+		case report.Residual != nil:
+			return "No index serves this: the table was read from its beginning.", "warn"
+		case len(report.Steps) > 1:
+			return "No index has this order: the whole table was read and sorted.", "warn"
+		}
+		return "Everything matches: the table was read from its beginning.", ""
 	case query.ModeRangeAware:
 		return "A range of an index serves this.", ""
 	case query.ModeIndexParallel:
@@ -171,7 +182,7 @@ func planStep(s query.Step, depth int) PlanStep {
 	case "order_scan":
 		step.Title, step.Text = "Walk along an index", s.Detail
 	case "full_scan":
-		step.Title, step.Costly = "Full scan", true
+		step.Title = fullScan
 	case "intersect":
 		step.Title = "In all of these"
 	case "union":

@@ -67,8 +67,24 @@ func TestLongPlansAreCut(t *testing.T) {
 		r.Steps = append(r.Steps, query.Step{Action: "index_scan"})
 	}
 	r.Steps = append(r.Steps, query.Step{Action: "union", Inputs: 5000})
-	if p := components.QueryPlan(r); len(p.Steps) != 201 || p.Kind != "warn" || p.Steps[200].Title != "Further steps aren't shown" {
-		t.Errorf("%d steps, %s", len(p.Steps), p.Kind)
+	if p := components.QueryPlan(r); len(p.Steps) != 201 || p.Steps[200].Title != "Further steps aren't shown" {
+		t.Errorf("%d steps", len(p.Steps))
+	}
+}
+
+func TestFullScansDifferInWorth(t *testing.T) {
+	scan := query.Step{Action: "full_scan", ActualCount: actual(5)}
+	for want, plan := range map[string]query.Plan{
+		"Everything matches": {Steps: []query.Step{scan}},
+		"No index has this":  {Steps: []query.Step{scan, {Action: "sort", Inputs: 1}}},
+		"No index serves":    {Steps: []query.Step{scan, {Action: "filter", Inputs: 1}}, Residual: &query.Expr{}},
+	} {
+		plan.Mode = query.ModeFullScan
+		p := components.QueryPlan(&engine.PlanReport{Plan: &plan})
+		bad := want != "Everything matches"
+		if !strings.HasPrefix(p.Verdict, want) || (p.Kind == "warn") != bad || p.Steps[len(p.Steps)-1].Costly != bad {
+			t.Errorf("%s: %+v", want, p)
+		}
 	}
 }
 

@@ -39,14 +39,29 @@ type ScatterPoint struct {
 }
 
 const (
-	scatterWidth, scatterHeight, scatterMargin = 640, 420, 24
+	// scatterMargin is kept free around the points.
+	scatterMargin = 24.0
 	// labelled is the greatest number of points that are drawn with labels.
 	labelled = 60
 	// labelRunes bounds a label in the drawing; charWidth and labelHeight are about
 	// what its characters take.
 	labelRunes             = 22
-	charWidth, labelHeight = 6.6, 14.0
+	charWidth, labelHeight = 7.1, 15.0
 )
+
+// size is that of the drawing. One with labels is smaller, because it has to be
+// read on a phone too, where it is scaled down.
+func (s Scatter) size() (width, height float64) {
+	if s.live() {
+		return 640, 420
+	}
+	return 440, 340
+}
+
+func (s Scatter) viewBox() string {
+	width, height := s.size()
+	return "0 0 " + decimal(width) + " " + decimal(height)
+}
 
 func (s Scatter) live() bool { return len(s.Points) > labelled }
 
@@ -119,7 +134,8 @@ func (s Scatter) dots() []dot {
 		left, right = min(left, p.X), max(right, p.X)
 		bottom, top = min(bottom, p.Y), max(top, p.Y)
 	}
-	scale := min((scatterWidth-2*scatterMargin)/max(right-left, 1e-9), (scatterHeight-2*scatterMargin)/max(top-bottom, 1e-9))
+	width, height := s.size()
+	scale := min((width-2*scatterMargin)/max(right-left, 1e-9), (height-2*scatterMargin)/max(top-bottom, 1e-9))
 	if right-left < 1e-9 && top-bottom < 1e-9 {
 		scale = 0
 	}
@@ -127,8 +143,8 @@ func (s Scatter) dots() []dot {
 	var taken []box
 	places := make([][2]float64, len(s.Points))
 	for i, p := range s.Points {
-		x := scatterWidth/2 + (p.X-(left+right)/2)*scale
-		y := scatterHeight/2 - (p.Y-(bottom+top)/2)*scale
+		x := width/2 + (p.X-(left+right)/2)*scale
+		y := height/2 - (p.Y-(bottom+top)/2)*scale
 		places[i] = [2]float64{x, y}
 		dots[i] = dot{ScatterPoint: p, CX: decimal(x), CY: decimal(y)}
 		taken = append(taken, box{x - 4, y - 4, x + 4, y + 4})
@@ -137,7 +153,7 @@ func (s Scatter) dots() []dot {
 		return dots
 	}
 	for i := range dots {
-		taken = dots[i].place(places[i][0], places[i][1], taken)
+		taken = dots[i].place(places[i][0], places[i][1], taken, box{0, 0, width, height})
 	}
 	return dots
 }
@@ -150,7 +166,7 @@ func (b box) meets(c box) bool {
 }
 
 // place finds room for the label beside the point: right, left, below, above.
-func (d *dot) place(x, y float64, taken []box) []box {
+func (d *dot) place(x, y float64, taken []box, within box) []box {
 	text := d.Label
 	if utf8.RuneCountInString(text) > labelRunes {
 		text = string([]rune(text)[:labelRunes]) + "…"
@@ -171,7 +187,7 @@ func (d *dot) place(x, y float64, taken []box) []box {
 		{"middle", x, y - 11, x - width/2, y - 8 - labelHeight},
 	} {
 		b := box{try.left, try.top, try.left + width, try.top + labelHeight}
-		if b.left < 0 || b.top < 0 || b.right > scatterWidth || b.bottom > scatterHeight {
+		if b.left < within.left || b.top < within.top || b.right > within.right || b.bottom > within.bottom {
 			continue
 		}
 		free := true

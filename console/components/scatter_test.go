@@ -15,12 +15,12 @@ func TestScatterKeepsItsScale(t *testing.T) {
 	for _, d := range dots {
 		at = append(at, d.CX+","+d.CY)
 	}
-	// 592 units for 2, so 148 for half of one.
-	if got := strings.Join(at, " "); got != "24.0,284.0 616.0,284.0 320.0,136.0" {
+	// 392 units for 2, so 98 for half of one.
+	if got := strings.Join(at, " "); got != "24.0,219.0 416.0,219.0 220.0,121.0" {
 		t.Errorf("points at %s", got)
 	}
 	one := Scatter{Points: []ScatterPoint{{X: 3, Y: 3}, {X: 3, Y: 3}}}.dots()
-	if one[0].CX != "320.0" || one[0].CY != "210.0" {
+	if one[0].CX != "220.0" || one[0].CY != "170.0" {
 		t.Errorf("a single place is drawn at %s, %s", one[0].CX, one[0].CY)
 	}
 }
