@@ -62,12 +62,17 @@ type hunt struct {
 	seen   map[string]int
 	showed map[string]bool
 	queue  []string
+	// from is the page that a target was met on first, at the one looked at now.
+	from map[string]string
+	at   string
 	// streams are the addresses of those that were met.
 	streams map[string]bool
 	// patterns are the paths of the console's routes, cut at their slashes.
 	patterns [][]string
 	// forms are those that change something, for later.
 	forms []form
+	// benign is a hunt for links that lead nowhere.
+	benign bool
 	// asked counts answers, rendered pages and parts of them.
 	asked, rendered int
 }
@@ -79,7 +84,7 @@ type form struct {
 }
 
 func newHunt(t *testing.T, s *secured) *hunt {
-	h := &hunt{T: t, fault: t.Errorf, s: s, seen: map[string]int{}, showed: map[string]bool{}, streams: map[string]bool{}}
+	h := &hunt{T: t, fault: t.Errorf, s: s, seen: map[string]int{}, showed: map[string]bool{}, streams: map[string]bool{}, from: map[string]string{}}
 	h.base = &url.URL{Scheme: "http", Host: s.addr, Path: "/console/"}
 	for _, op := range s.app.Operations() {
 		if isPage(op) {
@@ -115,6 +120,9 @@ func (h *hunt) add(target string) {
 		return
 	}
 	u.Fragment = ""
+	if h.from[u.String()] == "" {
+		h.from[u.String()] = h.at
+	}
 	shape := h.route(u) + " " + strings.Join(slices.Sorted(keysOfQuery(u)), " ")
 	if h.seen[shape]++; h.seen[shape] <= perShape {
 		h.queue = append(h.queue, u.String())
@@ -147,7 +155,7 @@ func (h *hunt) route(u *url.URL) string {
 func (h *hunt) crawl() {
 	for len(h.queue) > 0 {
 		target := h.queue[0]
-		h.queue = h.queue[1:]
+		h.queue, h.at = h.queue[1:], target
 		h.ask("GET", target, nil)
 	}
 }
@@ -175,8 +183,11 @@ func (h *hunt) ask(method, target string, fields url.Values) {
 	if res.StatusCode >= 500 && res.StatusCode != 503 {
 		h.fault("%s: it failed", what)
 	}
+	if h.benign && res.StatusCode >= 400 {
+		h.fault("%s: a link leads to it from %s", what, h.from[target])
+	}
 	if to := res.Header.Get("Location"); to != "" {
-		h.link(what, req.URL, to)
+		h.link(what, req.URL, to, true)
 		return
 	}
 	kind, _, _ := strings.Cut(res.Header.Get("Content-Type"), ";")
@@ -217,8 +228,9 @@ func (h *hunt) headers(what string, res *http.Response) {
 	}
 }
 
-// link holds that a link is relative and stays in the console, and queues it.
-func (h *hunt) link(what string, from *url.URL, to string) {
+// link holds that a link is relative and stays in the console, and queues it if it
+// is to be followed.
+func (h *hunt) link(what string, from *url.URL, to string, follow bool) {
 	u, err := url.Parse(to)
 	if err != nil || u.Scheme != "" || u.Host != "" || strings.HasPrefix(to, "/") || strings.ContainsAny(to, "\\\t\r\n") {
 		h.fault("%s: a link isn't relative: %.200q", what, to)
@@ -229,10 +241,9 @@ func (h *hunt) link(what string, from *url.URL, to string) {
 		h.fault("%s: a link leads out of the console: %.200q", what, to)
 		return
 	}
-	if strings.Contains(at.Path, "sign-") {
-		return
+	if follow && !strings.Contains(at.Path, "sign-") {
+		h.add(at.String())
 	}
-	h.add(at.String())
 }
 
 // markup looks at a page or a part of one.
@@ -320,7 +331,9 @@ func (h *hunt) attributes(what string, from *url.URL, n *html.Node) {
 			if strings.HasPrefix(a.Val, "#") {
 				continue
 			}
-			h.link(what, from, a.Val)
+			// A form's target wants its fields.
+			field := n.Data == "form" || n.Data == "input" || n.Data == "select" || n.Data == "textarea"
+			h.link(what, from, a.Val, name == "href" || name == "src" || name == "sse-connect" || name == "hx-get" && !field)
 			if name == "src" && n.Data == "script" && strings.Contains(a.Val, mark) {
 				h.fault("%s: <%s %s=%.100q>", what, n.Data, a.Key, a.Val)
 			}
@@ -340,6 +353,9 @@ func (h *hunt) form(from *url.URL, n *html.Node) {
 	f := form{page: from.String(), fields: fieldsOf(n)}
 	at := from.ResolveReference(u)
 	f.action = at.String()
+	if h.benign {
+		return
+	}
 	if strings.EqualFold(attribute(n, "method"), "post") {
 		h.forms = append(h.forms, f)
 		return
@@ -480,7 +496,7 @@ func (h *hunt) plant() {
 func TestHuntNotices(t *testing.T) {
 	faults := 0
 	h := &hunt{T: t, fault: func(string, ...any) { faults++ }, base: &url.URL{Scheme: "http", Host: "x", Path: "/console/"},
-		s: &secured{}, seen: map[string]int{}, showed: map[string]bool{}}
+		s: &secured{}, from: map[string]string{}, seen: map[string]int{}, showed: map[string]bool{}}
 	at := &url.URL{Scheme: "http", Host: "x", Path: "/console/tables"}
 	bad := []string{
 		"<" + mark + ">", "<p " + mark + "=1>", "<p onclick=x>", "<p style='color:red'>", "<style>p{}</style>", "<script>x()</script>", "<!-- x -->",
@@ -533,7 +549,7 @@ func TestHostileText(t *testing.T) {
 			s.call("PUT", "/entities/"+url.PathEscape("hostile:"+text), `{"a": 1}`, s.admin)
 			s.call("DELETE", "/entities/"+url.PathEscape("hostile:"+text), "", s.readonly)
 		}
-	}, "/console/logs/stream", "/console/audit/stream")
+	}, "/console/logs/stream", "/console/audit/stream", "/console/feed/stream")
 	t.Logf("%d answers, %d rendered, %d forms, shown by %q", h.asked, h.rendered, len(h.forms), slices.Sorted(func(yield func(string) bool) {
 		for route := range h.showed {
 			if !yield(route) {
@@ -545,6 +561,30 @@ func TestHostileText(t *testing.T) {
 		t.Errorf("only %d pages were looked at, and %d showed anything", h.rendered, len(h.showed))
 	}
 	s.searchForKeys()
+}
+
+// TestLinksLeadSomewhere follows every link there is.
+func TestLinksLeadSomewhere(t *testing.T) {
+	s := startSecured(t, "features.cdc=true")
+	for i := range 120 {
+		s.call("PUT", fmt.Sprintf("/entities/books:%d", i), fmt.Sprintf(`{"title": "Book %d", "year": %d, "embedding": [%d, 1, 2]}`, i, 1900+i, i), s.admin)
+	}
+	for _, body := range []string{
+		`{"table": "books", "column": "year", "type": "range"}`, `{"table": "books", "column": "embedding", "type": "vector", "config": {"dimension": 3, "metric": "l2"}}`,
+	} {
+		if status, answer := s.call("POST", "/index/create", body, s.admin); status != 200 {
+			t.Fatal(status, answer)
+		}
+	}
+	h := newHunt(t, s)
+	h.benign = true
+	h.add("")
+	h.add("query?q=" + url.QueryEscape(`{"table":"books","predicates":[{"column":"title","value":"Book 7"}]}`))
+	h.add("search?index=books.embedding&key=7")
+	h.crawl()
+	if h.rendered < 40 {
+		t.Errorf("only %d pages were found", h.rendered)
+	}
 }
 
 // event is one of a stream.
