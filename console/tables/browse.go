@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/a-h/templ"
+	"github.com/go-json-experiment/json"
 	"github.com/gofiber/fiber/v3"
 
 	"github.com/vccdb/vccdb/console/components"
@@ -85,6 +86,9 @@ type browsing struct {
 	order  string
 	limit  int
 	cursor string
+	// prefix asks for the entities whose keys begin with it, in the place of those
+	// that match the form.
+	prefix string
 	// count asks for the number of matches.
 	count bool
 }
@@ -92,7 +96,7 @@ type browsing struct {
 func parseRequest(q url.Values) browsing {
 	r := browsing{
 		form: filterform.Parse(q), order: strings.TrimSpace(q.Get("order")), limit: defaultLimit,
-		cursor: q.Get("cursor"), count: q.Has("count"),
+		cursor: q.Get("cursor"), count: q.Has("count"), prefix: q.Get("prefix"),
 	}
 	for _, column := range q["show"] {
 		if column != "" && len(r.columns) < maxColumns && !slices.Contains(r.columns, column) {
@@ -215,9 +219,13 @@ func (t *Tables) newBrowse(ctx context.Context, table string, r browsing) (*Brow
 	if len(b.columns) == 0 {
 		b.columns = usualColumns(b.Sample)
 	}
-	filter, err := r.form.Expr()
-	if err == nil {
-		err = t.fill(ctx, b, filter)
+	if r.prefix != "" {
+		err = t.fillByKey(ctx, b)
+	} else {
+		var filter *query.Expr
+		if filter, err = r.form.Expr(); err == nil {
+			err = t.fill(ctx, b, filter)
+		}
 	}
 	if errs.KindOf(err) == errs.Invalid {
 		b.Err = err
@@ -226,16 +234,55 @@ func (t *Tables) newBrowse(ctx context.Context, table string, r browsing) (*Brow
 	return b, err
 }
 
-// fill reads the page's entities.
-func (t *Tables) fill(ctx context.Context, b *Browse, filter *query.Expr) error {
-	order, err := b.orders()
+// fillByKey reads the entities whose keys begin with the prefix.
+func (t *Tables) fillByKey(ctx context.Context, b *Browse) error {
+	if err := b.checkColumns(); err != nil {
+		return err
+	}
+	started := time.Now()
+	pks, err := t.db.PrimaryKeys(ctx, b.Name, b.prefix, b.limit)
 	if err != nil {
 		return err
 	}
+	keys := make([]engine.Key, len(pks))
+	for i, pk := range pks {
+		keys[i] = engine.Key{Table: b.Name, PK: pk}
+	}
+	found, err := t.db.Get(ctx, keys, true)
+	if err != nil {
+		return err
+	}
+	x := schema.NewExtractor(b.columns...)
+	for _, e := range found {
+		if e != nil {
+			b.add(x, e)
+		}
+	}
+	b.Took = time.Since(started)
+	return nil
+}
+
+func (b *Browse) add(x *schema.Extractor, e *engine.Entity) {
+	b.Rows = append(b.Rows, BrowseRow{e.Key.PK, e.Version, e.UpdatedAt, cells(x, len(b.columns), e.Doc)})
+}
+
+func (b *Browse) checkColumns() error {
 	for _, column := range b.columns {
 		if _, err := schema.ParsePath(column); err != nil {
 			return errs.New(errs.Invalid, "invalid_column", "The column %q can't be shown: %v", format.Shorten(column, 100), err)
 		}
+	}
+	return nil
+}
+
+// fill reads the page's entities.
+func (t *Tables) fill(ctx context.Context, b *Browse, filter *query.Expr) error {
+	order, err := b.orders()
+	if err == nil {
+		err = b.checkColumns()
+	}
+	if err != nil {
+		return err
 	}
 	result, err := t.db.Query(ctx, engine.QueryRequest{
 		Table: b.Name, Filter: filter, Order: order, Limit: b.limit, Cursor: b.cursor, Fields: b.columns, Explain: true,
@@ -246,8 +293,7 @@ func (t *Tables) fill(ctx context.Context, b *Browse, filter *query.Expr) error 
 	b.Next, b.Took, b.Plan = result.NextCursor, result.Took, result.Plan
 	x := schema.NewExtractor(b.columns...)
 	for i := range result.Entities {
-		e := &result.Entities[i]
-		b.Rows = append(b.Rows, BrowseRow{e.Key.PK, e.Version, e.UpdatedAt, cells(x, len(b.columns), e.Doc)})
+		b.add(x, &result.Entities[i])
 	}
 	switch {
 	case filter == nil:
@@ -268,6 +314,10 @@ func (t *Tables) fill(ctx context.Context, b *Browse, filter *query.Expr) error 
 func (b *Browse) shown() string {
 	of := ""
 	switch {
+	case b.prefix != "" && len(b.Rows) == b.limit:
+		return "The first " + format.Count(len(b.Rows)) + " keys that begin with " + format.Shorten(b.prefix, 60)
+	case b.prefix != "":
+		return format.Plural(len(b.Rows), "key begins", "keys begin") + " with " + format.Shorten(b.prefix, 60)
 	case b.form.Empty():
 		of = " of " + format.Plural(b.Entities, "entity", "entities")
 	case b.Matches >= 0:
@@ -279,7 +329,7 @@ func (b *Browse) shown() string {
 // took says what the page cost to read.
 func (b *Browse) took() string {
 	if b.Plan == nil {
-		return ""
+		return "read in " + format.Duration(b.Took)
 	}
 	return format.Plural(b.Plan.RowsScanned, "entity", "entities") + " read in " + format.Duration(b.Took)
 }
@@ -364,4 +414,23 @@ func (b *Browse) numeric(i int) bool {
 		}
 	}
 	return found
+}
+
+// restQuery is the page as the body of POST /query.
+func (b *Browse) restQuery() string {
+	filter, err := b.form.Expr()
+	if err != nil {
+		return ""
+	}
+	body := struct {
+		Table  string      `json:"table"`
+		Filter *query.Expr `json:"filter,omitzero"`
+		Order  string      `json:"order_by,omitzero"`
+		Limit  int         `json:"limit"`
+	}{b.Name, filter, b.order, b.limit}
+	text, err := json.Marshal(body)
+	if err != nil {
+		return ""
+	}
+	return string(text)
 }

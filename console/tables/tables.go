@@ -37,6 +37,7 @@ type Database interface {
 	SampleColumns(ctx context.Context, table string, n int) (*engine.ColumnSample, error)
 	Query(context.Context, engine.QueryRequest) (*engine.QueryResult, error)
 	Get(ctx context.Context, keys []engine.Key, withVectors bool) ([]*engine.Entity, error)
+	PrimaryKeys(ctx context.Context, table, prefix string, limit int) ([]string, error)
 	Apply(ctx context.Context, ops []engine.Op, atomic bool) ([]engine.OpResult, error)
 	Export(ctx context.Context, table string, filter *query.Expr, fn func(*engine.Entity) error) error
 	StartDelete(table string, filter *query.Expr) (*jobs.Job, error)

@@ -133,7 +133,10 @@ func TestBrowse(t *testing.T) {
 	s.get("tables/people?fcol=age&fop=lt&fval=10&fcol=name&fop=ne&fval=name+3", "19 of 19 matches on this page", "Export matches")
 	s.get("tables/people?fcol=name&fop=contains&fval=7&filter=%7B%22not%22:%7B%22column%22:%22age%22,%22value%22:7%7D%7D&show=name", "19 of 19 matches on this page")
 	s.get("tables/people?fcol=name&fval=nobody", "Nothing matches")
-	for _, wrong := range []string{"tables/people?fcol=age&fop=between&fval=1", "tables/people?order=a..b", "tables/people?show=a..b", "tables/people?cursor=x"} {
+	s.get("tables/people?prefix=01", "10 keys begin with 01", "name 12")
+	s.get("tables/people?prefix=0&limit=20", "The first 20 keys that begin with 0")
+	s.get("tables/people?prefix=x", "No such key")
+	for _, wrong := range []string{"tables/people?prefix=0&show=a..b", "tables/people?fcol=age&fop=between&fval=1", "tables/people?order=a..b", "tables/people?show=a..b", "tables/people?cursor=x"} {
 		if status, text, _ := s.do("GET", wrong, "", ""); status != http.StatusBadRequest || !strings.Contains(text, "Nothing was read") {
 			t.Errorf("%s: %d %s", wrong, status, text)
 		}

@@ -24,8 +24,10 @@ func TestTables(t *testing.T) {
 			b := open(t, s.url, look.theme, look.size)
 			b.findTable()
 			b.filterWords()
-			b.writeEntity(s)
-			b.importAndDelete()
+			if look.theme == "light" { // what is changed looks the same in both
+				b.writeEntity(s)
+				b.importAndDelete()
+			}
 		})
 	}
 }
@@ -66,7 +68,9 @@ func (b *tab) filterWords() {
 	b.until(`document.querySelector('th[aria-sort="ascending"]')?.innerText.includes("rank")`)
 	b.follow(func() { eval[chromedp.Void](b, `document.querySelector('button[name="fdrop"][value="1"]').click()`) })
 	b.until(`document.querySelectorAll('input[name="fcol"]').length === 1`)
-	b.follow(func() { eval[chromedp.Void](b, `document.querySelector('tbody a[aria-label^="Find entities similar"]').click()`) })
+	b.follow(func() {
+		eval[chromedp.Void](b, `document.querySelector('tbody a[aria-label^="Find entities similar"]').click()`)
+	})
 	b.seeText("10 results in")
 	b.visit("tables/words/columns")
 	b.seeText("100 dimensions")
