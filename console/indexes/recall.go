@@ -162,6 +162,13 @@ func (x *Indexes) measure(c fiber.Ctx) error {
 		}
 		req.Efs = append(req.Efs, ef)
 	}
+	if len(req.Efs) > 0 { // the one in use is what others are compared with
+		def, err := x.db.VectorConfig(c.Context(), i.Table, i.Columns[0])
+		if err != nil {
+			return err
+		}
+		req.Efs = append(req.Efs, max(def.Vector.Ef, 1))
+	}
 	job, err := x.db.StartRecallCurve(req)
 	if err != nil {
 		return err

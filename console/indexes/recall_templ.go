@@ -290,7 +290,7 @@ func measureForm(v *detailView) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = components.Input(components.Field{Name: "efs", Label: "Values of ef", Value: v.Recall.Efs, Placeholder: "k to 32 k, and the index's own", Hint: "Empty, or up to 20 numbers.", Class: "mono"}).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = components.Input(components.Field{Name: "efs", Label: "Values of ef", Value: v.Recall.Efs, Placeholder: "k to 32 k, and the index's own", Hint: "Empty, or up to 19 numbers. The one in use is measured too.", Class: "mono"}).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
