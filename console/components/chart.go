@@ -66,7 +66,10 @@ type chartData struct {
 	Series []Series `json:"series"`
 }
 
-func (c Chart) data() chartData { return chartData{c.Unit, c.Times, c.Series} }
+// data has empty lists for none.
+func (c Chart) data() chartData {
+	return chartData{c.Unit, append([]int64{}, c.Times...), append([]Series{}, c.Series...)}
+}
 
 func (c Chart) most() float64 {
 	most := 0.0
