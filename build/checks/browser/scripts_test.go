@@ -1,6 +1,7 @@
 package browser
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 
@@ -20,6 +21,7 @@ func TestScripts(t *testing.T) {
 	s.sampleData()
 	for name, test := range map[string]func(*tab){
 		"keys": testKeys, "theme": testTheme, "copy": testCopy, "charts": testCharts, "map": testMap, "editor": testEditor,
+		"tail": func(b *tab) { testTail(b, s) },
 	} {
 		t.Run(name, func(t *testing.T) { test(open(t, s.url, "light", desktop)) })
 	}
@@ -119,4 +121,24 @@ func testEditor(b *tab) {
 	b.until(`document.querySelector("textarea[data-editor]").value === '{"table": "books"}'`)
 	b.follow(func() { b.keys(kb.Enter, chromedp.KeyModifiers(chromedp.ModifierCtrl)) })
 	b.seeText("Ubik")
+}
+
+// testTail watches the log, pauses, and goes on.
+func testTail(b *tab, s *server) {
+	const rows = `document.querySelectorAll("[data-tail-rows] > *").length`
+	b.visit("logs")
+	b.until(`document.querySelector("[data-tail-state]").dataset.state === "live"`)
+	b.press("[data-tail]", "Clear")
+	b.until(rows + ` === 0`)
+	s.call("POST", "/index/create", `{"table": "books", "column": "title"}`)
+	b.until(rows + ` > 0`)
+	b.press("[data-tail]", "Pause")
+	before := eval[int](b, rows)
+	s.call("POST", "/index/create", `{"table": "books", "column": "author"}`)
+	b.until(`document.querySelector("[data-tail-state]").textContent.includes("wait")`)
+	if now := eval[int](b, rows); now != before {
+		b.problem("%d rows while paused, %d before", now, before)
+	}
+	b.press("[data-tail]", "Resume")
+	b.until(rows + ` > ` + strconv.Itoa(before))
 }
