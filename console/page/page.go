@@ -195,7 +195,7 @@ func (f *Frame) view(c fiber.Ctx) *view.View {
 	v := &view.View{
 		Root: root(c), Here: here(c), Base: base(c), Principal: request.Principal(c),
 		AuthOff: f.o.AuthOff(), Theme: themeOf(c), Nonce: newNonce(),
-		Styles: f.o.Assets.URL(web.Styles), Mark: f.o.Assets.URL("brand.svg"),
+		Styles: f.o.Assets.URL(web.Styles), Mark: f.o.Assets.URL("favicon.svg"),
 	}
 	if f.o.Assets.Built() {
 		v.Scripts = f.o.Assets.URL(web.Scripts)
