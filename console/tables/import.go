@@ -76,6 +76,8 @@ type upload struct {
 	parts         *multipart.Reader
 	// lines is the first part with lines in it.
 	lines *multipart.Part
+	// begun says that it had something in it.
+	begun bool
 }
 
 // maxUploadField bounds the fields before the lines.
@@ -128,6 +130,7 @@ func (u *upload) Read(p []byte) (int, error) {
 		n, err := u.lines.Read(p)
 		switch {
 		case n > 0 || err == nil:
+			u.begun = u.begun || n > 0
 			return n, nil
 		case err != io.EOF:
 			return 0, brokenForm(err, "The form ended before its file did.")
@@ -143,8 +146,11 @@ func (u *upload) Read(p []byte) (int, error) {
 		if name := next.FormName(); name != "text" && name != "file" {
 			return 0, errs.New(errs.Invalid, "invalid_form", "The form has something behind its lines.")
 		}
-		p[0] = '\n' // what was typed may have no end of its last line
-		return 1, nil
+		if u.begun { // what was typed may have no end of its last line
+			u.begun = false
+			p[0] = '\n'
+			return 1, nil
+		}
 	}
 }
 

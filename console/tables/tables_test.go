@@ -361,6 +361,12 @@ func TestUpload(t *testing.T) {
 			t.Errorf("%q, %v, %+v", lines, err, u)
 		}
 	}
+	contentType2, only := form("operations", "", "x\n")
+	if u, err := openUpload(contentType2, strings.NewReader(only)); err != nil {
+		t.Error(err)
+	} else if lines, err := io.ReadAll(u); err != nil || string(lines) != "x\n" { // its first line is line 1
+		t.Errorf("%q %v", lines, err)
+	}
 	broken := errs.New(errs.Invalid, "body_truncated", "cut")
 	u, err := openUpload(contentType, io.MultiReader(strings.NewReader(body[:len(body)-40]), iotest.ErrReader(broken)))
 	if err == nil {
