@@ -14,6 +14,8 @@ const (
 	// columnSampleRun is how many entities lie side by side in a sample: reading
 	// one more of a block that is there costs little.
 	columnSampleRun = 20
+	// columnSampleBytes is where a sample of large entities ends early.
+	columnSampleBytes = 16 << 20
 )
 
 // ColumnSample is what a sample of a table's entities has in its columns.
@@ -29,7 +31,8 @@ type ColumnSample struct {
 
 // SampleColumns reads up to n entities of a table, 500 when n is 0, and says
 // which columns they have. A table of no more than n is read whole; of a larger
-// one short runs of entities from random places are.
+// one short runs of entities from random places are. Of large entities fewer are
+// read.
 func (e *Engine) SampleColumns(ctx context.Context, tableName string, n int) (*ColumnSample, error) {
 	t, err := e.table(tableName)
 	if err != nil {
@@ -57,6 +60,7 @@ func (e *Engine) sampleEntities(ctx context.Context, t *table, n int, fn func(do
 	if err != nil || !ok {
 		return err
 	}
+	budget := columnSampleBytes
 	// read takes up to most entities from an id on and returns the last one.
 	read := func(from uint32, most int) (end uint32, got int, err error) {
 		err = reader.ScanEntities(ctx, t.id, from, func(id uint32, raw []byte) (bool, error) {
@@ -67,7 +71,8 @@ func (e *Engine) sampleEntities(ctx context.Context, t *table, n int, fn func(do
 			fn(r.doc)
 			end = id
 			got++
-			return got < most, nil
+			budget -= len(raw)
+			return got < most && budget > 0, nil
 		})
 		return end, got, err
 	}
@@ -89,7 +94,7 @@ func (e *Engine) sampleEntities(ctx context.Context, t *table, n int, fn func(do
 		if err != nil {
 			return err
 		}
-		if got == 0 {
+		if got == 0 || budget <= 0 {
 			break
 		}
 		n -= got

@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/vccdb/vccdb/engine"
@@ -50,5 +51,23 @@ func TestSampleColumns(t *testing.T) {
 	}
 	if _, err := db.SampleColumns(t.Context(), "u", 1); errs.CodeOf(err) != "table_not_found" {
 		t.Errorf("no table: %v", err)
+	}
+}
+
+// Large entities don't make a sample large.
+func TestSampleColumnsOfLargeEntities(t *testing.T) {
+	db := testkit.Open(t)
+	text := strings.Repeat("x", 1<<20)
+	for i := range 40 {
+		db.Put(fmt.Sprintf("t:%d", i), `{"text":"`+text+`"}`)
+	}
+	for _, n := range []int{30, 500} {
+		sample, err := db.SampleColumns(t.Context(), "t", n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if sample.Sampled < 10 || sample.Sampled > 20 || sample.Total != 40 {
+			t.Errorf("%d: sampled %d of %d", n, sample.Sampled, sample.Total)
+		}
 	}
 }

@@ -27,6 +27,8 @@ func JobTitle(kind string) string {
 		return "Make backup"
 	case "backup_verify":
 		return "Verify backup"
+	case "delete":
+		return "Delete entities"
 	case "compact":
 		return "Compact"
 	}

@@ -59,7 +59,7 @@ func TestJobAmount(t *testing.T) {
 }
 
 func TestJobTitle(t *testing.T) {
-	for kind, want := range map[string]string{"index_rebuild": "Rebuild index", "delete_where": "Delete where", "": "Job"} {
+	for kind, want := range map[string]string{"index_rebuild": "Rebuild index", "delete": "Delete entities", "tidy_up": "Tidy up", "": "Job"} {
 		if got := JobTitle(kind); got != want {
 			t.Errorf("%s: %q", kind, got)
 		}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/gofiber/fiber/v3"
 
+	"github.com/vccdb/vccdb/console/components"
 	"github.com/vccdb/vccdb/console/page"
 	"github.com/vccdb/vccdb/engine"
 	"github.com/vccdb/vccdb/engine/schema"
@@ -78,21 +79,31 @@ func (x *Indexes) setEf(c fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	i := fromForm(f)
-	if len(i.Columns) != 1 {
-		return errs.New(errs.Invalid, "invalid_form", "A vector index has one column. Nothing was changed.")
+	i, err := vectorIndexOf(f)
+	if err != nil {
+		return err
 	}
 	ef, err := strconv.Atoi(f.Text("ef"))
 	if err != nil || ef < 1 || ef > engine.MaxK {
-		return errs.Field("invalid_ef", "/ef", "ef is a whole number from 1 to %d. Nothing was changed.", engine.MaxK)
+		wrong := errs.Field("invalid_ef", "/ef", "ef is a whole number from 1 to %d; nothing was changed", engine.MaxK)
+		return x.again(c, i, wrong, func(v *detailView) { v.Ef = f.Text("ef") })
 	}
 	if _, err := x.db.SetVectorConfig(c.Context(), i.Table, i.Columns[0], schema.VectorConfig{Ef: ef}); err != nil {
 		return err
 	}
-	i.Type = string(schema.Vector)
 	query := i.Query()
 	if tab := f.Text("tab"); tab != "" {
 		query = append(query, "tab", tab)
 	}
 	return x.frame.Done(c, fmt.Sprintf("Searches of %s go %d wide from now on.", i.Name(), ef), i.Path(), query...)
+}
+
+// vectorIndexOf is the vector index that a form names.
+func vectorIndexOf(f page.Form) (components.Index, error) {
+	i := fromForm(f)
+	i.Type = string(schema.Vector)
+	if len(i.Columns) != 1 {
+		return i, errs.New(errs.Invalid, "invalid_form", "A vector index has one column. Nothing was changed.")
+	}
+	return i, nil
 }

@@ -38,6 +38,8 @@ type createForm struct {
 	Unique  bool
 	// Options are the other fields by name.
 	Options map[string]string
+	// Back is the page to go back to, empty for the list.
+	Back string
 	// Errors are sentences by field; General is one about the whole.
 	Errors  map[string]string
 	General string
@@ -192,13 +194,19 @@ func (x *Indexes) create(c fiber.Ctx) error {
 	if back := page.Back(sent.Text("back")); back != "" { // as the query that lacked the index
 		return x.frame.Done(c, notice, back)
 	}
+	if back := page.Back(f.Back); back != "" {
+		return x.frame.Done(c, notice, back)
+	}
 	return x.frame.Done(c, notice, "indexes", "table", def.Table)
 }
 
 // formOf reads what was sent.
 func formOf(sent page.Form) createForm {
 	i := fromForm(sent)
-	f := createForm{Table: i.Table, Type: schema.IndexType(i.Type), Unique: sent.Checked("unique"), Options: map[string]string{}, Errors: map[string]string{}}
+	f := createForm{
+		Table: i.Table, Type: schema.IndexType(i.Type), Unique: sent.Checked("unique"), Back: sent.Text("back"),
+		Options: map[string]string{}, Errors: map[string]string{},
+	}
 	for _, column := range i.Columns {
 		if column = strings.TrimSpace(column); column != "" {
 			f.Columns = append(f.Columns, column)
@@ -257,25 +265,34 @@ func (f *createForm) number(name string) int {
 
 // blame puts what an error says beside the fields that it is about; false if it
 // isn't about what was sent.
-func (f *createForm) blame(err error) bool {
+func (f *createForm) blame(err error) (ok bool) {
+	f.Errors, f.General, ok = blame(err, fieldOf)
+	return ok
+}
+
+// blame says what an error has against which field, or against the whole; false if
+// it isn't about what was sent. Field names the field for a place in the body that
+// the REST API would take; empty is none.
+func blame(err error, field func(pointer string) string) (fields map[string]string, general string, ok bool) {
 	var e *errs.Error
 	if !errors.As(err, &e) {
-		return false
+		return nil, "", false
 	}
 	switch e.Kind {
 	case errs.Invalid, errs.Conflict, errs.NotFound, errs.NotSupported:
 	default:
-		return false
+		return nil, "", false
 	}
-	for _, field := range e.Fields {
-		if name := fieldOf(field.Pointer); name != "" {
-			f.Errors[name] = sentence(field.Detail)
+	fields = map[string]string{}
+	for _, f := range e.Fields {
+		if name := field(f.Pointer); name != "" {
+			fields[name] = sentence(f.Detail)
 		}
 	}
-	if len(f.Errors) == 0 {
-		f.General = sentence(e.Detail)
+	if len(fields) == 0 {
+		general = sentence(e.Detail)
 	}
-	return true
+	return fields, general, true
 }
 
 // fieldOf is the field of the form for a place in the body of /index/create.

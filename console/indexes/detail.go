@@ -3,6 +3,7 @@ package indexes
 import (
 	"cmp"
 	"context"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,6 +18,7 @@ import (
 	"github.com/vccdb/vccdb/engine"
 	"github.com/vccdb/vccdb/engine/jobs"
 	"github.com/vccdb/vccdb/engine/schema"
+	"github.com/vccdb/vccdb/server/problem"
 )
 
 // detailView is the page of one index.
@@ -28,24 +30,31 @@ type detailView struct {
 	Vector *vectorView
 	Tab    string
 	Recall recallView
+	// Ef is what stands in the form of ef. Errors are sentences by field, after a
+	// form that can't be taken; General is one about the whole.
+	Ef      string
+	Errors  map[string]string
+	General string
 }
 
 // fact is a name and its value.
 type fact struct{ Name, Value, Note string }
 
 func (x *Indexes) show(c fiber.Ctx) error {
-	i := fromQuery(c)
-	v, err := x.detail(c.Context(), i)
+	v, err := x.detail(c.Context(), fromQuery(c))
 	if err != nil {
 		return err
 	}
-	if v.Vector != nil {
-		if v.Tab = "index"; page.Query(c, "tab") == "recall" {
-			v.Tab = "recall"
-			v.Recall = recallOf(x.db.Jobs().List(), i, page.Query(c, "run"))
-		}
+	if v.Vector != nil && page.Query(c, "tab") == "recall" {
+		v.Tab = "recall"
+		v.Recall = recallOf(x.db.Jobs().List(), v.Index, page.Query(c, "run"))
 	}
-	return x.frame.Show(c, page.Page{
+	return x.showDetail(c, http.StatusOK, v)
+}
+
+func (x *Indexes) showDetail(c fiber.Ctx, status int, v *detailView) error {
+	i := v.Index
+	return x.frame.ShowStatus(c, status, page.Page{
 		Title: i.Table + "." + strings.Join(i.Columns, ", "), Nav: nav,
 		Crumbs:  []page.Crumb{{Title: "Indexes", Path: "indexes"}, {Title: i.Table, Path: "tables/" + view.Segment(i.Table)}},
 		Actions: detailActions(v),
@@ -64,8 +73,25 @@ func (x *Indexes) detail(ctx context.Context, i components.Index) (*detailView, 
 	v := &detailView{Index: i, Info: info, State: stateOf(info, x.status(info.JobID), x.status(rebuildJob))}
 	if info.Type == schema.Vector {
 		v.Vector = vectorOf(info, x.db.Readiness())
+		v.Tab, v.Ef = "index", strconv.Itoa(v.Vector.Config.Ef)
 	}
 	return v, nil
+}
+
+// again shows the page after a form that can't be taken: with what was typed, by
+// fill, and with what is wrong beside it.
+func (x *Indexes) again(c fiber.Ctx, i components.Index, wrong error, fill func(*detailView)) error {
+	errors, general, ok := blame(wrong, func(pointer string) string { return strings.TrimPrefix(pointer, "/") })
+	if !ok {
+		return wrong
+	}
+	v, err := x.detail(c.Context(), i)
+	if err != nil {
+		return err
+	}
+	v.Errors, v.General = errors, general
+	fill(v)
+	return x.showDetail(c, problem.Of(wrong).Status, v)
 }
 
 // infos describes the indexes of the table; vector indexes from inside.
@@ -273,9 +299,6 @@ func text(ref indexRef) string {
 	}
 	return string(raw)
 }
-
-// efText is ef for the input.
-func (v *vectorView) efText() string { return strconv.Itoa(v.Config.Ef) }
 
 // building says whether something works on the index now.
 func (v *detailView) building() *jobs.Status { return v.State.Job }

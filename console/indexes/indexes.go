@@ -58,6 +58,8 @@ func (x *Indexes) Routes() []rest.Route {
 		f.Route(http.MethodGet, "indexes", auth.ReadOnly, x.list),
 		f.Route(http.MethodGet, "indexes/new", auth.ReadOnly, x.form),
 		f.Route(http.MethodPost, "indexes/create", auth.ReadWrite, x.create),
+		// Where the form stands when it has to be filled in again, for whoever reloads.
+		f.Route(http.MethodGet, "indexes/create", auth.ReadOnly, x.form),
 		f.Route(http.MethodGet, "indexes/index", auth.ReadOnly, x.show),
 		f.Route(http.MethodPost, "indexes/rebuild", auth.ReadWrite, x.rebuild),
 		f.Route(http.MethodPost, "indexes/reindex", auth.ReadWrite, x.reindex),

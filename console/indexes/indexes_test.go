@@ -84,7 +84,13 @@ func TestCreate(t *testing.T) {
 		t.Errorf("leads to %s", to)
 	}
 	s.post(303, "indexes/create", "table", "books", "column", "genre", "column", "year", "column", "", "unique", "on")
-	s.get("indexes?table=books", "embedding", "vector", "genre", "composite", "unique", "2 indexes")
+	if to := s.post(303, "indexes/create", "table", "books", "column", "isbn", "back", "query?q=1"); to != "../query?q=1" {
+		t.Errorf("leads back to %s", to)
+	}
+	if to := s.post(303, "indexes/create", "table", "books", "column", "sold", "back", "https://elsewhere/"); to != "../indexes?table=books" {
+		t.Errorf("leads elsewhere: %s", to)
+	}
+	s.get("indexes?table=books", "embedding", "vector", "genre", "composite", "unique", "4 indexes")
 	s.get("indexes?type=vector", "1 index<")
 	s.get("indexes?q=GENRE", "1 index<", "Show all")
 	s.get("indexes?q=nothing", "No index fits")
@@ -141,8 +147,11 @@ func TestChanges(t *testing.T) {
 	if def, err := s.db.VectorConfig(t.Context(), "books", "embedding"); err != nil || def.Vector.Ef != 123 {
 		t.Errorf("ef %+v %v", def, err)
 	}
-	s.post(400, "indexes/ef", append(vector, "ef", "0")...)
-	s.post(400, "indexes/ef", append(vector, "ef", "many")...)
+	for _, ef := range []string{"0", "many", "99999"} {
+		if body := s.post(400, "indexes/ef", append(vector, "ef", ef)...); !strings.Contains(body, `value="`+ef+`"`) || !strings.Contains(body, "Ef is a whole number from 1 to 10000") {
+			t.Errorf("ef %s: %s", ef, mainOf(body))
+		}
+	}
 	s.post(303, "indexes/rebuild", vector...)
 	s.await()
 	s.post(404, "indexes/rebuild", "table", "books", "column", "none", "type", "vector")
@@ -166,9 +175,12 @@ func TestRecall(t *testing.T) {
 	page := "indexes/index?column=embedding&tab=recall&table=books&type=vector"
 	s.get(page, "Not measured since the start")
 	vector := []string{"table", "books", "column", "embedding"}
-	s.post(400, "indexes/recall", append(vector, "sample", "0")...)
-	s.post(400, "indexes/recall", append(vector, "efs", "8 x")...)
-	s.post(400, "indexes/recall", append(vector, "sample", "2001")...)
+	for _, wrong := range [][2]string{{"sample", "0"}, {"efs", "8 x"}, {"sample", "2001"}, {"k", "99999"}, {"efs", "99999"}} {
+		body := s.post(400, "indexes/recall", append(vector, wrong[0], wrong[1])...)
+		if !strings.Contains(body, `id="field-`+wrong[0]+`-error"`) || !strings.Contains(body, `value="`+wrong[1]+`"`) {
+			t.Errorf("%v: %s", wrong, mainOf(body))
+		}
+	}
 	if to := s.post(303, "indexes/recall", append(vector, "sample", "20", "k", "3", "efs", "8, 32;64")...); to != "../"+page {
 		t.Errorf("leads to %s", to)
 	}

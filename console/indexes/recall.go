@@ -1,6 +1,7 @@
 package indexes
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strconv"
@@ -14,7 +15,6 @@ import (
 	"github.com/vccdb/vccdb/console/page"
 	"github.com/vccdb/vccdb/engine"
 	"github.com/vccdb/vccdb/engine/jobs"
-	"github.com/vccdb/vccdb/engine/schema"
 	"github.com/vccdb/vccdb/internal/errs"
 )
 
@@ -143,11 +143,21 @@ func (x *Indexes) measure(c fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	i := fromForm(f)
-	if len(i.Columns) != 1 {
-		return errs.New(errs.Invalid, "invalid_form", "A vector index has one column. Nothing was measured.")
+	i, err := vectorIndexOf(f)
+	if err != nil {
+		return err
 	}
-	i.Type = string(schema.Vector)
+	if err := x.startMeasuring(c.Context(), i, f); err != nil {
+		return x.again(c, i, err, func(v *detailView) {
+			v.Tab, v.Recall = "recall", recallOf(x.db.Jobs().List(), i, "")
+			v.Recall.Sample, v.Recall.K, v.Recall.Efs = f.Text("sample"), f.Text("k"), f.Text("efs")
+		})
+	}
+	return x.frame.Done(c, "", i.Path(), append(i.Query(), "tab", "recall")...)
+}
+
+// startMeasuring starts what the form asks for, and waits for it a little.
+func (x *Indexes) startMeasuring(ctx context.Context, i components.Index, f page.Form) (err error) {
 	req := engine.RecallCurveRequest{Table: i.Table, Column: i.Columns[0]}
 	if req.Sample, err = positive(f, "sample"); err != nil {
 		return err
@@ -158,12 +168,12 @@ func (x *Indexes) measure(c fiber.Ctx) error {
 	for _, text := range strings.FieldsFunc(f.Text("efs"), func(r rune) bool { return r == ' ' || r == ',' || r == ';' }) {
 		ef, err := strconv.Atoi(text)
 		if err != nil {
-			return errs.Field("invalid_ef", "/efs", "%q is no whole number. Nothing was measured.", format.Shorten(text, 40))
+			return errs.Field("invalid_ef", "/efs", "%q is no whole number; nothing was measured", format.Shorten(text, 40))
 		}
 		req.Efs = append(req.Efs, ef)
 	}
 	if len(req.Efs) > 0 { // the one in use is what others are compared with
-		def, err := x.db.VectorConfig(c.Context(), i.Table, i.Columns[0])
+		def, err := x.db.VectorConfig(ctx, i.Table, i.Columns[0])
 		if err != nil {
 			return err
 		}
@@ -173,10 +183,8 @@ func (x *Indexes) measure(c fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	if _, err := soon(c.Context(), job); err != nil {
-		return err
-	}
-	return x.frame.Done(c, "", i.Path(), append(i.Query(), "tab", "recall")...)
+	_, err = soon(ctx, job)
+	return err
 }
 
 // positive is a field with a whole number of 1 or more; empty is 0, the default.
@@ -187,7 +195,7 @@ func positive(f page.Form, name string) (int, error) {
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 {
-		return 0, errs.Field("invalid_"+name, "/"+name, "%q is no whole number of 1 or more. Nothing was measured.", format.Shorten(text, 40))
+		return 0, errs.Field("invalid_"+name, "/"+name, "%q is no whole number of 1 or more; nothing was measured", format.Shorten(text, 40))
 	}
 	return n, nil
 }

@@ -282,15 +282,15 @@ func measureForm(v *detailView) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = components.Input(components.Field{Name: "sample", Label: "Sample", Kind: "number", Min: "1", Max: strconv.Itoa(engine.MaxCurveSample), Value: v.Recall.Sample, Class: "input-number", Hint: "Stored vectors that serve as queries."}).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = components.Input(components.Field{Name: "sample", Label: "Sample", Kind: "number", Min: "1", Max: strconv.Itoa(engine.MaxCurveSample), Value: v.Recall.Sample, Error: v.Errors["sample"], Class: "input-number", Hint: "Stored vectors that serve as queries."}).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = components.Input(components.Field{Name: "k", Label: "k", Kind: "number", Min: "1", Max: "1000", Value: v.Recall.K, Class: "input-number", Hint: "How many neighbours each asks for."}).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = components.Input(components.Field{Name: "k", Label: "k", Kind: "number", Min: "1", Max: "1000", Value: v.Recall.K, Error: v.Errors["k"], Class: "input-number", Hint: "How many neighbours each asks for."}).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = components.Input(components.Field{Name: "efs", Label: "Values of ef", Value: v.Recall.Efs, Placeholder: "k to 32 k, and the index's own", Hint: "Empty, or up to 19 numbers. The one in use is measured too.", Class: "mono"}).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = components.Input(components.Field{Name: "efs", Label: "Values of ef", Value: v.Recall.Efs, Error: v.Errors["efs"], Placeholder: "k to 32 k, and the index's own", Hint: "Empty, or up to 19 numbers. The one in use is measured too.", Class: "mono"}).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -230,7 +230,7 @@ func parameters(v *detailView) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = components.Input(components.Field{Name: "ef", Label: "Search width, ef", Kind: "number", Min: "1", Max: strconv.Itoa(engine.MaxK), Value: v.Vector.efText(), Class: "input-number", Required: true}).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = components.Input(components.Field{Name: "ef", Label: "Search width, ef", Kind: "number", Min: "1", Max: strconv.Itoa(engine.MaxK), Value: v.Ef, Error: v.Errors["ef"], Class: "input-number", Required: true}).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
