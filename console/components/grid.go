@@ -3,11 +3,15 @@ package components
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"slices"
 
+	"github.com/a-h/templ"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/vccdb/vccdb/console/format"
+	"github.com/vccdb/vccdb/console/view"
+	"github.com/vccdb/vccdb/engine"
 )
 
 // Grid is documents as a table: a column for each member that they have, those
@@ -133,4 +137,14 @@ func numbers(array jsontext.Value) int {
 		return 0
 	}
 	return bytes.Count(array, []byte{','}) + 1
+}
+
+// EntityPath leads to the page of an entity, for view.URL.
+func EntityPath(key engine.Key) (path string, query []string) {
+	return "tables/" + view.Segment(key.Table) + "/entity", []string{"pk", key.PK}
+}
+
+func entityURL(ctx context.Context, key engine.Key) templ.SafeURL {
+	path, query := EntityPath(key)
+	return view.URL(ctx, path, query...)
 }

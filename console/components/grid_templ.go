@@ -8,10 +8,7 @@ package components
 import "github.com/a-h/templ"
 import templruntime "github.com/a-h/templ/runtime"
 
-import (
-	"github.com/vccdb/vccdb/console/view"
-	"github.com/vccdb/vccdb/engine"
-)
+import "github.com/vccdb/vccdb/engine"
 
 // EntityLink leads to the page of an entity.
 func EntityLink(key engine.Key) templ.Component {
@@ -40,9 +37,9 @@ func EntityLink(key engine.Key) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		var templ_7745c5c3_Var2 templ.SafeURL
-		templ_7745c5c3_Var2, templ_7745c5c3_Err = templ.JoinURLErrs(view.URL(ctx, "tables/"+view.Segment(key.Table)+"/entity", "pk", key.PK))
+		templ_7745c5c3_Var2, templ_7745c5c3_Err = templ.JoinURLErrs(entityURL(ctx, key))
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `grid.templ`, Line: 10, Col: 83}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `grid.templ`, Line: 7, Col: 30}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var2))
 		if templ_7745c5c3_Err != nil {

@@ -65,7 +65,7 @@ func (s *Search) draw(ctx context.Context, r mapRequest, def schema.IndexDef) (*
 	var raw [][]float32
 	var values []jsontext.Value
 	for _, v := range vectors {
-		out.Plot.Points, raw = append(out.Plot.Points, s.point(v, def)), append(raw, v.Vector)
+		out.Plot.Points, raw = append(out.Plot.Points, pointOf(v)), append(raw, v.Vector)
 		values = append(values, valueAt(v.Doc, r.Colour))
 	}
 	if r.Colour != "" {

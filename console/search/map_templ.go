@@ -177,7 +177,7 @@ func (a atlas) page() templ.Component {
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 11, " The sample is drawn anew each time. A point leads to what is similar to it. ")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 11, " The sample is drawn anew each time. A point leads to its entity. ")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}

@@ -42,7 +42,7 @@ func (s *Search) pictureOf(ctx context.Context, req engine.SearchRequest, def sc
 	}
 	var raw [][]float32
 	for _, v := range vectors {
-		p := s.point(v, def)
+		p := pointOf(v)
 		switch {
 		case req.Key != nil && v.Key.PK == req.Key.PK:
 			p.Group, p.Marked = 1, true
@@ -59,9 +59,10 @@ func (s *Search) pictureOf(ctx context.Context, req engine.SearchRequest, def sc
 	return plot, explained, err
 }
 
-// point is a vector that leads to what is similar to it.
-func (s *Search) point(v engine.StoredVector, def schema.IndexDef) components.ScatterPoint {
-	return components.ScatterPoint{Label: v.Key.PK, Path: "search", Query: []string{"index", def.Table + "." + def.Columns[0], "key", v.Key.PK}}
+// pointOf is a vector that leads to its entity.
+func pointOf(v engine.StoredVector) components.ScatterPoint {
+	path, query := components.EntityPath(v.Key)
+	return components.ScatterPoint{Label: v.Key.PK, Path: path, Query: query}
 }
 
 // project places the points of a plot, and says what its axes show.
