@@ -1,0 +1,77 @@
+package browser
+
+import "testing"
+
+// TestOverviewAndSystem looks at the first page while the database changes below
+// it, and does to the server what its page offers.
+func TestOverviewAndSystem(t *testing.T) {
+	for _, look := range []struct {
+		name, theme string
+		size        [2]int64
+	}{{"light", "light", desktop}, {"dark", "dark", phone}} {
+		t.Run(look.name, func(t *testing.T) {
+			s := start(t, t.TempDir(), false)
+			b := open(t, s.url, look.theme, look.size)
+			b.overviewFollows(s)
+			b.maintain()
+			b.lookUp()
+		})
+	}
+}
+
+// overviewFollows sees the page change by itself.
+func (b *tab) overviewFollows(s *server) {
+	b.t.Helper()
+	b.visit("")
+	b.seeText("Nothing needs attention.")
+	b.seeText("Store a first entity")
+	b.see("#chart-traffic canvas")
+	b.check("")
+	s.call("POST", "/entities", `{"key": "shapes:a", "entity": {"v": [1, 2, 3]}}`)
+	s.call("POST", "/index/create", `{"table": "shapes", "column": "v", "type": "vector"}`)
+	b.seeText("There is no copy of the data")
+	b.seeText("in 1 index")
+	if !eval[bool](b, `new Promise(done => {
+		const stream = new EventSource("overview/stream");
+		stream.addEventListener("memory", event => { stream.close(); done(JSON.parse(event.data).values.length === 5); });
+	})`) {
+		b.problem("the stream's points are not those of the chart")
+	}
+	s.call("POST", "/admin/snapshot", `{"name": "first"}`)
+	b.seeText("Nothing needs attention.")
+	b.visit("")
+	b.follow(func() { b.press("main", "shapes") })
+	b.seeText("shapes")
+}
+
+// maintain flushes and compacts.
+func (b *tab) maintain() {
+	b.t.Helper()
+	b.visit("system")
+	b.see("#chart-heap canvas")
+	b.follow(func() { b.press("main", "Flush") })
+	b.seeText("Memtables were written to files")
+	b.check("system")
+	b.follow(func() { b.press("main", "Compact") })
+	b.seeText("The compaction has begun.")
+	b.see(".job-done")
+	b.visit("system")
+	b.follow(func() { b.press("main", "Licences") })
+	b.seeText("htmx.org")
+	b.click(".fold summary")
+	b.check("system/licences")
+}
+
+// lookUp finds a call of the REST API.
+func (b *tab) lookUp() {
+	b.t.Helper()
+	b.visit("api")
+	b.fill(`input[name="q"]`, "restore snapshot download") // the form sends itself
+	b.seeText("No operation has these words")
+	b.fill(`input[name="q"]`, "post query")
+	b.seeText("1 operation")
+	b.check("api?q=post+query")
+	b.follow(func() { b.press("main", "/query") })
+	b.seeText("curl -X POST")
+	b.check("api/query")
+}
