@@ -94,7 +94,7 @@ func start(t *testing.T, o Options, more ...Routes) *live {
 	l := &live{scheme: "http", log: &bytes.Buffer{}, release: make(chan struct{}), client: &http.Client{Transport: &http.Transport{}}}
 	o.Observer = l
 	o.Logger = slog.New(slog.NewTextHandler(lockedWriter{&l.mu, l.log}, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	o.StreamRoutes = []string{"POST /stream"}
+	o.StreamRoutes, o.UploadRoutes = []string{"POST /stream"}, []string{"POST /upload"}
 	var operations routes
 	operations.add("GET", "/readyz", auth.Public, func(c fiber.Ctx) error {
 		if l.Draining() {
@@ -144,7 +144,7 @@ func (l *live) work() routes {
 			return context.Canceled
 		}
 	})
-	r.add("POST", "/stream", auth.ReadWrite, func(c fiber.Ctx) error {
+	count := func(c fiber.Ctx) error {
 		lines, scanner := 0, bufio.NewScanner(request.Body(c))
 		for scanner.Scan() {
 			lines++
@@ -156,7 +156,9 @@ func (l *live) work() routes {
 			return fmt.Errorf("a stream has a deadline")
 		}
 		return c.SendString(fmt.Sprint(lines))
-	})
+	}
+	r.add("POST", "/stream", auth.ReadWrite, count)
+	r.add("POST", "/upload", auth.ReadWrite, count)
 	r.add("GET", "/big", auth.ReadOnly, func(c fiber.Ctx) error { return c.Send(make([]byte, 8<<20)) })
 	r.add("DELETE", "/admin", auth.Admin, func(c fiber.Ctx) error { return c.SendString("gone") })
 	r.add("GET", "/blurts/{word}", auth.ReadOnly, func(c fiber.Ctx) error { panic("no " + c.Params("word")) })
@@ -466,6 +468,15 @@ func TestStream(t *testing.T) {
 	}
 	if status, _, _ := l.do(t, "POST", "/size", bytes.NewReader(make([]byte, 4<<10)), "Content-Type", "application/x-ndjson"); status != 413 {
 		t.Errorf("another route: %d", status)
+	}
+	upload := strings.Repeat("x\n", 4<<10)
+	if status, _, got := l.do(t, "POST", "/upload", strings.NewReader(upload), "Content-Type", "multipart/form-data; boundary=x"); status != 200 || got != "4096" {
+		t.Errorf("an upload: %d %s", status, got)
+	}
+	for path, media := range map[string]string{"/upload": "application/x-ndjson", "/stream": "multipart/form-data; boundary=x"} {
+		if status, _, _ := l.do(t, "POST", path, strings.NewReader(upload), "Content-Type", media); status != 413 {
+			t.Errorf("%s to %s: %d", media, path, status)
+		}
 	}
 }
 
