@@ -55,6 +55,8 @@ class Scatter {
 		this.at = null;
 		/** @type {{ x: number, y: number, toX: number, toY: number } | null} */
 		this.drag = null;
+		/** a finger is on the point that it was on before */
+		this.again = false;
 		this.colours = palette();
 
 		this.canvas = document.createElement("canvas");
@@ -88,7 +90,7 @@ class Scatter {
 		const listeners = new AbortController();
 		const { signal } = listeners;
 		this.canvas.addEventListener("pointermove", (event) => this.move(event.offsetX, event.offsetY), { signal });
-		this.canvas.addEventListener("pointerleave", () => !this.drag && this.go(null), { signal });
+		this.canvas.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && !this.drag && this.go(null), { signal });
 		this.canvas.addEventListener("pointerdown", (event) => this.press(event), { signal });
 		this.canvas.addEventListener("pointerup", (event) => this.release(event), { signal });
 		this.canvas.addEventListener("pointercancel", () => this.cancel(), { signal });
@@ -146,23 +148,31 @@ class Scatter {
 
 	/** @param {PointerEvent} event */
 	press(event) {
-		if (event.button === 0 && event.pointerType === "mouse") {
+		if (event.button !== 0) {
+			return;
+		}
+		if (event.pointerType === "mouse") {
 			this.canvas.setPointerCapture(event.pointerId);
 			this.drag = { x: event.offsetX, y: event.offsetY, toX: event.offsetX, toY: event.offsetY };
 		} else {
+			const before = this.at;
 			this.move(event.offsetX, event.offsetY);
+			this.again = before !== null && before === this.at;
 		}
 	}
 
 	/** @param {PointerEvent} event */
 	release(event) {
+		if (event.button !== 0) {
+			return;
+		}
 		const drag = this.drag;
 		this.drag = null;
 		if (drag && Math.hypot(drag.toX - drag.x, drag.toY - drag.y) >= dragPx) {
 			const [x1, y1] = this.scale.toValues(Math.min(drag.x, drag.toX), Math.max(drag.y, drag.toY));
 			const [x2, y2] = this.scale.toValues(Math.max(drag.x, drag.toX), Math.min(drag.y, drag.toY));
 			this.show({ x: x1, y: y1, width: x2 - x1, height: y2 - y1 });
-		} else if (event.pointerType === "mouse") {
+		} else if (drag || this.again) {
 			this.open();
 		}
 	}
