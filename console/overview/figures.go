@@ -81,7 +81,7 @@ func figures(f *Facts) []Figure {
 		{Label: "Requests", Value: format.Number(s.Requests) + " /s", Note: fmt.Sprintf("%s errors /s · %s writes /s", format.Number(s.Errors), format.Number(s.Writes))},
 		latency,
 		{Label: "Memory", Value: bytes(s.Resident), Note: fmt.Sprintf("vectors %s · Go %s", format.Bytes(v.MemoryBytes), bytes(s.GoHeap)), Path: "system"},
-		{Label: "CPU", Value: number(s.CPUPercent, "%.0f %%"), Note: format.Plural(runtime.GOMAXPROCS(0), "core", "cores") + ", 100 % each", Path: "system"},
+		{Label: "CPU", Value: number(s.CPUPercent, "%.0f %%"), Note: format.Plural(runtime.GOMAXPROCS(0), "core", "cores") + ", 100 % each"},
 		disk(f, s),
 		{Label: "Vectors", Value: format.Count(v.Live), Note: vectorNote(v), Path: "indexes"},
 		{Label: "Change feed", Value: "Off", Note: "changes aren't recorded", Path: "feed"},
@@ -95,7 +95,7 @@ func figures(f *Facts) []Figure {
 }
 
 func disk(f *Facts, s history.Sample) Figure {
-	d := Figure{Label: "Disk free", Value: bytes(s.DiskFree), Path: "system"}
+	d := Figure{Label: "Disk free", Value: bytes(s.DiskFree), Path: "tables"}
 	r := &f.Stats.Storage.RocksDB
 	d.Note = "data take " + format.Bytes(r.TotalSSTFilesSizeBytes+r.CurSizeAllMemTablesBytes)
 	if s.DiskSize > 0 {
@@ -115,10 +115,10 @@ func vectorNote(v *ops.VectorStats) string {
 func gpuFigure(f *Facts, s history.Sample) Figure {
 	devices := f.Stats.GPU.Devices
 	if len(devices) == 0 {
-		return Figure{Label: "GPU", Value: "None", Note: "searches use the CPU", Path: "system"}
+		return Figure{Label: "GPU", Value: "None", Note: "searches use the CPU"}
 	}
 	note := format.Plural(len(devices), "device", "devices") + " · " + bytes(s.GPUMemory) + " used"
-	return Figure{Label: "GPU", Value: number(s.GPUPercent, "%.0f %%"), Note: note, Path: "system"}
+	return Figure{Label: "GPU", Value: number(s.GPUPercent, "%.0f %%"), Note: note}
 }
 
 func bytes(b float64) string {
