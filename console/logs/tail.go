@@ -75,7 +75,8 @@ type logRow struct {
 	Attrs     []logAttr
 }
 
-// logAttr is an attribute: a long one is shown by its beginning and opens.
+// logAttr is an attribute: one that is long, or has several lines, is shown by its
+// beginning, Short, and opens.
 type logAttr struct {
 	Key, Value string
 	Short      string
@@ -88,18 +89,26 @@ const longAttr = 240
 
 func rowOf(e *logging.Entry, now time.Time) logRow {
 	r := logRow{Time: e.Time, Clock: format.Clock(e.Time, now), Level: logging.LevelName(e.Level), Component: e.Component, Message: e.Message}
+	if short := shortOf(e.Message); short != "" {
+		r.Message = short
+		r.Attrs = append(r.Attrs, logAttr{Key: "message", Value: e.Message, Short: short})
+	}
 	for _, a := range e.Attrs {
-		if a.Value == "" {
-			continue
+		if a.Value != "" {
+			r.Attrs = append(r.Attrs, logAttr{Key: a.Key, Value: a.Value, Short: shortOf(a.Value), Request: a.Key == "request_id"})
 		}
-		attr := logAttr{Key: a.Key, Value: a.Value, Request: a.Key == "request_id"}
-		if len(a.Value) > longAttr || strings.Contains(a.Value, "\n") {
-			line, _, _ := strings.Cut(a.Value, "\n")
-			attr.Short = format.Shorten(line, longAttr/2)
-		}
-		r.Attrs = append(r.Attrs, attr)
 	}
 	return r
+}
+
+// shortOf is the beginning of a text that is long or has several lines, empty for
+// any other.
+func shortOf(text string) string {
+	line, _, several := strings.Cut(text, "\n")
+	if len(text) > longAttr || several {
+		return format.Shorten(line, longAttr/2)
+	}
+	return ""
 }
 
 func rowsOf(items []recent.Item[*logging.Entry], now time.Time) []logRow {
