@@ -81,7 +81,7 @@ func figures(f *Facts) []Figure {
 		{Label: "Requests", Value: format.Number(s.Requests) + " /s", Note: fmt.Sprintf("%s errors /s · %s writes /s", format.Number(s.Errors), format.Number(s.Writes))},
 		latency,
 		{Label: "Memory", Value: bytes(s.Resident), Note: fmt.Sprintf("vectors %s · Go %s", format.Bytes(v.MemoryBytes), bytes(s.GoHeap)), Path: "system"},
-		{Label: "CPU", Value: number(s.CPUPercent, "%.0f %%"), Note: format.Plural(runtime.GOMAXPROCS(0), "core", "cores") + ", 100 % each"},
+		{Label: "CPU", Value: number(s.CPUPercent, "%.0f %%"), Note: format.Plural(runtime.GOMAXPROCS(0), "core", "cores") + ", 100 % each", Path: "system"},
 		disk(f, s),
 		{Label: "Vectors", Value: format.Count(v.Live), Note: vectorNote(v), Path: "indexes"},
 		{Label: "Change feed", Value: "Off", Note: "changes aren't recorded", Path: "feed"},
@@ -115,10 +115,10 @@ func vectorNote(v *ops.VectorStats) string {
 func gpuFigure(f *Facts, s history.Sample) Figure {
 	devices := f.Stats.GPU.Devices
 	if len(devices) == 0 {
-		return Figure{Label: "GPU", Value: "None", Note: "searches use the CPU"}
+		return Figure{Label: "GPU", Value: "None", Note: "searches use the CPU", Path: "system"}
 	}
 	note := format.Plural(len(devices), "device", "devices") + " · " + bytes(s.GPUMemory) + " used"
-	return Figure{Label: "GPU", Value: number(s.GPUPercent, "%.0f %%"), Note: note}
+	return Figure{Label: "GPU", Value: number(s.GPUPercent, "%.0f %%"), Note: note, Path: "system"}
 }
 
 func bytes(b float64) string {
