@@ -139,6 +139,7 @@ function labels(textarea) {
 	/** @type {Record<string, string>} */
 	const attributes = {
 		"aria-label": textarea.getAttribute("aria-label") ?? textarea.labels?.[0]?.textContent?.trim() ?? "JSON",
+		tabindex: "0", // it can be focused without, which accessibility checkers don't know
 	};
 	for (const name of ["aria-describedby", "aria-invalid"]) {
 		const value = textarea.getAttribute(name);

@@ -109,7 +109,7 @@ func TestEveryPage(t *testing.T) {
 			b := open(t, s.url, "light", desktop)
 			b.run(command(emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}))
 			b.crawl(func(string) {
-				if text := eval[string](b, `document.querySelector("main").innerText`); len(text) < 60 {
+				if text := eval[string](b, `document.querySelector("main").innerText`); len(text) < 40 {
 					b.problem("there is nothing to read but %q", text)
 				}
 			})
