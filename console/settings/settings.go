@@ -13,6 +13,7 @@ package settings
 
 import (
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -48,7 +49,7 @@ func (s *Settings) Routes() []rest.Route {
 	f := s.frame
 	return []rest.Route{
 		f.Route(http.MethodGet, "settings", auth.Admin, s.show),
-		f.Route(http.MethodPost, "settings/check", auth.Admin, s.check),
+		f.Route(http.MethodGet, "settings/check", auth.Admin, s.check),
 		f.Route(http.MethodPost, "settings/review", auth.Admin, s.review),
 		f.Route(http.MethodPost, "settings/apply", auth.Admin, s.apply),
 		f.Route(http.MethodGet, "settings/history", auth.Admin, s.history),
@@ -74,13 +75,14 @@ func (s *Settings) list(search, show string) List {
 	return l
 }
 
-// check answers what a form as it is would do, for scripts.
+// check answers what a form as it is would do, for scripts. It changes nothing, so
+// the fields come in the query.
 func (s *Settings) check(c fiber.Ctx) error {
-	form, err := page.FormOf(c)
+	fields, err := url.ParseQuery(string(c.Request().URI().QueryString()))
 	if err != nil {
-		return err
+		return errs.New(errs.Invalid, "invalid_form", "The form can't be read: %v. Nothing was done.", err)
 	}
-	d := s.draft(form)
+	d := s.draft(page.Form{Values: fields})
 	s.dryRun(c, d)
 	return s.frame.Part(c, checked(d))
 }
