@@ -354,6 +354,16 @@ func TestVerdict(t *testing.T) {
 	}
 }
 
+func TestScanned(t *testing.T) {
+	c := &curve{RecallCurve: engine.RecallCurve{Vectors: 1000, Points: []engine.RecallPoint{{Ef: 8, Distances: 100}, {Ef: 16, Distances: 995}, {Ef: 32, Distances: 1000}}}}
+	if from := c.scanned(); from != 16 {
+		t.Errorf("from %d", from)
+	}
+	if c.Points = c.Points[:1]; c.scanned() != 0 {
+		t.Error("the graph was walked")
+	}
+}
+
 func TestNamesOfAnIndex(t *testing.T) {
 	i := components.Index{Table: "t", Columns: []string{"a", "b"}, Type: "composite"}
 	infos := []engine.IndexInfo{

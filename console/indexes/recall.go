@@ -91,6 +91,19 @@ func curveOf(s *jobs.Status) (*curve, bool) {
 	return c, true
 }
 
+// scanned is the least ef from which on a search compared its query with nearly
+// every vector, 0 if none did: the graph is given up where it costs as much.
+func (c *curve) scanned() int {
+	from := 0
+	for _, p := range slices.Backward(c.Points) {
+		if p.Distances < 0.99*float64(c.Vectors) {
+			break
+		}
+		from = p.Ef
+	}
+	return from
+}
+
 // verdict says in a sentence what the curve means for the index.
 func (c *curve) verdict() string {
 	var now *engine.RecallPoint
