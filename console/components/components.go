@@ -92,6 +92,8 @@ type Confirmation struct {
 	Role auth.Role
 	// Hidden are fields of the form, names and values in turn.
 	Hidden []string
+	// Open shows the form at once, where a link to it was followed.
+	Open bool
 }
 
 // Field is an input with its label.

@@ -182,6 +182,7 @@ func TestEntity(t *testing.T) {
 		t.Fatal(status, to)
 	}
 	s.get("tables/books/entity"+at, "Dune", "was created.", ">5</td>", "3, 4, 0, 0, …", "Create a vector index", "curl")
+	s.get("tables/books/entity"+at+"&delete=1", `<details class="confirm" open>`)
 	status, text, _ := s.post("create", "table", "books", "pk", pk, "entity", `{}`)
 	if status != http.StatusConflict || !strings.Contains(text, "an entity with this key already") {
 		t.Error(status, text)
