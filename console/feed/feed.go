@@ -81,7 +81,7 @@ const (
 	shown = 100
 	// lookBack is how many of the newest are looked at for those that a filter
 	// wants.
-	lookBack = 5000
+	lookBack = 2000
 	// readings bounds the pages of the engine that one page of the console reads,
 	// each of which is bounded in bytes.
 	readings = 8

@@ -122,7 +122,7 @@ func TestManyChanges(t *testing.T) {
 	}
 	s.db.Do(testkit.Put("rare:1", map[string]any{}))
 	want(t, s.Page("feed"), []string{`event/6001"`, `event/5902"`, "100 changes"}, `event/5901"`)
-	want(t, s.Page("feed?table=rare"), []string{"rare:1", "1 change among the newest 5,000"})
+	want(t, s.Page("feed?table=rare"), []string{"rare:1", "1 change among the newest 2,000"})
 	want(t, s.Page("feed?from=0"), []string{`event/1"`, `event/100"`, `href="./feed?from=100"`}, "sse-connect", `event/101"`)
 }
 

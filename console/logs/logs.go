@@ -66,6 +66,7 @@ func (l *Logs) Routes() []rest.Route {
 	return []rest.Route{
 		f.Route(http.MethodGet, "logs", auth.Admin, l.showLog),
 		f.Route(http.MethodGet, "logs/stream", auth.Admin, l.followLog),
+		f.Route(http.MethodGet, "logs/download", auth.Admin, l.download),
 		f.Route(http.MethodPost, "logs/level", auth.Admin, l.setLevel),
 		f.Route(http.MethodGet, "audit", auth.Admin, l.showAudit),
 		f.Route(http.MethodGet, "audit/stream", auth.Admin, l.followAudit),

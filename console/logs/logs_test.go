@@ -95,6 +95,15 @@ func TestLog(t *testing.T) {
 	want(t, s.Page("logs?q="+url.QueryEscape(hostile)), []string{"third", "first"}, "second")
 	want(t, s.Page("logs?q=nothing"), []string{"No entry matches"})
 
+	want(t, s.Page("logs?level=warn"), []string{`href="./logs/download?level=warn" download`})
+	lines := strings.Split(s.Page("logs/download"), "\n")
+	if len(lines) != 4 || !strings.Contains(lines[1], `"level":"warn","msg":"second","component":"storage","error":"line one\nline two"`) {
+		t.Errorf("the download: %q", lines)
+	}
+	if lines = strings.Split(s.Page("logs/download?level=warn"), "\n"); len(lines) != 2 {
+		t.Errorf("the download of warnings: %q", lines)
+	}
+
 	for i := range 450 {
 		s.log.Info("filler", "i", i)
 	}
