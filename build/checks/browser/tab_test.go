@@ -323,8 +323,9 @@ func (b *tab) fits() {
 	wide := eval[width](b, `(() => {
 		const root = document.documentElement;
 		const scrolls = e => { for (let p = e.parentElement; p; p = p.parentElement) { const o = getComputedStyle(p).overflowX; if (o !== "visible") return true; } return false; };
-		const culprit = [...document.querySelectorAll("main *")].find(e => e.getBoundingClientRect().right > innerWidth + 1 && !scrolls(e));
-		return {page: root.scrollWidth, window: innerWidth, culprit: culprit ? culprit.outerHTML.slice(0, 200) : ""};
+		const culprit = [...document.querySelectorAll("main *")].find(e => e.getBoundingClientRect().right > root.clientWidth + 1 && !scrolls(e));
+		// On a phone innerWidth grows with the page.
+		return {page: root.scrollWidth, window: root.clientWidth, culprit: culprit ? culprit.outerHTML.slice(0, 200) : ""};
 	})()`)
 	if wide.Page > wide.Window {
 		b.problem("the page is %d wide in a window of %d: %s", wide.Page, wide.Window, wide.Culprit)
