@@ -137,7 +137,10 @@ func (d *data) components(ctx context.Context) ([][]float64, []float64, error) {
 				small[i][j] = dot(axes[i], images[j])
 			}
 		}
-		variances, turns := eigen(small)
+		variances, turns, ok := eigen(small)
+		if !ok {
+			return nil, nil, errs.New(errs.Invalid, "not_projectable", "These vectors can't be laid out in the plane; they may hold numbers beyond all measure.")
+		}
 		if same(before, variances) {
 			return turned(axes, turns), variances, nil
 		}

@@ -72,7 +72,7 @@ func TestAgainstWholeCovariance(t *testing.T) {
 				}
 			}
 		}
-		values, _ := eigen(whole)
+		values, _, _ := eigen(whole)
 		total := 0.0
 		for _, x := range values {
 			total += x
