@@ -104,10 +104,10 @@ func (s *Server) resume(c fiber.Ctx, info *request.Info, keys *auth.Keys, token 
 	return visit.Principal, nil
 }
 
-// isActive reports whether the request may be somebody's doing: a stream is opened
-// by the page itself, again and again as long as it is open.
+// isActive reports whether the request may be somebody's doing: the page itself
+// opens streams and asks for its parts, again and again as long as it is open.
 func isActive(c fiber.Ctx) bool {
-	return !strings.HasPrefix(c.Get(fiber.HeaderAccept), "text/event-stream")
+	return !strings.HasPrefix(c.Get(fiber.HeaderAccept), "text/event-stream") && c.Get("Themis-Poll") == ""
 }
 
 // presentsKey reports whether the request carries a key in a header. Basic

@@ -102,21 +102,6 @@ func TestJSONIsBounded(t *testing.T) {
 	}
 }
 
-func TestSparkline(t *testing.T) {
-	for _, c := range []struct {
-		values []float64
-		want   string
-	}{
-		{nil, ""}, {[]float64{1}, ""},
-		{[]float64{0, 0}, "0.0,29.0 100.0,29.0"},
-		{[]float64{0, 5, 10}, "0.0,29.0 50.0,15.0 100.0,1.0"},
-	} {
-		if got := sparkline(c.values); got != c.want {
-			t.Errorf("%v: got %q, want %q", c.values, got, c.want)
-		}
-	}
-}
-
 func TestIconsExist(t *testing.T) {
 	for _, name := range []string{"check", "warn", "error", "info", "copy", "menu", "brand"} {
 		var out bytes.Buffer

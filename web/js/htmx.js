@@ -31,6 +31,14 @@ const alerts = () => document.querySelector("#alerts");
 /** Polls are what a page asks for by itself, again and again. */
 const isPoll = (/** @type {any} */ detail) => detail.elt.getAttribute?.("hx-trigger")?.includes("every ") && !detail.requestConfig.triggeringEvent;
 
+// A page that is left open mustn't keep its reader signed in.
+document.addEventListener("htmx:configRequest", (event) => {
+	const { detail } = /** @type {CustomEvent} */ (event);
+	if (!detail.triggeringEvent?.isTrusted) {
+		detail.headers["Themis-Poll"] = "true";
+	}
+});
+
 document.addEventListener("htmx:beforeRequest", (event) => {
 	const { detail } = /** @type {CustomEvent} */ (event);
 	if (!isPoll(detail)) {
