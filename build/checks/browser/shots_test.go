@@ -2,6 +2,7 @@ package browser
 
 import (
 	"flag"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -20,9 +21,11 @@ var (
 
 // pictures are those of the documentation: name and path.
 var pictures = [][2]string{
-	{"overview", ""}, {"tables", "tables"}, {"table", "tables/words"}, {"search", "search?table=words&column=embedding&key=coffee"},
-	{"query", "query"}, {"indexes", "indexes"}, {"settings", "settings"}, {"copies", "copies"}, {"feed", "feed"},
-	{"slow", "slow"}, {"logs", "logs"}, {"system", "system"}, {"api", "api"},
+	{"overview", ""}, {"tables", "tables"}, {"table", "tables/words?f.column=length&f.op=gte&f.value=12"}, {"entity", "tables/books/entity?pk=dune"},
+	{"search", "search?index=words.embedding&key=coffee&compare=on"}, {"map", "search/map?index=words.embedding"},
+	{"query", "query?q=" + url.QueryEscape(`{"table": "words", "predicates": [{"column": "length", "op": "gte", "value": 12}, {"column": "first_letter", "value": "c"}], "order_by": "rank", "limit": 20}`)},
+	{"indexes", "indexes"}, {"index", "indexes/index?table=words&columns=embedding&type=vector"}, {"feed", "feed"}, {"copies", "copies"},
+	{"slow", "slow"}, {"logs", "logs"}, {"settings", "settings"}, {"system", "system"}, {"api", "api"},
 }
 
 // TestScreenshots makes pictures in light, dark and at phone width:
@@ -43,7 +46,7 @@ func TestScreenshots(t *testing.T) {
 			wanted = append(wanted, [2]string{strings.NewReplacer("/", "_", "?", "_", "&", "_", "=", "-", ":", "-").Replace("page-" + path), path})
 		}
 	}
-	s := start(t, t.TempDir(), false)
+	s := start(t, t.TempDir(), false, "features.cdc=true", "query.slow_threshold_ms=1")
 	s.sampleData()
 	s.busy(4 * time.Second)
 	for _, look := range []struct {
