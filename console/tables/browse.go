@@ -3,9 +3,7 @@ package tables
 import (
 	"context"
 	"net/http"
-	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -14,7 +12,6 @@ import (
 	"github.com/gofiber/fiber/v3"
 
 	"github.com/vccdb/vccdb/console/components"
-	"github.com/vccdb/vccdb/console/filterform"
 	"github.com/vccdb/vccdb/console/format"
 	"github.com/vccdb/vccdb/console/page"
 	"github.com/vccdb/vccdb/console/view"
@@ -36,9 +33,6 @@ const (
 	// if that takes reading it whole.
 	countUpTo = 5000
 )
-
-// limits are the sizes of a page one can choose.
-func limits() []string { return []string{"20", "50", "100", "200"} }
 
 // Summary is what stands above all pages of a table.
 type Summary struct {
@@ -76,64 +70,6 @@ func (s Summary) sortable() []string {
 		}
 	}
 	return columns
-}
-
-// browsing is what a page of entities asks for.
-type browsing struct {
-	form    filterform.Form
-	columns []string
-	// order is a column, with a minus for the greatest first; empty for none.
-	order  string
-	limit  int
-	cursor string
-	// prefix asks for the entities whose keys begin with it, in the place of those
-	// that match the form.
-	prefix string
-	// count asks for the number of matches.
-	count bool
-}
-
-func parseRequest(q url.Values) browsing {
-	r := browsing{
-		form: filterform.Parse(q), order: strings.TrimSpace(q.Get("order")), limit: defaultLimit,
-		cursor: q.Get("cursor"), count: q.Has("count"), prefix: q.Get("prefix"),
-	}
-	for _, column := range q["show"] {
-		if column != "" && len(r.columns) < maxColumns && !slices.Contains(r.columns, column) {
-			r.columns = append(r.columns, column)
-		}
-	}
-	if slices.Contains(limits(), q.Get("limit")) {
-		r.limit, _ = strconv.Atoi(q.Get("limit")) // it is one of the limits
-	}
-	return r
-}
-
-// values are the request as query parameters, without the cursor.
-func (r browsing) values() url.Values {
-	q := r.form.Values()
-	for _, column := range r.columns {
-		q.Add("show", column)
-	}
-	if r.order != "" {
-		q.Set("order", r.order)
-	}
-	if r.limit != defaultLimit {
-		q.Set("limit", strconv.Itoa(r.limit))
-	}
-	return q
-}
-
-// orders are the engine's form of the order.
-func (r browsing) orders() ([]query.Order, error) {
-	column, descending := strings.CutPrefix(r.order, "-")
-	if column == "" {
-		return nil, nil
-	}
-	if _, err := schema.ParsePath(column); err != nil {
-		return nil, errs.New(errs.Invalid, "invalid_order", "The table can't be sorted by %q: %v", column, err)
-	}
-	return []query.Order{{Column: column, Desc: descending}}, nil
 }
 
 // Browse is a page of entities.
