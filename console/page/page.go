@@ -173,6 +173,10 @@ func (f *Frame) Asset(c fiber.Ctx) error {
 func (f *Frame) Problem(c fiber.Ctx, p problem.Problem) error {
 	v := f.view(c)
 	switch {
+	case IsPart(c) && p.Status == http.StatusUnauthorized && c.Method() == http.MethodGet:
+		// The page asks again as a whole, and gets the form to sign in.
+		c.Set("HX-Refresh", "true")
+		return f.render(c, p.Status, v, problemAlert(p))
 	case IsPart(c):
 		// Scripts show the alert wherever the answer was to go.
 		c.Set("HX-Retarget", "#alerts")
