@@ -21,10 +21,10 @@ var (
 
 // pictures are those of the documentation: name and path.
 var pictures = [][2]string{
-	{"overview", ""}, {"tables", "tables"}, {"table", "tables/words?f.column=length&f.op=gte&f.value=12"}, {"entity", "tables/books/entity?pk=dune"},
+	{"overview", ""}, {"tables", "tables"}, {"table", "tables/words?fcol=length&fop=gte&fval=12"}, {"entity", "tables/books/entity?pk=dune"},
 	{"search", "search?index=words.embedding&key=coffee&compare=on"}, {"map", "search/map?index=words.embedding"},
 	{"query", "query?q=" + url.QueryEscape(`{"table": "words", "predicates": [{"column": "length", "op": "gte", "value": 12}, {"column": "first_letter", "value": "c"}], "order_by": "rank", "limit": 20}`)},
-	{"indexes", "indexes"}, {"index", "indexes/index?table=words&columns=embedding&type=vector"}, {"feed", "feed"}, {"copies", "copies"},
+	{"indexes", "indexes"}, {"index", "indexes/index?table=words&column=embedding&type=vector"}, {"feed", "feed"}, {"copies", "copies"},
 	{"slow", "slow"}, {"logs", "logs"}, {"settings", "settings"}, {"system", "system"}, {"api", "api"},
 }
 
