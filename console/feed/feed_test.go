@@ -3,10 +3,10 @@ package feed
 import (
 	"fmt"
 	"net/url"
-	"regexp"
 	"strings"
 	"testing"
 
+	"github.com/vccdb/vccdb/console"
 	"github.com/vccdb/vccdb/console/consoletest"
 	"github.com/vccdb/vccdb/console/page"
 	"github.com/vccdb/vccdb/engine"
@@ -35,7 +35,7 @@ func newSite(t *testing.T, on bool) *site {
 	s.live.Subscribe(config.Subscriber{Apply: func(_, after *config.Config) error {
 		return s.db.SetFeed(engine.FeedOptions{Enabled: after.Features.CDC})
 	}})
-	s.Site = consoletest.Serve(t, func(f *page.Frame) consoletest.Pages {
+	s.Site = consoletest.Serve(t, func(f *page.Frame) console.Group {
 		return New(f, Options{Database: s.db.Engine, Config: s.live})
 	})
 	return s
@@ -50,43 +50,21 @@ func (s *site) put(table string, n int) {
 	s.db.Do(ops...)
 }
 
-// want checks that texts stand in a page, in this order, and others don't.
-func want(t *testing.T, body string, there []string, not ...string) {
-	t.Helper()
-	if _, main, found := strings.Cut(body, "<main"); found {
-		body = main
-	}
-	rest := body
-	for _, text := range there {
-		_, after, found := strings.Cut(rest, text)
-		if !found {
-			t.Errorf("%q is missing, or out of order, in\n%s", text, body)
-			return
-		}
-		rest = after
-	}
-	for _, text := range append(not, "<script>alert") {
-		if strings.Contains(body, text) {
-			t.Errorf("%q stands in\n%s", text, body)
-		}
-	}
-}
-
 func TestOff(t *testing.T) {
 	s := newSite(t, false)
-	want(t, s.Page("feed"), []string{"The change feed is off", "Switch on the change feed"}, "sse-connect")
+	s.Reads(s.Page("feed"), []string{"The change feed is off", "Switch on the change feed"}, "sse-connect")
 	for _, path := range []string{"feed/trim", "feed/event/1"} {
-		if status, body := s.Get(path); status == 200 || !strings.Contains(body, "features.cdc") {
-			t.Errorf("%s: %d", path, status)
+		if a := s.Get(path); a.Status == 200 || !strings.Contains(a.Body, "features.cdc") {
+			t.Errorf("%s: %d", path, a.Status)
 		}
 	}
-	if status, to := s.Post("feed/on", url.Values{"persist": {"on"}}); status != 303 || to != "../feed" {
-		t.Fatalf("%d %s", status, to)
+	if a := s.Post("feed/on", "persist", "on"); a.Status != 303 || a.Location != "feed" {
+		t.Fatalf("%d %s", a.Status, a.Location)
 	}
 	if !s.live.Config().Features.CDC {
 		t.Error("the setting is off")
 	}
-	want(t, s.Page("feed"), []string{"Newest change", `sse-connect="./feed/stream?from=0"`, "No changes yet"})
+	s.Reads(s.Page("feed"), []string{"Newest change", `sse-connect="./feed/stream?from=0"`, "No changes yet"})
 }
 
 func TestChanges(t *testing.T) {
@@ -94,25 +72,25 @@ func TestChanges(t *testing.T) {
 	s.put("books", 3)
 	s.db.Do(testkit.Put("other:"+hostile, map[string]any{hostile: hostile}), engine.Op{Kind: engine.OpDelete, Key: testkit.Key("books:1")})
 
-	want(t, s.Page("feed"), []string{"5", "from 1 on", `feed/event/5"`, "DELETE", "books:1", `feed/event/4"`, "PUT", "other:&lt;script&gt;", `feed/event/1"`, "books:0",
+	s.Reads(s.Page("feed"), []string{"5", "from 1 on", `feed/event/5"`, "DELETE", "books:1", `feed/event/4"`, "PUT", "other:&lt;script&gt;", `feed/event/1"`, "books:0",
 		"5 changes", "/changefeed/stream?from_seq=5"}, "Next page")
-	want(t, s.Page("feed?table=other"), []string{"other:&lt;", "1 change"}, "books:1")
-	want(t, s.Page("feed?key_prefix=books:1"), []string{`event/5"`, `event/2"`, "2 changes"}, "books:0")
-	want(t, s.Page("feed?table=nothing"), []string{"No change matches"})
+	s.Reads(s.Page("feed?table=other"), []string{"other:&lt;", "1 change"}, "books:1")
+	s.Reads(s.Page("feed?key_prefix=books:1"), []string{`event/5"`, `event/2"`, "2 changes"}, "books:0")
+	s.Reads(s.Page("feed?table=nothing"), []string{"No change matches"})
 	// From a sequence on they are in order, and go on with what comes.
-	want(t, s.Page("feed?from=2"), []string{`sse-connect="./feed/stream?from=5&amp;order=up"`, `event/3"`, `event/4"`, `event/5"`}, `event/2"`)
+	s.Reads(s.Page("feed?from=2"), []string{`sse-connect="./feed/stream?from=5&amp;order=up"`, `event/3"`, `event/4"`, `event/5"`}, `event/2"`)
 
-	want(t, s.Page("feed/event/4"), []string{"PUT", "the entity was written", `/entity?pk=%3Cscript`, "Version", "1", "json-key", "&lt;script&gt;", "Change before", "Change after"})
-	want(t, s.Page("feed/event/5"), []string{"DELETE", "books:1"}, "json-key", "Change after")
+	s.Reads(s.Page("feed/event/4"), []string{"PUT", "the entity was written", `/entity?pk=%3Cscript`, "Version", "1", "json-key", "&lt;script&gt;", "Change before", "Change after"})
+	s.Reads(s.Page("feed/event/5"), []string{"DELETE", "books:1"}, "json-key", "Change after")
 	for path, status := range map[string]int{"feed/event/6": 404, "feed/event/0": 404, "feed/event/x": 404, "feed?from=x": 400, "feed?table=" + url.QueryEscape(hostile): 400} {
-		if got, body := s.Get(path); got != status || strings.Contains(body, "<script>alert") {
-			t.Errorf("%s: %d", path, got)
+		if a := s.Get(path); a.Status != status || strings.Contains(a.Body, "<script>alert") {
+			t.Errorf("%s: %d", path, a.Status)
 		}
 	}
 	if err := s.db.DropTable(t.Context(), "other"); err != nil {
 		t.Fatal(err)
 	}
-	want(t, s.Page("feed/event/6"), []string{"DROP", "the table was dropped", "table", "other"}, "Version")
+	s.Reads(s.Page("feed/event/6"), []string{"DROP", "the table was dropped", "table", "other"}, "Version")
 }
 
 func TestManyChanges(t *testing.T) {
@@ -121,40 +99,29 @@ func TestManyChanges(t *testing.T) {
 		s.put("books", 2000)
 	}
 	s.db.Do(testkit.Put("rare:1", map[string]any{}))
-	want(t, s.Page("feed"), []string{`event/6001"`, `event/5902"`, "100 changes"}, `event/5901"`)
-	want(t, s.Page("feed?table=rare"), []string{"rare:1", "1 change among the newest 2,000"})
-	want(t, s.Page("feed?from=0"), []string{`event/1"`, `event/100"`, `href="./feed?from=100"`}, "sse-connect", `event/101"`)
-}
-
-var connect = regexp.MustCompile(`sse-connect="\./([^"]*)"`)
-
-func streamOf(t *testing.T, body string) string {
-	t.Helper()
-	found := connect.FindStringSubmatch(body)
-	if found == nil {
-		t.Fatalf("no stream in %s", body)
-	}
-	return strings.ReplaceAll(found[1], "&amp;", "&")
+	s.Reads(s.Page("feed"), []string{`event/6001"`, `event/5902"`, "100 changes"}, `event/5901"`)
+	s.Reads(s.Page("feed?table=rare"), []string{"rare:1", "1 change among the newest 2,000"})
+	s.Reads(s.Page("feed?from=0"), []string{`event/1"`, `event/100"`, `href="./feed?from=100"`}, "sse-connect", `event/101"`)
 }
 
 func TestStream(t *testing.T) {
 	s := newSite(t, true)
 	s.put("books", 2)
-	next := s.Stream(streamOf(t, s.Page("feed?key_prefix=books")), "")
+	next := s.Stream(s.StreamOf(s.Page("feed?key_prefix=books")), "")
 	s.db.Do(testkit.Put("other:1", map[string]any{}), testkit.Put("books:"+hostile, map[string]any{}))
 	e := next()
-	want(t, e.Data, []string{"<tr>", `event/4"`, "books:&lt;script&gt;"}, "other", `event/3"`)
+	s.Reads(e.Data, []string{"<tr>", `event/4"`, "books:&lt;script&gt;"}, "other", `event/3"`)
 	if e.Name != "changes" || e.ID != "4" {
 		t.Errorf("the event %s, %s", e.Name, e.ID)
 	}
 	// Who comes again goes on behind the last event, in the order of the page.
 	s.put("books", 2)
-	want(t, s.Stream("feed/stream?from=0", "4")().Data, []string{`event/6"`, `event/5"`}, `event/4"`)
-	want(t, s.Stream("feed/stream?order=up&from=0", "")().Data, []string{`event/1"`, `event/2"`, `event/6"`})
+	s.Reads(s.Stream("feed/stream?from=0", "4")().Data, []string{`event/6"`, `event/5"`}, `event/4"`)
+	s.Reads(s.Stream("feed/stream?order=up&from=0", "")().Data, []string{`event/1"`, `event/2"`, `event/6"`})
 	// A flood is left out, and can be read.
 	s.put("books", 3000)
 	e = s.Stream("feed/stream?from=6", "")()
-	want(t, e.Data, []string{"2,950 changes came faster than the page could show", `feed?from=56"`, `event/56"`, `event/7"`})
+	s.Reads(e.Data, []string{"2,950 changes came faster than the page could show", `feed?from=56"`, `event/56"`, `event/7"`})
 	if e.ID != "3006" {
 		t.Errorf("the stream goes on behind %s", e.ID)
 	}
@@ -166,32 +133,32 @@ func TestStream(t *testing.T) {
 func TestTrim(t *testing.T) {
 	s := newSite(t, true)
 	s.put("books", 20)
-	want(t, s.Page("feed/trim"), []string{"changes 1 to 20"}, "would be")
-	want(t, s.Page("feed/trim?before=11"), []string{"10 changes would be removed", `<bdi>11</bdi>`, `name="before" value="11"`})
-	want(t, s.Page("feed/trim?before=1"), []string{"No change that is kept"})
-	want(t, s.Page("feed/trim?before=99"), []string{"20 changes would be removed"})
-	if status, body := s.Get("feed/trim?before=" + url.QueryEscape(hostile)); status != 400 || strings.Contains(body, "<script>alert") {
-		t.Errorf("%d %s", status, body)
+	s.Reads(s.Page("feed/trim"), []string{"changes 1 to 20"}, "would be")
+	s.Reads(s.Page("feed/trim?before=11"), []string{"10 changes would be removed", `<bdi>11</bdi>`, `name="before" value="11"`})
+	s.Reads(s.Page("feed/trim?before=1"), []string{"No change that is kept"})
+	s.Reads(s.Page("feed/trim?before=99"), []string{"20 changes would be removed"})
+	if a := s.Get("feed/trim?before=" + url.QueryEscape(hostile)); a.Status != 400 || strings.Contains(a.Body, "<script>alert") {
+		t.Errorf("%d %s", a.Status, a.Body)
 	}
-	for _, form := range []url.Values{{"before": {"11"}}, {"before": {"11"}, "confirm": {"12"}}, {"before": {hostile}, "confirm": {hostile}}, {}} {
-		if status, body := s.Post("feed/trim", form); status != 400 || strings.Contains(body, "<script>alert") {
-			t.Errorf("%v: %d %s", form, status, body)
+	for _, form := range [][]string{{"before", "11"}, {"before", "11", "confirm", "12"}, {"before", hostile, "confirm", hostile}, {}} {
+		if a := s.Post("feed/trim", form...); a.Status != 400 || strings.Contains(a.Body, "<script>alert") {
+			t.Errorf("%v: %d %s", form, a.Status, a.Body)
 		}
 	}
-	if status, to := s.Post("feed/trim", url.Values{"before": {"11"}, "confirm": {"11"}}); status != 303 || to != "../feed" {
-		t.Errorf("%d %s", status, to)
+	if a := s.Post("feed/trim", "before", "11", "confirm", "11"); a.Status != 303 || a.Location != "feed" {
+		t.Errorf("%d %s", a.Status, a.Location)
 	}
-	want(t, s.Page("feed"), []string{"from 11 on", `event/11"`}, `event/10"`)
+	s.Reads(s.Page("feed"), []string{"from 11 on", `event/11"`}, `event/10"`)
 	// What is gone is told with a way out.
-	status, body := s.Get("feed?from=3")
-	want(t, body, []string{"These changes can&#39;t be read", "sequence 3", `href="./feed?from=10"`}, "sse-connect")
-	if status != 410 {
-		t.Errorf("%d", status)
+	gone := s.Get("feed?from=3")
+	s.Reads(gone.Body, []string{"These changes can&#39;t be read", "sequence 3", `href="./feed?from=10"`}, "sse-connect")
+	if gone.Status != 410 {
+		t.Errorf("%d", gone.Status)
 	}
-	if status, body = s.Get("feed/event/3"); status != 410 || !strings.Contains(body, "the oldest that can be read has sequence 11") {
-		t.Errorf("%d %s", status, body)
+	if a := s.Get("feed/event/3"); a.Status != 410 || !strings.Contains(a.Body, "the oldest that can be read has sequence 11") {
+		t.Errorf("%d %s", a.Status, a.Body)
 	}
-	if status, body = s.Get("feed?from=21"); status != 410 || !strings.Contains(body, "These changes") {
-		t.Errorf("%d %s", status, body)
+	if a := s.Get("feed?from=21"); a.Status != 410 || !strings.Contains(a.Body, "These changes") {
+		t.Errorf("%d %s", a.Status, a.Body)
 	}
 }

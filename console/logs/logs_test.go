@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vccdb/vccdb/console"
 	"github.com/vccdb/vccdb/console/consoletest"
 	"github.com/vccdb/vccdb/console/page"
 	"github.com/vccdb/vccdb/engine"
@@ -27,7 +28,6 @@ const hostile = `<script>alert(1)</script>"'&lt; ` + "\u202e"
 // site is the pages with what they show.
 type site struct {
 	*consoletest.Site
-	t              *testing.T
 	db             *testkit.DB
 	live           *config.Live
 	log, audit     *slog.Logger
@@ -38,7 +38,7 @@ func newSite(t *testing.T, audited bool) *site {
 	t.Helper()
 	opts := testkit.Options(t.TempDir())
 	opts.Query.SlowThreshold = time.Nanosecond
-	s := &site{t: t, db: testkit.OpenWith(t, opts), entries: logging.NewEntries()}
+	s := &site{db: testkit.OpenWith(t, opts), entries: logging.NewEntries()}
 	var err error
 	if s.live, err = config.Open(config.Source{Set: []string{"storage.rocksdb_path=" + t.TempDir()}}); err != nil {
 		t.Fatal(err)
@@ -53,49 +53,27 @@ func newSite(t *testing.T, audited bool) *site {
 		s.calls = logging.NewEntries()
 		s.audit = logging.Keep(silent, s.calls)
 	}
-	s.Site = consoletest.Serve(t, func(f *page.Frame) consoletest.Pages {
+	s.Site = consoletest.Serve(t, func(f *page.Frame) console.Group {
 		return New(f, Options{Database: s.db.Engine, Config: s.live, Entries: s.entries, Audit: s.calls})
 	})
 	return s
 }
 
-// want checks that texts stand in a page, in this order, and others don't.
-func want(t *testing.T, body string, there []string, not ...string) {
-	t.Helper()
-	if _, main, found := strings.Cut(body, "<main"); found {
-		body = main
-	}
-	rest := body
-	for _, text := range there {
-		_, after, found := strings.Cut(rest, text)
-		if !found {
-			t.Errorf("%q is missing, or out of order, in\n%s", text, body)
-			return
-		}
-		rest = after
-	}
-	for _, text := range append(not, "<script>alert") {
-		if strings.Contains(body, text) {
-			t.Errorf("%q stands in\n%s", text, body)
-		}
-	}
-}
-
 func TestLog(t *testing.T) {
 	s := newSite(t, false)
-	want(t, s.Page("logs"), []string{"The log is empty"})
+	s.Reads(s.Page("logs"), []string{"The log is empty"})
 	s.log.Info("first "+hostile, "key"+hostile, hostile)
 	s.log.With(logging.Component, "storage").Warn("second", "error", "line one\nline two", "empty", "")
 	s.log.With(logging.Component, hostile).Debug("third", "request_id", "abc")
 
-	want(t, s.Page("logs"), []string{"third", "request_id", `?q=abc"`, "second", "line one", "<pre", "line two", "first &lt;script&gt;", "3 entries of 3 kept"}, "empty")
-	want(t, s.Page("logs?level=warn"), []string{"second", "1 entry of 3"}, "third")
-	want(t, s.Page("logs?component=storage"), []string{`<option value="storage" selected`, "storage (1)", "second"}, "third")
-	want(t, s.Page("logs?q=LINE+TWO"), []string{"second"}, "third")
-	want(t, s.Page("logs?q="+url.QueryEscape(hostile)), []string{"third", "first"}, "second")
-	want(t, s.Page("logs?q=nothing"), []string{"No entry matches"})
+	s.Reads(s.Page("logs"), []string{"third", "request_id", `?q=abc"`, "second", "line one", "<pre", "line two", "first &lt;script&gt;", "3 entries of 3 kept"}, "empty")
+	s.Reads(s.Page("logs?level=warn"), []string{"second", "1 entry of 3"}, "third")
+	s.Reads(s.Page("logs?component=storage"), []string{`<option value="storage" selected`, "storage (1)", "second"}, "third")
+	s.Reads(s.Page("logs?q=LINE+TWO"), []string{"second"}, "third")
+	s.Reads(s.Page("logs?q="+url.QueryEscape(hostile)), []string{"third", "first"}, "second")
+	s.Reads(s.Page("logs?q=nothing"), []string{"No entry matches"})
 
-	want(t, s.Page("logs?level=warn"), []string{`href="./logs/download?level=warn" download`})
+	s.Reads(s.Page("logs?level=warn"), []string{`href="./logs/download?level=warn" download`})
 	lines := strings.Split(s.Page("logs/download"), "\n")
 	if len(lines) != 4 || !strings.Contains(lines[1], `"level":"warn","msg":"second","component":"storage","error":"line one\nline two"`) {
 		t.Errorf("the download: %q", lines)
@@ -108,34 +86,22 @@ func TestLog(t *testing.T) {
 		s.log.Info("filler", "i", i)
 	}
 	first := s.Page("logs?q=filler")
-	want(t, first, []string{"i</span>=<bdi>449", "200 entries of 453", "Next page"}, "First page")
+	s.Reads(first, []string{"i</span>=<bdi>449", "200 entries of 453", "Next page"}, "First page")
 	older := regexp.MustCompile(`href="\./(logs\?[^"]*before=[^"]*)"`).FindStringSubmatch(first)
 	if older == nil {
 		t.Fatal("no link to older entries")
 	}
-	want(t, s.Page(strings.ReplaceAll(older[1], "&amp;", "&")), []string{"i</span>=<bdi>249", "First page", "Next page"}, "sse-connect")
-}
-
-var connect = regexp.MustCompile(`sse-connect="\./([^"]*)"`)
-
-// streamOf is the stream that a page follows.
-func streamOf(t *testing.T, body string) string {
-	t.Helper()
-	found := connect.FindStringSubmatch(body)
-	if found == nil {
-		t.Fatalf("no stream in %s", body)
-	}
-	return strings.ReplaceAll(found[1], "&amp;", "&")
+	s.Reads(s.Page(strings.ReplaceAll(older[1], "&amp;", "&")), []string{"i</span>=<bdi>249", "First page", "Next page"}, "sse-connect")
 }
 
 func TestLogStream(t *testing.T) {
 	s := newSite(t, false)
 	s.log.Info("on the page")
-	next := s.Stream(streamOf(t, s.Page("logs?level=info")), "")
+	next := s.Stream(s.StreamOf(s.Page("logs?level=info")), "")
 	s.log.Debug("left out")
 	s.log.Info("comes " + hostile)
 	e := next()
-	want(t, e.Data, []string{`<li class="log-row log-info">`, "comes &lt;script&gt;"}, "on the page", "left out")
+	s.Reads(e.Data, []string{`<li class="log-row log-info">`, "comes &lt;script&gt;"}, "on the page", "left out")
 	if e.Name != "entries" {
 		t.Errorf("the event %s", e.Name)
 	}
@@ -143,9 +109,9 @@ func TestLogStream(t *testing.T) {
 	// comes first.
 	s.log.Info("then this")
 	s.log.Info("then that")
-	want(t, s.Stream("logs/stream", e.ID)().Data, []string{"then that", "then this"}, "comes")
+	s.Reads(s.Stream("logs/stream", e.ID)().Data, []string{"then that", "then this"}, "comes")
 	// What another process has sent is of no use.
-	want(t, s.Stream("logs/stream", "other-7")().Data, []string{"then that", "on the page"})
+	s.Reads(s.Stream("logs/stream", "other-7")().Data, []string{"then that", "on the page"})
 	// Who comes too late is told.
 	for i := range 3000 {
 		s.log.Info("flood", "i", i)
@@ -158,41 +124,41 @@ func TestLogStream(t *testing.T) {
 
 func TestLevel(t *testing.T) {
 	s := newSite(t, false)
-	want(t, s.Page("logs"), []string{`<option value="info" selected`})
-	if status, to := s.Post("logs/level", url.Values{"level": {"debug"}}); status != 303 || to != "../logs" {
-		t.Errorf("%d %s", status, to)
+	s.Reads(s.Page("logs"), []string{`<option value="info" selected`})
+	if a := s.Post("logs/level", "level", "debug"); a.Status != 303 || a.Location != "logs" {
+		t.Errorf("%d %s", a.Status, a.Location)
 	}
 	if level := s.live.Config().Logging.Level; level != "debug" {
 		t.Errorf("the level is %s", level)
 	}
-	if status, body := s.Post("logs/level", url.Values{"level": {hostile}}); status != 400 || strings.Contains(body, "<script>alert") {
-		t.Errorf("%d %s", status, body)
+	if a := s.Post("logs/level", "level", hostile); a.Status != 400 || strings.Contains(a.Body, "<script>alert") {
+		t.Errorf("%d %s", a.Status, a.Body)
 	}
 }
 
 func TestAudit(t *testing.T) {
 	off := newSite(t, false)
-	want(t, off.Page("audit"), []string{"The audit log is off", "logging.audit_file"}, "sse-connect")
-	if status, _ := off.Get("audit/stream"); status == 200 {
+	off.Reads(off.Page("audit"), []string{"The audit log is off", "logging.audit_file"}, "sse-connect")
+	if a := off.Get("audit/stream"); a.Status == 200 {
 		t.Error("there is a stream of nothing")
 	}
 
 	s := newSite(t, true)
-	want(t, s.Page("audit"), []string{"Nothing has been written down yet"})
+	s.Reads(s.Page("audit"), []string{"Nothing has been written down yet"})
 	call := func(who, method, target string, status int, outcome string) {
 		s.audit.Info("audit", "request_id", "r1", "principal", who, "role", "admin", "remote", "10.0.0.1",
 			"method", method, "route", "/entities/:key", "target", target, "status", status, "outcome", outcome, "took_ms", 1.5)
 	}
 	call("ops", "PUT", "/entities/t:1", 200, "ok")
 	call(hostile, "DELETE", "/entities/"+hostile, 403, "denied")
-	next := s.Stream(streamOf(t, s.Page("audit?outcome=failed")), "")
+	next := s.Stream(s.StreamOf(s.Page("audit?outcome=failed")), "")
 	call("shop", "POST", "/query", 500, "failed")
-	want(t, next().Data, []string{"<tr>", "shop", "POST", "/query", "failed", "500", "?q=r1", "1.5 ms"}, "ops")
+	s.Reads(next().Data, []string{"<tr>", "shop", "POST", "/query", "failed", "500", "?q=r1", "1.5 ms"}, "ops")
 
-	want(t, s.Page("audit"), []string{"shop", "&lt;script&gt;", "DELETE", "denied", "ops", "PUT", "/entities/t:1", "3 entries of 3"})
-	want(t, s.Page("audit?outcome=denied"), []string{"DELETE", "1 entry of 3"}, ">PUT<")
-	want(t, s.Page("audit?who=ops"), []string{`<option value="ops" selected`, "PUT"}, ">DELETE<")
-	want(t, s.Page("audit?q=t:1"), []string{"PUT"}, ">DELETE<")
+	s.Reads(s.Page("audit"), []string{"shop", "&lt;script&gt;", "DELETE", "denied", "ops", "PUT", "/entities/t:1", "3 entries of 3"})
+	s.Reads(s.Page("audit?outcome=denied"), []string{"DELETE", "1 entry of 3"}, ">PUT<")
+	s.Reads(s.Page("audit?who=ops"), []string{`<option value="ops" selected`, "PUT"}, ">DELETE<")
+	s.Reads(s.Page("audit?q=t:1"), []string{"PUT"}, ">DELETE<")
 }
 
 // fill makes 2000 entities, of which queries by "s" find few.
@@ -217,7 +183,7 @@ func filterOf(t *testing.T, text string) *query.Expr {
 func TestSlow(t *testing.T) {
 	s := newSite(t, false)
 	s.fill()
-	want(t, s.Page("slow"), []string{"No slow queries"})
+	s.Reads(s.Page("slow"), []string{"No slow queries"})
 	ctx := engine.WithCaller(t.Context(), &engine.Caller{Name: hostile, RequestID: "req-7"})
 	for i := range 3 {
 		if _, err := s.db.Query(ctx, engine.QueryRequest{Table: "books", Filter: filterOf(t, fmt.Sprintf(`{"column":"s","value":"s%d"}`, i)), Order: []query.Order{{Column: "n", Desc: true}}}); err != nil {
@@ -236,44 +202,44 @@ func TestSlow(t *testing.T) {
 	}
 
 	shapes := s.Page("slow")
-	want(t, shapes, []string{"where s = ?, order by n descending", "2,000 → 4", `value="books"`, `name="column" value="s"`, `value="equality"`})
-	want(t, shapes, []string{"nearest to an entity by v, where n &lt; ?", `name="column" value="n"`, `value="range"`})
-	want(t, shapes, []string{"1 failed"})
+	s.Reads(shapes, []string{"where s = ?, order by n descending", "2,000 → 4", `value="books"`, `name="column" value="s"`, `value="equality"`})
+	s.Reads(shapes, []string{"nearest to an entity by v, where n &lt; ?", `name="column" value="n"`, `value="range"`})
+	s.Reads(shapes, []string{"1 failed"})
 	each := s.Page("slow?view=each&table=books")
-	want(t, each, []string{"nearest by v", "nearest to an entity", "where s = &#34;s2&#34;", "where s = &#34;s0&#34;"}, "where x")
+	s.Reads(each, []string{"nearest by v", "nearest to an entity", "where s = &#34;s2&#34;", "where s = &#34;s0&#34;"}, "where x")
 
 	one := s.Page("slow/3")
-	want(t, one, []string{"An index would help", "2,000 entities were read to find 4", `indexes/create`, "s = &#34;s2&#34;", "n descending", "&lt;script&gt;", "?q=req-7",
+	s.Reads(one, []string{"An index would help", "2,000 entities were read to find 4", `indexes/create`, "s = &#34;s2&#34;", "n descending", "&lt;script&gt;", "?q=req-7",
 		`href="../query?q=`, "/query", "&#34;explain&#34;:true", "Sort", "Check each entity", "Full scan"})
 	search := s.Page("slow/4")
-	want(t, search, []string{"Nearest to", "books:7", `href="../search?`, "/vector/search", "Exact scan", "Allowed by the filter", "Full scan"})
-	want(t, s.Page("slow/5"), []string{"The vector isn't kept"}, "/vector/search")
-	want(t, s.Page("slow/6"), []string{"table_not_found", "It ended before it was planned"})
+	s.Reads(search, []string{"Nearest to", "books:7", `href="../search?`, "/vector/search", "Exact scan", "Allowed by the filter", "Full scan"})
+	s.Reads(s.Page("slow/5"), []string{"The vector isn't kept"}, "/vector/search")
+	s.Reads(s.Page("slow/6"), []string{"table_not_found", "It ended before it was planned"})
 	for _, path := range []string{"slow/99", "slow/x", "slow/0"} {
-		if status, _ := s.Get(path); status != 404 {
-			t.Errorf("%s: %d", path, status)
+		if a := s.Get(path); a.Status != 404 {
+			t.Errorf("%s: %d", path, a.Status)
 		}
 	}
 
 	// The index that was missing has come.
 	s.db.Index(schema.IndexDef{Table: "books", Columns: []string{"s"}, Type: schema.Equality})
-	want(t, s.Page("slow/3"), []string{"The index that would have helped exists now"}, "indexes/create")
-	want(t, s.Page("slow"), []string{"exists now"})
+	s.Reads(s.Page("slow/3"), []string{"The index that would have helped exists now"}, "indexes/create")
+	s.Reads(s.Page("slow"), []string{"exists now"})
 
-	if status, to := s.Post("slow/threshold", url.Values{"ms": {"250"}}); status != 303 || s.db.SlowThreshold() != 250*time.Millisecond {
-		t.Errorf("%d %s, the threshold is %v", status, to, s.db.SlowThreshold())
+	if a := s.Post("slow/threshold", "ms", "250"); a.Status != 303 || s.db.SlowThreshold() != 250*time.Millisecond {
+		t.Errorf("%d %s, the threshold is %v", a.Status, a.Location, s.db.SlowThreshold())
 	}
 	for _, ms := range []string{"", "-1", "x", hostile} {
-		if status, body := s.Post("slow/threshold", url.Values{"ms": {ms}}); status != 400 || strings.Contains(body, "<script>alert") {
-			t.Errorf("%q ms: %d %s", ms, status, body)
+		if a := s.Post("slow/threshold", "ms", ms); a.Status != 400 || strings.Contains(a.Body, "<script>alert") {
+			t.Errorf("%q ms: %d %s", ms, a.Status, a.Body)
 		}
 	}
-	if status, _ := s.Post("slow/clear", nil); status != 303 {
-		t.Errorf("clear: %d", status)
+	if a := s.Post("slow/clear"); a.Status != 303 {
+		t.Errorf("clear: %d", a.Status)
 	}
-	want(t, s.Page("slow"), []string{"No slow queries", "took less than 250 ms"})
-	if status, _ := s.Post("slow/threshold", url.Values{"ms": {"0"}}); status != 303 {
+	s.Reads(s.Page("slow"), []string{"No slow queries", "took less than 250 ms"})
+	if a := s.Post("slow/threshold", "ms", "0"); a.Status != 303 {
 		t.Error("off")
 	}
-	want(t, s.Page("slow"), []string{"Slow queries aren&#39;t kept"}, "No slow queries")
+	s.Reads(s.Page("slow"), []string{"Slow queries aren&#39;t kept"}, "No slow queries")
 }
