@@ -8,6 +8,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/vccdb/vccdb/console/format"
 	"github.com/vccdb/vccdb/console/page"
 	"github.com/vccdb/vccdb/internal/errs"
 	"github.com/vccdb/vccdb/server/config"
@@ -206,7 +207,11 @@ func sentence(phrase string) string {
 	if phrase == "" {
 		return ""
 	}
-	return strings.ToUpper(phrase[:1]) + strings.TrimSuffix(phrase[1:], ".") + "."
+	phrase = strings.ToUpper(phrase[:1]) + strings.TrimSuffix(phrase[1:], ".")
+	if short := format.Shorten(phrase, longest); short != phrase {
+		return short
+	}
+	return phrase + "."
 }
 
 // take keeps what a dry run says that changes; the other edits have the value

@@ -303,6 +303,11 @@ func TestBadValues(t *testing.T) {
 			t.Errorf("%s: the field holds %q", path, got)
 		}
 	}
+	// However long it is, the page stays readable.
+	long := strings.Repeat("<b>a\u202e", 10_000)
+	if text := words(s.post(400, "settings/review", "set.logging.level", long, "was.logging.level", "warn")); len(text) > 60_000 || !strings.Contains(text, "…") {
+		t.Errorf("the page has %d letters", len(text))
+	}
 	// As one types.
 	doc := s.get("settings/check?" + encode(append(bad, "persist", "yes")))
 	s.wants(words(by(doc, "id", "settings-bar")), "logging.level warn → becomes debug", "It is 5;")

@@ -46,11 +46,14 @@ func items(value jsontext.Value) []string {
 	return texts
 }
 
+// longest bounds values and sentences about them on the page.
+const longest = 400
+
 // shown is a value as a sentence has it.
 func shown(value jsontext.Value) string {
 	switch s := text(value); {
 	case s != "":
-		return s
+		return format.Shorten(s, longest)
 	case value.Kind() == '[':
 		return "none"
 	default:
