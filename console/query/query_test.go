@@ -7,20 +7,20 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vccdb/vccdb/console"
+	"github.com/vccdb/vccdb/console/consoletest"
 	"github.com/vccdb/vccdb/console/page"
-	"github.com/vccdb/vccdb/console/pagetest"
 	"github.com/vccdb/vccdb/engine"
 	"github.com/vccdb/vccdb/engine/schema"
 	"github.com/vccdb/vccdb/internal/testkit"
 	"github.com/vccdb/vccdb/server/api"
 	"github.com/vccdb/vccdb/server/auth"
-	"github.com/vccdb/vccdb/server/rest"
 )
 
 const hostile = `<script>alert("x")</script>`
 
 // site is the page over a table of 2000 numbers, with an index on n.
-func site(t *testing.T) (*pagetest.Site, *testkit.DB) {
+func site(t *testing.T) (*consoletest.Site, *testkit.DB) {
 	db := testkit.Open(t)
 	db.Index(schema.IndexDef{Table: "t", Columns: []string{"n"}, Type: schema.Range})
 	ops := []engine.Op{testkit.Put("t:"+hostile, map[string]any{"n": -1, hostile: hostile})}
@@ -28,7 +28,7 @@ func site(t *testing.T) (*pagetest.Site, *testkit.DB) {
 		ops = append(ops, testkit.Put(fmt.Sprintf("t:%04d", i), map[string]any{"n": i, "tag": fmt.Sprint("tag", i%7)}))
 	}
 	db.Do(ops...)
-	return pagetest.New(t, func(f *page.Frame) []rest.Route { return New(f, db).Routes() }), db
+	return consoletest.Serve(t, func(f *page.Frame) console.Group { return New(f, db) }), db
 }
 
 func TestJSON(t *testing.T) {
@@ -130,7 +130,7 @@ func TestWhatIsWrong(t *testing.T) {
 
 func TestNoTables(t *testing.T) {
 	db := testkit.Open(t)
-	s := pagetest.New(t, func(f *page.Frame) []rest.Route { return New(f, db).Routes() })
+	s := consoletest.Serve(t, func(f *page.Frame) console.Group { return New(f, db) })
 	s.Holds(s.Get("query"), http.StatusOK, "Nothing to query yet")
 }
 

@@ -9,20 +9,20 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/vccdb/vccdb/console"
 	"github.com/vccdb/vccdb/console/components"
+	"github.com/vccdb/vccdb/console/consoletest"
 	"github.com/vccdb/vccdb/console/page"
-	"github.com/vccdb/vccdb/console/pagetest"
 	"github.com/vccdb/vccdb/engine"
 	"github.com/vccdb/vccdb/engine/schema"
 	"github.com/vccdb/vccdb/internal/testkit"
 	"github.com/vccdb/vccdb/server/auth"
-	"github.com/vccdb/vccdb/server/rest"
 )
 
 const hostile = `<script>alert("x")</script>`
 
 // site is the pages over a table of points on a circle, whose keys are degrees.
-func site(t *testing.T) (*pagetest.Site, *testkit.DB) {
+func site(t *testing.T) (*consoletest.Site, *testkit.DB) {
 	db := testkit.Open(t)
 	db.Index(schema.IndexDef{Table: "circle", Columns: []string{"at"}, Type: schema.Vector, Vector: &schema.VectorConfig{Dimension: 2, Metric: "cosine"}})
 	var ops []engine.Op
@@ -31,7 +31,7 @@ func site(t *testing.T) (*pagetest.Site, *testkit.DB) {
 		ops = append(ops, testkit.Put(fmt.Sprintf("circle:%03d", i), map[string]any{"at": []float64{math.Cos(angle), math.Sin(angle)}, "quarter": i / 90, "name": hostile}))
 	}
 	db.Do(append(ops, testkit.Put("circle:none", map[string]any{"name": "no vector"}), testkit.Put("circle:"+hostile, map[string]any{"at": []float64{-1, 0.001}}))...)
-	return pagetest.New(t, func(f *page.Frame) []rest.Route { return New(f, db).Routes() }), db
+	return consoletest.Serve(t, func(f *page.Frame) console.Group { return New(f, db) }), db
 }
 
 func TestSearchByEntity(t *testing.T) {
@@ -74,7 +74,7 @@ func TestSearchSaysWhatIsWrong(t *testing.T) {
 
 func TestSearchWithoutIndex(t *testing.T) {
 	db := testkit.Open(t)
-	s := pagetest.New(t, func(f *page.Frame) []rest.Route { return New(f, db).Routes() })
+	s := consoletest.Serve(t, func(f *page.Frame) console.Group { return New(f, db) })
 	s.Holds(s.Get("search"), http.StatusOK, "No vector index yet")
 	s.Holds(s.Get("search/map"), http.StatusOK, "No vector index yet")
 	db.Index(schema.IndexDef{Table: "t", Columns: []string{"v"}, Type: schema.Vector, Vector: &schema.VectorConfig{}})

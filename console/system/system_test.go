@@ -8,8 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vccdb/vccdb/console"
+	"github.com/vccdb/vccdb/console/consoletest"
 	"github.com/vccdb/vccdb/console/page"
-	"github.com/vccdb/vccdb/console/pagetest"
 	"github.com/vccdb/vccdb/console/view"
 	"github.com/vccdb/vccdb/engine"
 	"github.com/vccdb/vccdb/engine/jobs"
@@ -17,7 +18,6 @@ import (
 	"github.com/vccdb/vccdb/server/auth"
 	"github.com/vccdb/vccdb/server/ops"
 	"github.com/vccdb/vccdb/server/ops/history"
-	"github.com/vccdb/vccdb/server/rest"
 	"github.com/vccdb/vccdb/storage"
 	"github.com/vccdb/vccdb/web"
 )
@@ -188,8 +188,8 @@ func TestFlushAndCompact(t *testing.T) {
 	defer db.Close()
 	past := history.New(history.Options{Database: db})
 	defer past.Close()
-	site := pagetest.New(t, func(f *page.Frame) []rest.Route {
-		return New(f, Options{Database: db, Ops: ops.New(ops.Options{Database: db}), History: past, Licences: []web.Licence{{Name: "left-pad", Licence: "WTFPL"}}}).Routes()
+	site := consoletest.Serve(t, func(f *page.Frame) console.Group {
+		return New(f, Options{Database: db, Ops: ops.New(ops.Options{Database: db}), History: past, Licences: []web.Licence{{Name: "left-pad", Licence: "WTFPL"}}})
 	})
 	if _, err := db.Apply(t.Context(), []engine.Op{{Kind: engine.OpPut, Key: engine.Key{Table: "t", PK: "1"}, Doc: []byte(`{}`)}}, true); err != nil {
 		t.Fatal(err)

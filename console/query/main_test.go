@@ -1,0 +1,9 @@
+package query
+
+import (
+	"testing"
+
+	"github.com/vccdb/vccdb/console/consoletest"
+)
+
+func TestMain(m *testing.M) { consoletest.Main(m) }

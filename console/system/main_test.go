@@ -1,0 +1,9 @@
+package system
+
+import (
+	"testing"
+
+	"github.com/vccdb/vccdb/console/consoletest"
+)
+
+func TestMain(m *testing.M) { consoletest.Main(m) }
