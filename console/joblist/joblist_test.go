@@ -2,70 +2,38 @@ package joblist
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/gofiber/fiber/v3"
-
+	"github.com/vccdb/vccdb/console"
+	"github.com/vccdb/vccdb/console/consoletest"
 	"github.com/vccdb/vccdb/console/page"
 	"github.com/vccdb/vccdb/engine/jobs"
 	"github.com/vccdb/vccdb/internal/errs"
-	"github.com/vccdb/vccdb/server/auth"
-	"github.com/vccdb/vccdb/server/problem"
-	"github.com/vccdb/vccdb/server/request"
-	"github.com/vccdb/vccdb/server/rest"
-	"github.com/vccdb/vccdb/web"
 )
+
+func TestMain(m *testing.M) { consoletest.Main(m) }
 
 // site is the pages over jobs that a test makes.
 type site struct {
-	*testing.T
+	*consoletest.Site
 	jobs *jobs.Registry
-	app  *fiber.App
 }
 
 func newSite(t *testing.T) *site {
 	t.Helper()
-	assets, err := web.Open()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &site{T: t, jobs: jobs.NewRegistry(slog.New(slog.DiscardHandler)), app: fiber.New(fiber.Config{CaseSensitive: true, StrictRouting: true})}
+	s := &site{jobs: jobs.NewRegistry(slog.New(slog.DiscardHandler))}
 	t.Cleanup(s.jobs.Close)
-	step := func(_ auth.Role, render problem.Renderer) fiber.Handler {
-		return func(c fiber.Ctx) error {
-			request.Attach(c, &request.Info{ID: "1", Principal: auth.Principal{Name: "ops", Role: auth.Admin}})
-			problem.RenderWith(c, render)
-			return c.Next()
-		}
-	}
-	rest.Register(s.app, New(page.New(page.Options{Assets: assets}), Options{Jobs: s.jobs}).Routes(), step)
+	s.Site = consoletest.Serve(t, func(f *page.Frame) console.Group { return New(f, Options{Jobs: s.jobs}) })
 	return s
 }
 
-func (s *site) do(method, path string, header ...string) (*http.Response, string) {
+// part asks as htmx does on the page of all jobs.
+func (s *site) part(method, path string) consoletest.Answer {
 	s.Helper()
-	req, err := http.NewRequestWithContext(s.Context(), method, "http://h/console/"+path, nil)
-	if err != nil {
-		s.Fatal(err)
-	}
-	for i := 0; i+1 < len(header); i += 2 {
-		req.Header.Set(header[i], header[i+1])
-	}
-	res, err := s.app.Test(req, fiber.TestConfig{Timeout: 20 * time.Second})
-	if err != nil {
-		s.Fatal(err)
-	}
-	defer res.Body.Close()
-	body, err := io.ReadAll(res.Body)
-	if err != nil {
-		s.Fatal(err)
-	}
-	return res, string(body)
+	return s.Send(method, path, "", "HX-Request", "true", "HX-Current-URL", "http://h/console/jobs")
 }
 
 // start runs a job that goes on until it is canceled, or ends with err at once.
@@ -93,43 +61,27 @@ func (s *site) start(kind, subject string, err error, forever bool) *jobs.Job {
 	return job
 }
 
-func (s *site) wants(body string, texts ...string) {
-	s.Helper()
-	for _, text := range texts {
-		if !strings.Contains(body, text) {
-			_, content, _ := strings.Cut(body, "<main")
-			s.Errorf("no %s in %s", text, content)
-		}
-	}
-}
-
 func TestList(t *testing.T) {
 	s := newSite(t)
-	_, body := s.do("GET", "jobs")
-	s.wants(body, "No job has ended yet")
+	s.Page("jobs", "No job has ended yet")
 	s.start("index_build", "t.a (equality)", nil, false)
 	s.start("index_build", `t.<b> (range)`, errs.New(errs.Conflict, "duplicate_value", "two have <i>one</i> value"), false)
 	running := s.start("reindex", "t", nil, true)
-	_, body = s.do("GET", "jobs")
-	s.wants(body, "Rebuild all indexes", "250 of 1,000 entities", "jobs/"+running.ID()+"/part", "All 2", "Done 1", "Failed 1", "Two have &lt;i&gt;one&lt;/i&gt; value.", "t.&lt;b&gt; (range)")
-	_, body = s.do("GET", "jobs?state=failed")
-	if s.wants(body, "t.&lt;b&gt; (range)"); strings.Contains(body, "t.a (equality)") {
+	s.Page("jobs", "Rebuild all indexes", "250 of 1,000 entities", "jobs/"+running.ID()+"/part", "All 2", "Done 1", "Failed 1", "Two have &lt;i&gt;one&lt;/i&gt; value.", "t.&lt;b&gt; (range)")
+	if body := s.Page("jobs?state=failed", "t.&lt;b&gt; (range)"); strings.Contains(body, "t.a (equality)") {
 		t.Error("the failed ones have a done one among them")
 	}
-	_, body = s.do("GET", "jobs?state=canceled")
-	s.wants(body, "None of these")
+	s.Page("jobs?state=canceled", "None of these")
 }
 
 func TestOne(t *testing.T) {
 	s := newSite(t)
 	job := s.start("delete_where", "t", nil, false)
-	_, body := s.do("GET", "jobs/"+job.ID())
-	s.wants(body, "Delete where", "badge-ok", "json-key", "deleted", "/jobs/"+job.ID())
+	s.Page("jobs/"+job.ID(), "Delete where", "badge-ok", "json-key", "deleted", "/jobs/"+job.ID())
 	curve := s.start("recall_curve", "t.a.b (vector)", nil, false)
-	_, body = s.do("GET", "jobs/"+curve.ID())
-	s.wants(body, "Show the curve", "column=a.b&amp;run="+curve.ID()+"&amp;tab=recall&amp;table=t&amp;type=vector")
-	if res, _ := s.do("GET", "jobs/none"); res.StatusCode != http.StatusNotFound {
-		t.Errorf("no such job: %d", res.StatusCode)
+	s.Page("jobs/"+curve.ID(), "Show the curve", "column=a.b&amp;run="+curve.ID()+"&amp;tab=recall&amp;table=t&amp;type=vector")
+	if a := s.Get("jobs/none"); a.Status != http.StatusNotFound {
+		t.Errorf("no such job: %d", a.Status)
 	}
 }
 
@@ -138,35 +90,35 @@ func TestOne(t *testing.T) {
 func TestPart(t *testing.T) {
 	s := newSite(t)
 	job := s.start("index_build", "t.a (equality)", nil, true)
-	res, body := s.do("GET", "jobs/"+job.ID()+"/part", "HX-Request", "true")
-	if s.wants(body, "every 1s", "25 %"); res.Header.Get("HX-Trigger") != "" || strings.Contains(body, "<html") {
-		t.Errorf("while it runs: %q %s", res.Header.Get("HX-Trigger"), body)
+	a := s.part("GET", "jobs/"+job.ID()+"/part")
+	if s.Holds(a, http.StatusOK, "every 1s", "25 %"); a.Header.Get("HX-Trigger") != "" || strings.Contains(a.Body, "<html") {
+		t.Errorf("while it runs: %q %s", a.Header.Get("HX-Trigger"), a.Body)
 	}
 	job.Cancel()
 	_ = job.Wait(t.Context()) // it was canceled
-	res, body = s.do("GET", "jobs/"+job.ID()+"/part", "HX-Request", "true")
-	if s.wants(body, "canceled"); res.Header.Get("HX-Trigger") != "job-ended" || strings.Contains(body, "hx-get") {
-		t.Errorf("at its end: %q %s", res.Header.Get("HX-Trigger"), body)
+	a = s.part("GET", "jobs/"+job.ID()+"/part")
+	if s.Holds(a, http.StatusOK, "canceled"); a.Header.Get("HX-Trigger") != "job-ended" || strings.Contains(a.Body, "hx-get") {
+		t.Errorf("at its end: %q %s", a.Header.Get("HX-Trigger"), a.Body)
 	}
-	res, body = s.do("GET", "jobs/none/part", "HX-Request", "true")
-	if s.wants(body, "kept any more"); res.StatusCode != 200 || strings.Contains(body, "hx-get") {
-		t.Errorf("forgotten: %d %s", res.StatusCode, body)
+	a = s.part("GET", "jobs/none/part")
+	if s.Holds(a, http.StatusOK, "kept any more"); strings.Contains(a.Body, "hx-get") {
+		t.Errorf("forgotten: %s", a.Body)
 	}
 }
 
 func TestCancel(t *testing.T) {
 	s := newSite(t)
 	job := s.start("index_build", "t.a (equality)", nil, true)
-	res, _ := s.do("POST", "jobs/"+job.ID()+"/cancel")
-	if res.StatusCode != http.StatusSeeOther || res.Header.Get("Location") != "../../jobs/"+job.ID() || job.Status().State != jobs.Canceled {
-		t.Errorf("%d to %q, the job is %s", res.StatusCode, res.Header.Get("Location"), job.Status().State)
+	a := s.Post("jobs/" + job.ID() + "/cancel")
+	if a.Status != http.StatusSeeOther || a.Location != "jobs/"+job.ID() || job.Status().State != jobs.Canceled {
+		t.Errorf("%d to %q, the job is %s", a.Status, a.Location, job.Status().State)
 	}
 	job = s.start("index_build", "t.a (equality)", nil, true)
-	res, body := s.do("POST", "jobs/"+job.ID()+"/cancel", "HX-Request", "true", "HX-Current-URL", "http://h/console/jobs")
-	if s.wants(body, "canceled", `href="./jobs/`); res.StatusCode != 200 || res.Header.Get("HX-Trigger") != "job-ended" {
-		t.Errorf("as a part: %d %q", res.StatusCode, res.Header.Get("HX-Trigger"))
+	a = s.part("POST", "jobs/"+job.ID()+"/cancel")
+	if s.Holds(a, http.StatusOK, "canceled", `href="./jobs/`); a.Header.Get("HX-Trigger") != "job-ended" {
+		t.Errorf("as a part: %q", a.Header.Get("HX-Trigger"))
 	}
-	if res, _ := s.do("POST", "jobs/none/cancel"); res.StatusCode != http.StatusNotFound {
-		t.Errorf("no such job: %d", res.StatusCode)
+	if a := s.Post("jobs/none/cancel"); a.Status != http.StatusNotFound {
+		t.Errorf("no such job: %d", a.Status)
 	}
 }
