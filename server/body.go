@@ -10,6 +10,7 @@ import (
 	"github.com/gofiber/fiber/v3"
 
 	"github.com/vccdb/vccdb/internal/errs"
+	"github.com/vccdb/vccdb/server/auth"
 	"github.com/vccdb/vccdb/server/request"
 )
 
@@ -47,27 +48,34 @@ func (s *Server) readBody(c fiber.Ctx) error {
 
 func (s *Server) bufferBody(c fiber.Ctx, held *heldBytes) ([]byte, error) {
 	declared := int64(c.Request().Header.ContentLength()) // -1: chunked
-	if declared > s.o.MaxRequestBytes {
-		return nil, s.tooLarge()
+	limit := s.o.MaxRequestBytes
+	if request.Of(c).Role == auth.Public { // nobody knows who sends it
+		limit = min(limit, freeBodyBytes)
+	}
+	if declared > limit {
+		return nil, s.tooLarge(limit)
 	}
 	held.reader = &bodyReader{c.Request().BodyStream(), connOf(c), request.Of(c)}
 	var body bytes.Buffer
 	// ReadFrom wants bytes.MinRead of room to find the end.
 	body.Grow(int(min(max(declared, 0), firstBodyBytes)) + bytes.MinRead)
-	n, err := body.ReadFrom(io.LimitReader(held, s.o.MaxRequestBytes+1))
+	n, err := body.ReadFrom(io.LimitReader(held, limit+1))
 	switch {
 	case err != nil:
 		return nil, err
-	case n > s.o.MaxRequestBytes:
-		return nil, s.tooLarge()
+	case n > limit:
+		return nil, s.tooLarge(limit)
 	}
 	return body.Bytes(), nil
 }
 
-func (s *Server) tooLarge() error {
+func (s *Server) tooLarge(limit int64) error {
+	if limit < s.o.MaxRequestBytes {
+		return errs.New(errs.TooLarge, "body_too_large", "The body is over %d bytes. Nothing was done.", limit)
+	}
 	return errs.New(errs.TooLarge, "body_too_large",
 		"The body is over %d bytes, the limit set by server.max_request_size_mb. Send less at once, or stream NDJSON to a route that takes it.",
-		s.o.MaxRequestBytes)
+		limit)
 }
 
 // isStreamed reports whether the request goes to a streamed route with NDJSON, or

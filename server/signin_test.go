@@ -410,6 +410,16 @@ func TestProblemsOfPages(t *testing.T) {
 	}
 }
 
+// TestStrangersSendLittle holds that whoever may sign in can't fill the memory for
+// bodies.
+func TestStrangersSendLittle(t *testing.T) {
+	s := startSite(t, Options{MaxRequestBytes: 1 << 20})
+	s.want(t, "a long key", 413, "body_too_large", "POST", "/console/sign-in", "key="+strings.Repeat("x", freeBodyBytes))
+	s.want(t, "not so long a key", 401, "unknown_key", "POST", "/console/sign-in", "key="+strings.Repeat("x", freeBodyBytes-100))
+	s.signIn(t, s.reader)
+	s.want(t, "somebody known", 200, "did", "POST", "/console/things/x", "text="+strings.Repeat("x", 2*freeBodyBytes))
+}
+
 // TestGuessingAtSignIn holds that signing in is no way around the limit of guesses.
 func TestGuessingAtSignIn(t *testing.T) {
 	s := startSite(t, Options{})
