@@ -174,6 +174,7 @@ func (p *Copies) downloadSnapshot(c fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
+	request.Of(c).Audited = true // it is all of the data
 	return rest.Download(c, archive.Name+".tar", rest.TarType, archive, archive.Bytes)
 }
 

@@ -193,6 +193,7 @@ func (a *Admin) downloadSnapshot(c fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
+	request.Of(c).Audited = true // it is all of the data
 	return rest.Download(c, archive.Name+".tar", rest.TarType, archive, archive.Bytes)
 }
 

@@ -10,12 +10,14 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -33,6 +35,25 @@ type copies struct {
 	db   *engine.Engine
 	dir  string
 	addr string
+	// audit is what the audit log got.
+	audit audited
+}
+
+type audited struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (a *audited) Write(p []byte) (int, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.text.Write(p)
+}
+
+func (a *audited) String() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.text.String()
 }
 
 func newCopies(t *testing.T) *copies {
@@ -47,7 +68,7 @@ func newCopies(t *testing.T) *copies {
 		t.Fatal(err)
 	}
 	c.db = db
-	app := server.New(server.Options{}, nothing{}, New(Options{Database: db}))
+	app := server.New(server.Options{Audit: slog.New(slog.NewTextHandler(&c.audit, nil))}, nothing{}, New(Options{Database: db}))
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -183,6 +204,9 @@ func TestDownload(t *testing.T) {
 	}
 	if got := answer.Header.Get("Content-Disposition"); got != `attachment; filename="one.tar"` {
 		t.Error(got)
+	}
+	if log := c.audit.String(); !strings.Contains(log, "method=GET route=/admin/snapshots/:name/download target=/admin/snapshots/one/download status=200") {
+		t.Errorf("the audit log has %s", log)
 	}
 	names := map[string]bool{}
 	for files := tar.NewReader(bytes.NewReader(body)); ; {
