@@ -2,50 +2,36 @@ package copies
 
 import (
 	"archive/tar"
-	"context"
-	"io"
-	"net"
 	"net/http"
-	"net/http/cookiejar"
-	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	"golang.org/x/net/html"
-
 	"github.com/vccdb/vccdb/console"
+	"github.com/vccdb/vccdb/console/consoletest"
 	"github.com/vccdb/vccdb/console/page"
 	"github.com/vccdb/vccdb/engine"
 	"github.com/vccdb/vccdb/internal/testkit"
-	"github.com/vccdb/vccdb/server"
 	"github.com/vccdb/vccdb/server/config"
-	"github.com/vccdb/vccdb/server/rest"
 	"github.com/vccdb/vccdb/server/schedule"
-	"github.com/vccdb/vccdb/web"
 )
 
-// noProbes are no probes.
-type noProbes struct{}
+func TestMain(m *testing.M) { consoletest.Main(m) }
 
-func (noProbes) Routes() []rest.Route { return nil }
-
-// site is the page of a database over a real connection.
+// site is the page of a database.
 type site struct {
-	*testing.T
+	*consoletest.Site
 	db   *engine.Engine
 	live *config.Live
 	dir  string
-	// url is of /console/.
-	url    string
-	client *http.Client
 }
 
 func open(t *testing.T) *site {
 	t.Helper()
-	s := &site{T: t, dir: filepath.Join(t.TempDir(), "it's here")}
+	s := &site{dir: filepath.Join(t.TempDir(), "it's here")}
 	s.db = testkit.OpenWith(t, testkit.Options(s.dir+"/data")).Engine
 	live, err := config.Open(config.Source{Set: []string{"storage.rocksdb_path=" + s.dir + "/data"}})
 	if err != nil {
@@ -62,29 +48,8 @@ func open(t *testing.T) *site {
 		plan.Set(schedule.Plan{Snapshots: rule(c.SnapshotIntervalMinutes, c.SnapshotKeep), Backups: rule(c.BackupIntervalMinutes, c.BackupKeep)})
 		return nil
 	}})
-	assets, err := web.Open()
-	if err != nil {
-		t.Fatal(err)
-	}
-	frame := page.New(page.Options{Assets: assets})
-	app := server.New(server.Options{}, noProbes{}, console.New(frame, New(frame, Options{Database: s.db, Schedule: plan, Config: live})))
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	served := make(chan error, 1)
-	go func() { served <- app.Serve(listener) }()
-	jar, err := cookiejar.New(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.url, s.client = "http://"+listener.Addr().String()+"/console/", &http.Client{Jar: jar, Timeout: 20 * time.Second}
-	t.Cleanup(func() {
-		s.client.CloseIdleConnections()
-		if err := app.Shutdown(context.Background()); err != nil {
-			t.Error(err)
-		}
-		<-served
+	s.Site = consoletest.Serve(t, func(f *page.Frame) console.Group {
+		return New(f, Options{Database: s.db, Schedule: plan, Config: live})
 	})
 	return s
 }
@@ -92,45 +57,24 @@ func open(t *testing.T) *site {
 // post sends a form and reads the page that the browser gets to.
 func (s *site) post(status int, path string, fields ...string) string {
 	s.Helper()
-	form := url.Values{}
-	for i := 0; i+1 < len(fields); i += 2 {
-		form.Add(fields[i], fields[i+1])
+	a := s.Post(path, fields...)
+	if a.Status == http.StatusSeeOther {
+		a = s.Follow(a)
 	}
-	res, err := s.client.PostForm(s.url+path, form)
-	if err != nil {
-		s.Fatal(err)
-	}
-	return s.words(res, status)
+	return s.words(a, status)
 }
 
 func (s *site) get(path string) string {
 	s.Helper()
-	res, err := s.client.Get(s.url + path)
-	if err != nil {
-		s.Fatal(err)
-	}
-	return s.words(res, http.StatusOK)
+	return s.words(s.Get(path), http.StatusOK)
 }
 
-// words is the text of a page.
-func (s *site) words(res *http.Response, status int) string {
+func (s *site) words(a consoletest.Answer, status int) string {
 	s.Helper()
-	defer res.Body.Close()
-	if res.StatusCode != status {
-		body, _ := io.ReadAll(res.Body)
-		s.Fatalf("%s %s: %d, want %d\n%s", res.Request.Method, res.Request.URL, res.StatusCode, status, body)
+	if a.Status != status {
+		s.Fatalf("status %d, want %d\n%s", a.Status, status, a.Main())
 	}
-	doc, err := html.Parse(res.Body)
-	if err != nil {
-		s.Fatal(err)
-	}
-	var b strings.Builder
-	for n := range doc.Descendants() {
-		if n.Type == html.TextNode {
-			b.WriteString(n.Data + " ")
-		}
-	}
-	return strings.Join(strings.Fields(b.String()), " ")
+	return consoletest.Words(s.Parse(a.Body))
 }
 
 func (s *site) wants(text string, wants ...string) {
@@ -156,17 +100,10 @@ func TestSnapshots(t *testing.T) {
 	quoted := "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
 	s.wants(s.get("copies"), "themis_server --restore "+quoted+" --target ")
 
-	res, err := s.client.Get(s.url + "copies/snapshots/before-upgrade/download")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	header, err := tar.NewReader(res.Body).Next()
-	if err != nil || header.Name != "before-upgrade/manifest.json" || res.ContentLength < 1024 {
-		t.Errorf("the download begins with %+v, %v, of %d bytes", header, err, res.ContentLength)
-	}
-	if _, err := io.Copy(io.Discard, res.Body); err != nil {
-		t.Error(err)
+	download := s.Get("copies/snapshots/before-upgrade/download")
+	header, err := tar.NewReader(strings.NewReader(download.Body)).Next()
+	if length := download.Header.Get("Content-Length"); err != nil || header.Name != "before-upgrade/manifest.json" || length != strconv.Itoa(len(download.Body)) {
+		t.Errorf("the download begins with %+v, %v, of %s bytes", header, err, length)
 	}
 
 	manifest := filepath.Join(path, "data", "CURRENT")
@@ -183,13 +120,8 @@ func TestSnapshots(t *testing.T) {
 	s.post(404, "copies/snapshots/before-upgrade/delete", "confirm", "before-upgrade")
 	s.post(404, "copies/snapshots/nothing/verify")
 	for _, name := range []string{"nothing", "%2e%2e", "..%2f..%2fetc", "%00"} {
-		res, err := s.client.Get(s.url + "copies/snapshots/" + name + "/download")
-		if err != nil {
-			t.Fatal(err)
-		}
-		res.Body.Close()
-		if res.StatusCode/100 != 4 || strings.Contains(res.Header.Get("Content-Type"), "tar") {
-			t.Errorf("%s: %d", name, res.StatusCode)
+		if a := s.Get("copies/snapshots/" + name + "/download"); a.Status/100 != 4 || strings.Contains(a.Header.Get("Content-Type"), "tar") {
+			t.Errorf("%s: %d", name, a.Status)
 		}
 	}
 }

@@ -1,145 +1,76 @@
 package settings
 
 import (
-	"context"
-	"io"
-	"net"
 	"net/http"
-	"net/http/cookiejar"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/net/html"
 
 	"github.com/vccdb/vccdb/console"
+	"github.com/vccdb/vccdb/console/consoletest"
 	"github.com/vccdb/vccdb/console/page"
-	"github.com/vccdb/vccdb/server"
 	"github.com/vccdb/vccdb/server/config"
-	"github.com/vccdb/vccdb/server/rest"
-	"github.com/vccdb/vccdb/web"
 )
 
-// noProbes are no probes.
-type noProbes struct{}
+func TestMain(m *testing.M) { consoletest.Main(m) }
 
-func (noProbes) Routes() []rest.Route { return nil }
-
-// site is the pages over a real connection.
+// site is the pages over a configuration.
 type site struct {
-	*testing.T
+	*consoletest.Site
 	live *config.Live
 	// file is the configuration's.
-	file   string
-	url    string
-	client *http.Client
+	file string
 }
 
 func open(t *testing.T) *site {
 	t.Helper()
 	dir := t.TempDir()
-	s := &site{T: t, file: filepath.Join(dir, "themis.json")}
-	s.write(`{"storage": {"rocksdb_path": "` + dir + `"}, "logging": {"level": "warn"}}`)
+	s := &site{file: filepath.Join(dir, "themis.json")}
+	write(t, s.file, `{"storage": {"rocksdb_path": "`+dir+`"}, "logging": {"level": "warn"}}`)
 	live, err := config.Open(config.Source{File: s.file, Set: []string{`server.api_keys=[{"key": "0123456789abcdef-s3cret", "role": "readonly", "name": "<b>n</b>"}]`}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.live = live
-	assets, err := web.Open()
-	if err != nil {
-		t.Fatal(err)
-	}
-	frame := page.New(page.Options{Assets: assets})
-	app := server.New(server.Options{}, noProbes{}, console.New(frame, New(frame, Options{Config: live})))
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	served := make(chan error, 1)
-	go func() { served <- app.Serve(listener) }()
-	jar, err := cookiejar.New(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.url, s.client = "http://"+listener.Addr().String()+"/console/", &http.Client{Jar: jar, Timeout: 10 * time.Second}
-	t.Cleanup(func() {
-		s.client.CloseIdleConnections()
-		if err := app.Shutdown(context.Background()); err != nil {
-			t.Error(err)
-		}
-		<-served
-	})
+	s.Site = consoletest.Serve(t, func(f *page.Frame) console.Group { return New(f, Options{Config: live}) })
 	return s
 }
 
-func (s *site) write(content string) {
+func write(t *testing.T, file, content string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// get reads a page.
+func (s *site) get(path string, query ...string) *html.Node {
 	s.Helper()
-	if err := os.WriteFile(s.file, []byte(content), 0o600); err != nil {
-		s.Fatal(err)
-	}
+	return s.read(s.Get(path, query...), http.StatusOK)
 }
 
-// get returns a page.
-func (s *site) get(path string) *html.Node {
-	s.Helper()
-	res, err := s.client.Get(s.url + path)
-	if err != nil {
-		s.Fatal(err)
-	}
-	return s.read(res, http.StatusOK)
-}
-
-// encode writes names and values in turn as a form.
-func encode(fields []string) string {
-	form := url.Values{}
-	for i := 0; i+1 < len(fields); i += 2 {
-		form.Add(fields[i], fields[i+1])
-	}
-	return form.Encode()
-}
-
-// post sends a form.
+// post sends a form and reads the page that the browser gets to.
 func (s *site) post(status int, path string, fields ...string) *html.Node {
 	s.Helper()
-	res, err := s.client.Post(s.url+path, "application/x-www-form-urlencoded", strings.NewReader(encode(fields)))
-	if err != nil {
-		s.Fatal(err)
+	a := s.Post(path, fields...)
+	if a.Status == http.StatusSeeOther {
+		a = s.Follow(a)
 	}
-	return s.read(res, status)
+	return s.read(a, status)
 }
 
-func (s *site) read(res *http.Response, status int) *html.Node {
+func (s *site) read(a consoletest.Answer, status int) *html.Node {
 	s.Helper()
-	defer res.Body.Close()
-	body, err := io.ReadAll(res.Body)
-	if err != nil {
-		s.Fatal(err)
+	if a.Status != status {
+		s.Fatalf("status %d, want %d\n%s", a.Status, status, a.Main())
 	}
-	if res.StatusCode != status {
-		s.Fatalf("%s %s: %d, want %d\n%s", res.Request.Method, res.Request.URL, res.StatusCode, status, body)
+	if strings.Contains(a.Body, "s3cret") || strings.Contains(a.Body, "<b>n</b>") {
+		s.Errorf("a key is shown, or a name as it is: %s", a.Main())
 	}
-	if strings.Contains(string(body), "s3cret") || strings.Contains(string(body), "<b>n</b>") {
-		s.Errorf("%s shows a key, or a name as it is", res.Request.URL)
-	}
-	doc, err := html.Parse(strings.NewReader(string(body)))
-	if err != nil {
-		s.Fatal(err)
-	}
-	return doc
-}
-
-// words is the text below a node.
-func words(n *html.Node) string {
-	var b strings.Builder
-	for d := range n.Descendants() {
-		if d.Type == html.TextNode {
-			b.WriteString(d.Data + " ")
-		}
-	}
-	return strings.Join(strings.Fields(b.String()), " ")
+	return s.Parse(a.Body)
 }
 
 func attr(n *html.Node, name string) string {
@@ -168,7 +99,7 @@ func (s *site) row(doc *html.Node, key string) string {
 	if n == nil {
 		s.Fatalf("%s isn't there", key)
 	}
-	return words(n)
+	return consoletest.Words(n)
 }
 
 func (s *site) wants(text string, wants ...string) {
@@ -238,8 +169,8 @@ func TestChange(t *testing.T) {
 	edit := []string{"set.logging.level", "debug", "was.logging.level", "warn", "set.cdc_retention_hours", "24", "was.cdc_retention_hours", "168",
 		"set.logging.format", "text", "was.logging.format", "text", "persist", "yes"}
 	doc := s.post(200, "settings/review", edit...)
-	s.wants(words(doc), "logging.level warn debug", "cdc_retention_hours 168 24")
-	if strings.Contains(words(doc), "logging.format") {
+	s.wants(consoletest.Words(doc), "logging.level warn debug", "cdc_retention_hours 168 24")
+	if strings.Contains(consoletest.Words(doc), "logging.format") {
 		t.Error("a setting that wasn't edited is in the list")
 	}
 	if got := s.live.Config().Logging.Level; got != "warn" {
@@ -253,22 +184,22 @@ func TestChange(t *testing.T) {
 		}
 	}
 	doc = s.post(200, "settings/apply", append(fields, "persist", "yes")...)
-	s.wants(words(doc), "2 settings were changed, also after a restart")
+	s.wants(consoletest.Words(doc), "2 settings were changed, also after a restart")
 	s.wants(s.row(doc, "logging.level"), "changed here, kept")
 	if c := s.live.Config(); c.Logging.Level != "debug" || c.CDCRetentionHours != 24 {
 		t.Fatalf("%+v", c)
 	}
 
 	doc = s.get("settings/history")
-	s.wants(words(doc), "anonymous", "logging.level warn → becomes debug", "cdc_retention_hours 168 → becomes 24", "after a restart too")
+	s.wants(consoletest.Words(doc), "admin", "logging.level warn → becomes debug", "cdc_retention_hours 168 → becomes 24", "after a restart too")
 	var revert string
 	for n := range doc.Descendants() {
-		if n.Data == "a" && words(n) == "Revert" {
+		if n.Data == "a" && consoletest.Words(n) == "Revert" {
 			revert = strings.TrimPrefix(attr(n, "href"), "../")
 		}
 	}
 	doc = s.get(revert)
-	s.wants(words(doc), "Take back the change", "logging.level debug warn", "cdc_retention_hours 24 168", "the default")
+	s.wants(consoletest.Words(doc), "Take back the change", "logging.level debug warn", "cdc_retention_hours 24 168", "the default")
 	if got := s.live.Config().Logging.Level; got != "debug" {
 		t.Fatalf("to look at it has changed it to %s", got)
 	}
@@ -276,15 +207,10 @@ func TestChange(t *testing.T) {
 	if c := s.live.Config(); c.Logging.Level != "warn" || c.CDCRetentionHours != 168 {
 		t.Errorf("taken back: %+v", c)
 	}
-	s.wants(words(s.get(revert)), "Nothing would change")
+	s.wants(consoletest.Words(s.get(revert)), "Nothing would change")
 	for _, at := range []string{"", "yesterday", "2020-01-01T00:00:00Z"} {
-		res, err := s.client.Get(s.url + "settings/revert?at=" + at)
-		if err != nil {
-			t.Fatal(err)
-		}
-		res.Body.Close()
-		if res.StatusCode/100 != 4 {
-			t.Errorf("at %q: %d", at, res.StatusCode)
+		if a := s.Get("settings/revert", "at", at); a.Status/100 != 4 {
+			t.Errorf("at %q: %d", at, a.Status)
 		}
 	}
 }
@@ -297,29 +223,29 @@ func TestBadValues(t *testing.T) {
 		"set.logging.level", "debug", "was.logging.level", "warn"}
 	for _, path := range []string{"settings/review", "settings/apply"} {
 		doc := s.post(400, path, bad...)
-		s.wants(words(by(doc, "id", errorID("server.request_timeout_ms"))), "It is 5; it must be a whole number from 1000 to 300000")
-		s.wants(words(by(doc, "id", errorID("vector_index.ef_search"))), `It is "many<script>"`)
+		s.wants(consoletest.Words(by(doc, "id", errorID("server.request_timeout_ms"))), "It is 5; it must be a whole number from 1000 to 300000")
+		s.wants(consoletest.Words(by(doc, "id", errorID("vector_index.ef_search"))), `It is "many<script>"`)
 		if got := attr(by(doc, "name", "set.vector_index.ef_search"), "value"); got != "many<script>" {
 			t.Errorf("%s: the field holds %q", path, got)
 		}
 	}
 	// However long it is, the page stays readable.
 	long := strings.Repeat("<b>a\u202e", 10_000)
-	if text := words(s.post(400, "settings/review", "set.logging.level", long, "was.logging.level", "warn")); len(text) > 60_000 || !strings.Contains(text, "…") {
+	if text := consoletest.Words(s.post(400, "settings/review", "set.logging.level", long, "was.logging.level", "warn")); len(text) > 60_000 || !strings.Contains(text, "…") {
 		t.Errorf("the page has %d letters", len(text))
 	}
 	// As one types.
-	doc := s.get("settings/check?" + encode(append(bad, "persist", "yes")))
-	s.wants(words(by(doc, "id", "settings-bar")), "logging.level warn → becomes debug", "It is 5;")
-	if n := by(doc, "id", errorID("logging.level")); n == nil || attr(n, "hx-swap-oob") != "true" || words(n) != "" {
+	doc := s.get("settings/check", append(bad, "persist", "yes")...)
+	s.wants(consoletest.Words(by(doc, "id", "settings-bar")), "logging.level warn → becomes debug", "It is 5;")
+	if n := by(doc, "id", errorID("logging.level")); n == nil || attr(n, "hx-swap-oob") != "true" || consoletest.Words(n) != "" {
 		t.Error("the fields aren't told that they are well")
 	}
 	if by(doc, "id", "settings-apply") != nil {
 		t.Error("it can be applied")
 	}
-	doc = s.get("settings/check?" + encode([]string{"set.logging.level", "debug", "was.logging.level", "warn"}))
+	doc = s.get("settings/check", "set.logging.level", "debug", "was.logging.level", "warn")
 	if by(doc, "id", "settings-apply") == nil {
-		t.Errorf("a good change can't be applied: %s", words(doc))
+		t.Errorf("a good change can't be applied: %s", consoletest.Words(doc))
 	}
 	if got := s.live.Config().Logging.Level; got != "warn" {
 		t.Errorf("it is %s", got)
@@ -339,7 +265,7 @@ func TestMeanwhile(t *testing.T) {
 		t.Fatal(err)
 	}
 	doc := s.post(409, "settings/apply", "set.logging.level", "debug", "was.logging.level", "warn")
-	s.wants(words(by(doc, "id", errorID("logging.level"))), "Somebody set it to error meanwhile")
+	s.wants(consoletest.Words(by(doc, "id", errorID("logging.level"))), "Somebody set it to error meanwhile")
 	if got := s.live.Config().Logging.Level; got != "error" {
 		t.Errorf("it is %s", got)
 	}
@@ -359,13 +285,13 @@ func TestPending(t *testing.T) {
 	s := open(t)
 	s.post(200, "settings/apply", "set.logging.level", "debug", "was.logging.level", "warn")
 	doc := s.get("settings")
-	s.wants(words(doc), "A restart would change 1 setting logging.level debug → becomes warn was changed for this run only", "Keep the values")
-	s.wants(words(s.post(200, "settings/review", "keep", "logging.level", "persist", "yes")), "logging.level debug debug")
+	s.wants(consoletest.Words(doc), "A restart would change 1 setting logging.level debug → becomes warn was changed for this run only", "Keep the values")
+	s.wants(consoletest.Words(s.post(200, "settings/review", "keep", "logging.level", "persist", "yes")), "logging.level debug debug")
 	doc = s.post(200, "settings/apply", "keep", "logging.level", "persist", "yes")
-	s.wants(words(doc), "kept after a restart now")
-	if strings.Contains(words(doc), "A restart would change") {
+	s.wants(consoletest.Words(doc), "kept after a restart now")
+	if strings.Contains(consoletest.Words(doc), "A restart would change") {
 		t.Error("it isn't kept")
 	}
-	s.write(`{"logging": {"level": "loud"}}`)
-	s.wants(words(s.get("settings")), "A restart would fail", "loud")
+	write(t, s.file, `{"logging": {"level": "loud"}}`)
+	s.wants(consoletest.Words(s.get("settings")), "A restart would fail", "loud")
 }
