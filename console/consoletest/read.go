@@ -10,13 +10,24 @@ import (
 // hostile is what tests store to see whether it comes back as more than text.
 const hostile = "<script>alert"
 
+// Content is the beginning of what a page shows, without the frame, for messages.
+func Content(body string) string {
+	body = content(body)
+	return body[:min(len(body), 4000)]
+}
+
+func content(body string) string {
+	if _, main, found := strings.Cut(body, "<main"); found {
+		return main
+	}
+	return body
+}
+
 // Reads fails the test unless the texts stand in a page, or in a part of one, in this
 // order, and others don't; nor does a script that is data.
 func (s *Site) Reads(body string, there []string, not ...string) {
 	s.Helper()
-	if _, main, found := strings.Cut(body, "<main"); found {
-		body = main
-	}
+	body = content(body)
 	rest := body
 	for _, text := range there {
 		_, after, found := strings.Cut(rest, text)

@@ -109,15 +109,6 @@ type Answer struct {
 	Location string
 }
 
-// Main is the beginning of what a page shows, without the frame, for messages.
-func (a Answer) Main() string {
-	body := a.Body
-	if _, main, found := strings.Cut(body, "<main"); found {
-		body = main
-	}
-	return body[:min(len(body), 4000)]
-}
-
 // Send sends a request for a path below /console/. Header are names and values in
 // turn.
 func (s *Site) Send(method, path, body string, header ...string) Answer {
@@ -170,7 +161,7 @@ func (s *Site) Page(path string, texts ...string) string {
 	s.Helper()
 	a := s.Get(path)
 	if a.Status != http.StatusOK {
-		s.Fatalf("%s: %d %s", path, a.Status, a.Main())
+		s.Fatalf("%s: %d %s", path, a.Status, Content(a.Body))
 	}
 	s.Holds(a, http.StatusOK, texts...)
 	return a.Body
@@ -186,7 +177,7 @@ func (s *Site) Post(path string, fields ...string) Answer {
 func (s *Site) Follow(a Answer) Answer {
 	s.Helper()
 	if a.Status != http.StatusSeeOther {
-		s.Fatalf("status %d leads nowhere: %s", a.Status, a.Main())
+		s.Fatalf("status %d leads nowhere: %s", a.Status, Content(a.Body))
 	}
 	return s.Get(a.Location)
 }
@@ -203,11 +194,11 @@ func encode(pairs []string) string {
 func (s *Site) Holds(a Answer, status int, texts ...string) {
 	s.Helper()
 	if a.Status != status {
-		s.Errorf("status %d, not %d:\n%s", a.Status, status, a.Main())
+		s.Errorf("status %d, not %d:\n%s", a.Status, status, Content(a.Body))
 	}
 	for _, text := range texts {
 		if !strings.Contains(a.Body, text) {
-			s.Errorf("no %q in:\n%s", text, a.Main())
+			s.Errorf("no %q in:\n%s", text, Content(a.Body))
 		}
 	}
 }
@@ -217,7 +208,7 @@ func (s *Site) Lacks(a Answer, texts ...string) {
 	s.Helper()
 	for _, text := range texts {
 		if strings.Contains(a.Body, text) {
-			s.Errorf("%q stands in:\n%s", text, a.Main())
+			s.Errorf("%q stands in:\n%s", text, Content(a.Body))
 		}
 	}
 }

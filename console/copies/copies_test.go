@@ -72,7 +72,7 @@ func (s *site) get(path string) string {
 func (s *site) words(a consoletest.Answer, status int) string {
 	s.Helper()
 	if a.Status != status {
-		s.Fatalf("status %d, want %d\n%s", a.Status, status, a.Main())
+		s.Fatalf("status %d, want %d\n%s", a.Status, status, consoletest.Content(a.Body))
 	}
 	return consoletest.Words(s.Parse(a.Body))
 }

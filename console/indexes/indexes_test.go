@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/vccdb/vccdb/console/components"
+	"github.com/vccdb/vccdb/console/consoletest"
 	"github.com/vccdb/vccdb/engine"
 	"github.com/vccdb/vccdb/engine/jobs"
 	"github.com/vccdb/vccdb/engine/schema"
@@ -75,27 +76,27 @@ func TestSuggestions(t *testing.T) {
 func TestCreate(t *testing.T) {
 	s := newSite(t)
 	books(s.db, 50)
-	s.get("indexes", "No indexes yet", `href="./indexes/new"`)
-	s.get("indexes/new", `value="books"`)
-	s.get("indexes/new?table=books", "vectors of 12", `name="dimension" value="12"`, "All different", `action="../indexes/create"`)
-	s.get("indexes/new?table=books&column=embedding&type=vector", `value="12"`, "Graph parameters", `placeholder="200"`)
-	s.get("indexes/new?table=new", "There is no table <bdi>new</bdi> yet")
-	if to := s.post(303, "indexes/create", "table", "books", "column", "embedding", "type", "vector", "dimension", "12"); to != "../indexes?table=books" {
+	s.Page("indexes", "No indexes yet", `href="./indexes/new"`)
+	s.Page("indexes/new", `value="books"`)
+	s.Page("indexes/new?table=books", "vectors of 12", `name="dimension" value="12"`, "All different", `action="../indexes/create"`)
+	s.Page("indexes/new?table=books&column=embedding&type=vector", `value="12"`, "Graph parameters", `placeholder="200"`)
+	s.Page("indexes/new?table=new", "There is no table <bdi>new</bdi> yet")
+	if to := s.post(303, "indexes/create", "table", "books", "column", "embedding", "type", "vector", "dimension", "12"); to != "indexes?table=books" {
 		t.Errorf("leads to %s", to)
 	}
 	s.post(303, "indexes/create", "table", "books", "column", "genre", "column", "year", "column", "", "unique", "on")
-	if to := s.post(303, "indexes/create", "table", "books", "column", "isbn", "back", "query?q=1"); to != "../query?q=1" {
+	if to := s.post(303, "indexes/create", "table", "books", "column", "isbn", "back", "query?q=1"); to != "query?q=1" {
 		t.Errorf("leads back to %s", to)
 	}
-	if to := s.post(303, "indexes/create", "table", "books", "column", "sold", "back", "https://elsewhere/"); to != "../indexes?table=books" {
+	if to := s.post(303, "indexes/create", "table", "books", "column", "sold", "back", "https://elsewhere/"); to != "indexes?table=books" {
 		t.Errorf("leads elsewhere: %s", to)
 	}
-	s.get("indexes?table=books", "embedding", "vector", "genre", "composite", "unique", "4 indexes")
-	s.get("indexes?type=vector", "1 index<")
-	s.get("indexes?q=GENRE", "1 index<", "Show all")
-	s.get("indexes?q=nothing", "No index fits")
-	s.get("indexes/index?table=books&column=embedding&type=vector", "Memory by part", "Levels of the graph", "12 dimensions, cosine", "Not in the graph yet")
-	s.get("indexes/index?table=books&column=genre&column=year&type=composite", "Unique", "one per value", "Drop index")
+	s.Page("indexes?table=books", "embedding", "vector", "genre", "composite", "unique", "4 indexes")
+	s.Page("indexes?type=vector", "1 index<")
+	s.Page("indexes?q=GENRE", "1 index<", "Show all")
+	s.Page("indexes?q=nothing", "No index fits")
+	s.Page("indexes/index?table=books&column=embedding&type=vector", "Memory by part", "Levels of the graph", "12 dimensions, cosine", "Not in the graph yet")
+	s.Page("indexes/index?table=books&column=genre&column=year&type=composite", "Unique", "one per value", "Drop index")
 }
 
 // What is wrong stands beside the field, and what was typed stays.
@@ -125,7 +126,7 @@ func TestCreateRefused(t *testing.T) {
 		}
 		body := s.post(c.status, "indexes/create", fields...)
 		if !strings.Contains(body, c.want) {
-			t.Errorf("%s: no %q in %s", c.fields, c.want, mainOf(body))
+			t.Errorf("%s: no %q in %s", c.fields, c.want, consoletest.Content(body))
 		}
 		for i := 0; i < len(fields); i += 2 {
 			if name, value := fields[i], fields[i+1]; name != "unique" && value != "" && !strings.Contains(body, `value="`+value+`"`) {
@@ -149,7 +150,7 @@ func TestChanges(t *testing.T) {
 	}
 	for _, ef := range []string{"0", "many", "99999"} {
 		if body := s.post(400, "indexes/ef", append(vector, "ef", ef)...); !strings.Contains(body, `value="`+ef+`"`) || !strings.Contains(body, "Ef is a whole number from 1 to 10000") {
-			t.Errorf("ef %s: %s", ef, mainOf(body))
+			t.Errorf("ef %s: %s", ef, consoletest.Content(body))
 		}
 	}
 	s.post(303, "indexes/rebuild", vector...)
@@ -163,8 +164,8 @@ func TestChanges(t *testing.T) {
 		t.Errorf("not confirmed: %s", body)
 	}
 	s.post(303, "indexes/drop", append(vector, "confirm", "embedding")...)
-	if res, body := s.do("GET", "indexes/index?table=books&column=embedding&type=vector", nil); res.StatusCode != 404 || !strings.Contains(body, "index") {
-		t.Errorf("after it was dropped: %d", res.StatusCode)
+	if a := s.Get("indexes/index?table=books&column=embedding&type=vector"); a.Status != 404 || !strings.Contains(a.Body, "index") {
+		t.Errorf("after it was dropped: %d", a.Status)
 	}
 }
 
@@ -173,24 +174,24 @@ func TestRecall(t *testing.T) {
 	books(s.db, 100)
 	s.db.Index(schema.IndexDef{Table: "books", Columns: []string{"embedding"}, Type: schema.Vector})
 	page := "indexes/index?column=embedding&tab=recall&table=books&type=vector"
-	s.get(page, "Not measured since the start")
+	s.Page(page, "Not measured since the start")
 	vector := []string{"table", "books", "column", "embedding"}
 	for _, wrong := range [][2]string{{"sample", "0"}, {"efs", "8 x"}, {"sample", "2001"}, {"k", "99999"}, {"efs", "99999"}} {
 		body := s.post(400, "indexes/recall", append(vector, wrong[0], wrong[1])...)
 		if !strings.Contains(body, `id="field-`+wrong[0]+`-error"`) || !strings.Contains(body, `value="`+wrong[1]+`"`) {
-			t.Errorf("%v: %s", wrong, mainOf(body))
+			t.Errorf("%v: %s", wrong, consoletest.Content(body))
 		}
 	}
-	if to := s.post(303, "indexes/recall", append(vector, "sample", "20", "k", "3", "efs", "8, 32;64")...); to != "../"+page {
+	if to := s.post(303, "indexes/recall", append(vector, "sample", "20", "k", "3", "efs", "8, 32;64")...); to != page {
 		t.Errorf("leads to %s", to)
 	}
 	s.await()
-	s.get(page, "Recall and latency by ef", `data-curve-source="#curve-data"`, `"xs":[8,32,64]`, "in use", "k 3, 20 queries, 100 vectors", "100 %", "polyline")
+	s.Page(page, "Recall and latency by ef", `data-curve-source="#curve-data"`, `"xs":[8,32,64]`, "in use", "k 3, 20 queries, 100 vectors", "100 %", "polyline")
 	s.post(303, "indexes/recall", append(vector, "sample", "10", "k", "2")...)
 	s.await()
 	first := s.db.Jobs().List()[1]
-	s.get(page, "Earlier", "run="+first.ID, "k 2, 10 queries")
-	s.get(page+"&run="+first.ID, "k 3, 20 queries")
+	s.Page(page, "Earlier", "run="+first.ID, "k 2, 10 queries")
+	s.Page(page+"&run="+first.ID, "k 3, 20 queries")
 }
 
 // Readers see everything and are told why they can't change it.
@@ -198,9 +199,9 @@ func TestReaders(t *testing.T) {
 	s := newSite(t)
 	books(s.db, 30)
 	s.db.Index(schema.IndexDef{Table: "books", Columns: []string{"embedding"}, Type: schema.Vector})
-	s.role = auth.ReadOnly
+	s.Role = auth.ReadOnly
 	for _, path := range []string{"indexes/new?table=books", "indexes/index?table=books&column=embedding&type=vector", "indexes/index?table=books&column=embedding&type=vector&tab=recall"} {
-		body := s.get(path, "needs the role readwrite")
+		body := s.Page(path, "needs the role readwrite")
 		if strings.Contains(body, `name="confirm"`) {
 			t.Errorf("%s lets a reader confirm", path)
 		}
@@ -223,9 +224,9 @@ func TestHostileNames(t *testing.T) {
 		query.WriteString(i.Query()[n] + "=" + strings.NewReplacer("<", "%3C", ">", "%3E", `"`, "%22", "\u202e", "%E2%80%AE").Replace(i.Query()[n+1]) + "&")
 	}
 	for _, path := range []string{"indexes", "indexes/new?table=t", "indexes/index?" + query.String(), "indexes/new?" + query.String(), "indexes?q=%22%3E%3Cscript%3E"} {
-		body := s.get(path)
+		body := s.Page(path)
 		if strings.Contains(body, "<script>") || strings.Contains(body, "<img") {
-			t.Errorf("%s: %s", path, mainOf(body))
+			t.Errorf("%s: %s", path, consoletest.Content(body))
 		}
 	}
 }

@@ -65,10 +65,10 @@ func (s *site) post(status int, path string, fields ...string) *html.Node {
 func (s *site) read(a consoletest.Answer, status int) *html.Node {
 	s.Helper()
 	if a.Status != status {
-		s.Fatalf("status %d, want %d\n%s", a.Status, status, a.Main())
+		s.Fatalf("status %d, want %d\n%s", a.Status, status, consoletest.Content(a.Body))
 	}
 	if strings.Contains(a.Body, "s3cret") || strings.Contains(a.Body, "<b>n</b>") {
-		s.Errorf("a key is shown, or a name as it is: %s", a.Main())
+		s.Errorf("a key is shown, or a name as it is: %s", consoletest.Content(a.Body))
 	}
 	return s.Parse(a.Body)
 }
