@@ -1,6 +1,7 @@
 package browser
 
 import (
+	"context"
 	"flag"
 	"net/url"
 	"os"
@@ -10,13 +11,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 )
 
 var (
-	shots      = flag.String("shots", "", "folder for pictures of the console; empty makes none")
-	shotsOf    = flag.String("shots.pages", "", "paths below /console/ to picture instead of those for the documentation, separated by spaces; - is the overview")
-	shotsWhole = flag.Bool("shots.whole", false, "picture whole pages, not only what fits the window")
+	shots       = flag.String("shots", "", "folder for pictures of the console; empty makes none")
+	shotsOf     = flag.String("shots.pages", "", "paths below /console/ to picture instead of those for the documentation, separated by spaces; - is the overview")
+	shotsFormat = flag.String("shots.format", "webp", "format of the pictures: webp, png or jpeg")
+	shotsWhole  = flag.Bool("shots.whole", false, "picture whole pages, not only what fits the window")
 )
 
 // pictures are those of the documentation: name and path.
@@ -57,18 +61,22 @@ func TestScreenshots(t *testing.T) {
 		for _, p := range wanted {
 			b.visit(p[1])
 			time.Sleep(700 * time.Millisecond) // charts and editors come after the page
-			b.save(filepath.Join(*shots, p[0]+look.name+".png"))
+			b.save(filepath.Join(*shots, p[0]+look.name+"."+*shotsFormat))
 		}
 	}
 }
 
 func (b *tab) save(file string) {
 	b.t.Helper()
-	shot := chromedp.CaptureScreenshot()
-	if *shotsWhole {
-		shot = chromedp.FullScreenshot(100)
+	shot := page.CaptureScreenshotParams{Format: page.CaptureScreenshotFormat(*shotsFormat), CaptureBeyondViewport: new(*shotsWhole)}
+	if *shotsFormat == "webp" {
+		shot.Quality = new(int64(90))
 	}
-	if err := os.WriteFile(file, ask(b, shot), 0o644); err != nil {
+	picture := ask(b, func(ctx context.Context, t *chromedp.Target) ([]byte, error) {
+		answer, err := cdp.Call(ctx, t, page.CaptureScreenshot, shot)
+		return answer.Data, err
+	})
+	if err := os.WriteFile(file, picture, 0o644); err != nil {
 		b.t.Fatal(err)
 	}
 }
