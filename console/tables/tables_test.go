@@ -2,24 +2,17 @@ package tables
 
 import (
 	"bytes"
-	"context"
-	"errors"
 	"fmt"
-	"io"
-	"mime/multipart"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"testing"
-	"testing/iotest"
-	"time"
 
 	"golang.org/x/net/html"
 
+	"github.com/vccdb/vccdb/console/consoletest"
 	"github.com/vccdb/vccdb/engine"
-	"github.com/vccdb/vccdb/engine/jobs"
-	"github.com/vccdb/vccdb/engine/query"
 	"github.com/vccdb/vccdb/engine/schema"
 	"github.com/vccdb/vccdb/internal/errs"
 	"github.com/vccdb/vccdb/internal/testkit"
@@ -116,41 +109,41 @@ func FuzzLayout(f *testing.F) {
 
 func TestBrowse(t *testing.T) {
 	s := newSite(t)
-	s.get("tables", "No tables yet")
+	s.Page("tables", "No tables yet")
 	people(s, 120)
 	s.db.Index(schema.IndexDef{Table: "people", Columns: []string{"age"}, Type: schema.Range})
-	s.get("tables", "people", "120", "range")
-	s.get("tables?q=peo&sort=-size", "people")
-	s.get("tables?q=zzz", "No table is called that.")
+	s.Page("tables", "people", "120", "range")
+	s.Page("tables?q=peo&sort=-size", "people")
+	s.Page("tables?q=zzz", "No table is called that.")
 
-	first := s.get("tables/people", "50 of 120 entities on this page", "name 0", "home.city", "Next page")
-	next := linkTo(t, first, "Next page")
-	second := s.get("tables/"+next, "First page", "name 50")
+	first := s.Page("tables/people", "50 of 120 entities on this page", "name 0", "home.city", "Next page")
+	next := s.linkTo(first, "Next page")
+	second := s.Page("tables/"+next, "First page", "name 50")
 	if strings.Contains(second, "name 49<") {
 		t.Error("the second page repeats the first")
 	}
-	s.get("tables/people?order=-age&show=age&limit=20", "20 of 120 entities on this page", `aria-sort="descending"`, ">89<")
-	s.get("tables/people?fcol=age&fop=lt&fval=10&fcol=name&fop=ne&fval=name+3", "19 of 19 matches on this page", "Export matches")
-	s.get("tables/people?fcol=name&fop=contains&fval=7&filter=%7B%22not%22:%7B%22column%22:%22age%22,%22value%22:7%7D%7D&show=name", "19 of 19 matches on this page")
-	s.get("tables/people?fcol=name&fval=nobody", "Nothing matches")
-	s.get("tables/people?prefix=01", "10 keys begin with 01", "name 12")
-	s.get("tables/people?prefix=0&limit=20", "The first 20 keys that begin with 0")
-	s.get("tables/people?prefix=x", "No such key")
+	s.Page("tables/people?order=-age&show=age&limit=20", "20 of 120 entities on this page", `aria-sort="descending"`, ">89<")
+	s.Page("tables/people?fcol=age&fop=lt&fval=10&fcol=name&fop=ne&fval=name+3", "19 of 19 matches on this page", "Export matches")
+	s.Page("tables/people?fcol=name&fop=contains&fval=7&filter=%7B%22not%22:%7B%22column%22:%22age%22,%22value%22:7%7D%7D&show=name", "19 of 19 matches on this page")
+	s.Page("tables/people?fcol=name&fval=nobody", "Nothing matches")
+	s.Page("tables/people?prefix=01", "10 keys begin with 01", "name 12")
+	s.Page("tables/people?prefix=0&limit=20", "The first 20 keys that begin with 0")
+	s.Page("tables/people?prefix=x", "No such key")
 	for _, wrong := range []string{"tables/people?prefix=0&show=a..b", "tables/people?fcol=age&fop=between&fval=1", "tables/people?order=a..b", "tables/people?show=a..b", "tables/people?cursor=x"} {
-		if status, text, _ := s.do("GET", wrong, "", ""); status != http.StatusBadRequest || !strings.Contains(text, "Nothing was read") {
-			t.Errorf("%s: %d %s", wrong, status, text)
+		if a := s.Get(wrong); a.Status != http.StatusBadRequest || !strings.Contains(a.Body, "Nothing was read") {
+			t.Errorf("%s: %d %s", wrong, a.Status, a.Body)
 		}
 	}
-	if status, _, _ := s.do("GET", "tables/nobody", "", ""); status != http.StatusNotFound {
-		t.Error("a missing table is", status)
+	if a := s.Get("tables/nobody"); a.Status != http.StatusNotFound {
+		t.Error("a missing table is", a.Status)
 	}
-	s.get("tables/people/columns", "Of all 120 entities.", "list of", "vector", "home.city", "90 different values", "ready")
+	s.Page("tables/people/columns", "Of all 120 entities.", "list of", "vector", "home.city", "90 different values", "ready")
 }
 
 // linkTo is the address of a link, as the server of the test has it.
-func linkTo(t *testing.T, page, title string) string {
-	t.Helper()
-	for n := range parse(t, page).Descendants() {
+func (s *site) linkTo(page, title string) string {
+	s.Helper()
+	for n := range s.Parse(page).Descendants() {
 		if n.Type == html.ElementNode && n.Data == "a" && n.FirstChild != nil && n.FirstChild.Data == title {
 			for _, a := range n.Attr {
 				if a.Key == "href" {
@@ -159,17 +152,8 @@ func linkTo(t *testing.T, page, title string) string {
 			}
 		}
 	}
-	t.Fatalf("there is no link %q", title)
+	s.Fatalf("there is no link %q", title)
 	return ""
-}
-
-func parse(t *testing.T, page string) *html.Node {
-	t.Helper()
-	doc, err := html.Parse(strings.NewReader(page))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return doc
 }
 
 func TestEntity(t *testing.T) {
@@ -177,235 +161,101 @@ func TestEntity(t *testing.T) {
 	pk := `a/b?c=d&é "x"`
 	at := "?pk=" + url.QueryEscape(pk)
 
-	status, _, to := s.post("create", "table", "books", "pk", pk, "entity", `{"title":"Dune","v":[3,4,0,0,0,0,0,0]}`)
-	if status != http.StatusSeeOther || !strings.Contains(to, "tables/books/entity?pk=") {
-		t.Fatal(status, to)
+	a := s.Post("create", "table", "books", "pk", pk, "entity", `{"title":"Dune","v":[3,4,0,0,0,0,0,0]}`)
+	if a.Status != http.StatusSeeOther || !strings.HasPrefix(a.Location, "tables/books/entity?pk=") {
+		t.Fatal(a.Status, a.Location)
 	}
-	s.get("tables/books/entity"+at, "Dune", "was created.", ">5</td>", "3, 4, 0, 0, …", "Create a vector index", "curl")
-	s.get("tables/books/entity"+at+"&delete=1", `<details class="confirm" open>`)
-	status, text, _ := s.post("create", "table", "books", "pk", pk, "entity", `{}`)
-	if status != http.StatusConflict || !strings.Contains(text, "an entity with this key already") {
-		t.Error(status, text)
-	}
+	s.Page("tables/books/entity"+at, "Dune", "was created.", ">5</td>", "3, 4, 0, 0, …", "Create a vector index", "curl")
+	s.Page("tables/books/entity"+at+"&delete=1", `<details class="confirm" open>`)
+	s.Holds(s.Post("create", "table", "books", "pk", pk, "entity", `{}`), http.StatusConflict, "an entity with this key already")
 	for _, bad := range [][]string{
 		{"table", "no table", "entity", "{}"}, {"table", "books", "pk", strings.Repeat("x", 600), "entity", "{}"}, {"table", "books", "entity", `{"a":`}, {"table", "books", "entity", ""},
 	} {
-		if status, text, _ := s.post("create", bad...); status != http.StatusBadRequest || !strings.Contains(text, "field-error") {
-			t.Errorf("%.80q: %d %s", bad, status, text)
+		if a := s.Post("create", bad...); a.Status != http.StatusBadRequest || !strings.Contains(a.Body, "field-error") {
+			t.Errorf("%.80q: %d %s", bad, a.Status, a.Body)
 		}
 	}
-	if status, _, to := s.post("create", "table", "books", "entity", `{"made":"by the server"}`); status != http.StatusSeeOther || !strings.Contains(to, "pk=0") {
-		t.Error("without a key:", status, to)
+	if a := s.Post("create", "table", "books", "entity", `{"made":"by the server"}`); a.Status != http.StatusSeeOther || !strings.Contains(a.Location, "pk=0") {
+		t.Error("without a key:", a.Status, a.Location)
 	}
 
-	s.get("tables/books/edit"+at, `name="version" value="1"`, "[3,4,0,0,0,0,0,0]")
-	status, text, _ = s.post("tables/books/edit"+at, "version", "1", "entity", `{"title":`)
-	if status != http.StatusBadRequest || !strings.Contains(text, `{&#34;title&#34;:`) || !strings.Contains(text, "field-error") {
-		t.Error("the text is lost:", status, text)
-	}
-	if status, _, to = s.post("tables/books/edit"+at, "version", "1", "entity", `{"title":"Dune Messiah"}`); status != http.StatusSeeOther {
-		t.Fatal(status, to)
+	s.Page("tables/books/edit"+at, `name="version" value="1"`, "[3,4,0,0,0,0,0,0]")
+	// The text isn't lost.
+	s.Holds(s.Post("tables/books/edit"+at, "version", "1", "entity", `{"title":`), http.StatusBadRequest, `{&#34;title&#34;:`, "field-error")
+	if a := s.Post("tables/books/edit"+at, "version", "1", "entity", `{"title":"Dune Messiah"}`); a.Status != http.StatusSeeOther {
+		t.Fatal(a.Status, a.Location)
 	}
 
 	// Someone else wrote first: both are shown, and nothing is lost.
-	status, text, _ = s.post("tables/books/edit"+at, "version", "1", "entity", `{"title":"Mine"}`)
-	if status != http.StatusPreconditionFailed {
-		t.Error(status)
-	}
-	s.holds("a conflict", text, "Dune Messiah", "Mine", `name="version" value="2"`, "Replace version 2")
-	if status, _, _ = s.post("tables/books/edit"+at, "version", "2", "entity", `{"title":"Mine"}`); status != http.StatusSeeOther {
-		t.Error(status)
+	a = s.Post("tables/books/edit"+at, "version", "1", "entity", `{"title":"Mine"}`)
+	s.Holds(a, http.StatusPreconditionFailed, "Dune Messiah", "Mine", `name="version" value="2"`, "Replace version 2")
+	if a := s.Post("tables/books/edit"+at, "version", "2", "entity", `{"title":"Mine"}`); a.Status != http.StatusSeeOther {
+		t.Error(a.Status)
 	}
 
-	if status, text, _ = s.post("tables/books/delete"+at, "version", "3", "confirm", "something"); status != http.StatusBadRequest || !strings.Contains(text, "confirmation") {
-		t.Error(status, text)
+	if a := s.Post("tables/books/delete"+at, "version", "3", "confirm", "something"); a.Status != http.StatusBadRequest || !strings.Contains(a.Body, "confirmation") {
+		t.Error(a.Status, a.Body)
 	}
-	if status, _, _ = s.post("tables/books/delete"+at, "version", "1", "confirm", pk); status != http.StatusPreconditionFailed {
-		t.Error("a version that nobody saw was deleted:", status)
+	if a := s.Post("tables/books/delete"+at, "version", "1", "confirm", pk); a.Status != http.StatusPreconditionFailed {
+		t.Error("a version that nobody saw was deleted:", a.Status)
 	}
-	if status, _, _ = s.post("tables/books/delete"+at, "version", "3", "confirm", pk); status != http.StatusSeeOther {
-		t.Error(status)
+	if a := s.Post("tables/books/delete"+at, "version", "3", "confirm", pk); a.Status != http.StatusSeeOther {
+		t.Error(a.Status)
 	}
-	status, text, _ = s.post("tables/books/edit"+at, "version", "3", "entity", `{"title":"Mine"}`)
-	if status != http.StatusPreconditionFailed || !strings.Contains(text, "deleted meanwhile") || !strings.Contains(text, `name="version" value="0"`) {
-		t.Error(status, text)
+	a = s.Post("tables/books/edit"+at, "version", "3", "entity", `{"title":"Mine"}`)
+	s.Holds(a, http.StatusPreconditionFailed, "deleted meanwhile", `name="version" value="0"`)
+	if a := s.Post("tables/books/edit"+at, "version", "0", "entity", `{"title":"Mine"}`); a.Status != http.StatusSeeOther || s.db.GetDoc("books:"+pk) != `{"title":"Mine"}` {
+		t.Error(a.Status)
 	}
-	if status, _, _ = s.post("tables/books/edit"+at, "version", "0", "entity", `{"title":"Mine"}`); status != http.StatusSeeOther || s.db.GetDoc("books:"+pk) != `{"title":"Mine"}` {
-		t.Error(status)
-	}
-	if status, _, _ := s.do("GET", "tables/books/entity?pk=none", "", ""); status != http.StatusNotFound {
-		t.Error(status)
+	if a := s.Get("tables/books/entity?pk=none"); a.Status != http.StatusNotFound {
+		t.Error(a.Status)
 	}
 
-	s.role = auth.ReadOnly
-	s.get("tables/books/edit"+at, "disabled", "needs the role readwrite")
-	s.get("tables/books/entity"+at, "needs the role readwrite")
+	s.Role = auth.ReadOnly
+	s.Page("tables/books/edit"+at, "disabled", "needs the role readwrite")
+	s.Page("tables/books/entity"+at, "needs the role readwrite")
 }
 
 func TestDeleteMatching(t *testing.T) {
 	s := newSite(t)
 	people(s, 100)
 	filter := []string{"fcol", "age", "fop", "lt", "fval", "30"}
-	s.get("tables/people/manage?fcol=age&fop=lt&fval=30", "40 entities match", "people:000", "delete 40")
-	s.get("tables/people/manage?fcol=age&fop=lt&fval=-1", "No entity matches.")
-	if status, _, _ := s.do("GET", "tables/people/manage?fcol=age&fop=x", "", ""); status != http.StatusBadRequest {
-		t.Error(status)
+	s.Page("tables/people/manage?fcol=age&fop=lt&fval=30", "40 entities match", "people:000", "delete 40")
+	s.Page("tables/people/manage?fcol=age&fop=lt&fval=-1", "No entity matches.")
+	if a := s.Get("tables/people/manage?fcol=age&fop=x"); a.Status != http.StatusBadRequest {
+		t.Error(a.Status)
 	}
-	send := func(fields ...string) (int, string, string) {
-		return s.post("tables/people/delete-matching", append(slices.Clone(filter), fields...)...)
+	send := func(fields ...string) consoletest.Answer {
+		return s.Post("tables/people/delete-matching", append(slices.Clone(filter), fields...)...)
 	}
-	if status, text, _ := send("expected", "39", "confirm", "delete 39"); status != http.StatusConflict || !strings.Contains(text, "has changed") {
-		t.Error(status, text)
+	if a := send("expected", "39", "confirm", "delete 39"); a.Status != http.StatusConflict || !strings.Contains(a.Body, "has changed") {
+		t.Error(a.Status, a.Body)
 	}
-	if status, _, _ := send("expected", "40", "confirm", "delete"); status != http.StatusBadRequest {
-		t.Error(status)
+	if a := send("expected", "40", "confirm", "delete"); a.Status != http.StatusBadRequest {
+		t.Error(a.Status)
 	}
-	if status, _, _ := s.post("tables/people/delete-matching", "expected", "-1", "confirm", "delete -1"); status != http.StatusBadRequest {
-		t.Error("without a filter:", status)
+	if a := s.Post("tables/people/delete-matching", "expected", "-1", "confirm", "delete -1"); a.Status != http.StatusBadRequest {
+		t.Error("without a filter:", a.Status)
 	}
-	status, _, to := send("expected", "40", "confirm", "delete 40")
-	_, id, ok := strings.Cut(to, "job=")
+	a := send("expected", "40", "confirm", "delete 40")
+	_, id, ok := strings.Cut(a.Location, "job=")
 	job, found := s.db.Jobs().Get(id)
-	if status != http.StatusSeeOther || !ok || !found {
-		t.Fatal(status, to)
+	if a.Status != http.StatusSeeOther || !ok || !found {
+		t.Fatal(a.Status, a.Location)
 	}
 	if err := job.Wait(t.Context()); err != nil || job.Status().Done != 40 {
 		t.Error(job.Status(), err)
 	}
-	s.get("tables/people/manage?job="+id, "60 entities", "done")
+	s.Page("tables/people/manage?job="+id, "60 entities", "done")
 
-	if status, _, _ := s.post("tables/people/drop", "confirm", "peopl"); status != http.StatusBadRequest {
-		t.Error(status)
+	if a := s.Post("tables/people/drop", "confirm", "peopl"); a.Status != http.StatusBadRequest {
+		t.Error(a.Status)
 	}
-	if status, _, to := s.post("tables/people/drop", "confirm", "people"); status != http.StatusSeeOther || to != "../../tables" {
-		t.Error(status, to)
+	if a := s.Post("tables/people/drop", "confirm", "people"); a.Status != http.StatusSeeOther || a.Location != "tables" {
+		t.Error(a.Status, a.Location)
 	}
 	if _, err := s.db.Table(t.Context(), "people"); errs.KindOf(err) != errs.NotFound {
 		t.Error("the table is still there")
-	}
-}
-
-// upload is the body of an import's form.
-func form(lines, text, file string, fields ...string) (contentType, body string) {
-	var b bytes.Buffer
-	w := multipart.NewWriter(&b)
-	w.WriteField("lines", lines)
-	for i := 0; i+1 < len(fields); i += 2 {
-		w.WriteField(fields[i], fields[i+1])
-	}
-	w.WriteField("text", text)
-	part, _ := w.CreateFormFile("file", "x.ndjson")
-	io.WriteString(part, file)
-	w.Close()
-	return w.FormDataContentType(), b.String()
-}
-
-// TestImportExport: an export comes back whole, wherever the lines stand.
-func TestImportExport(t *testing.T) {
-	s := newSite(t)
-	people(s, 700)
-	_, exported, _ := s.do("GET", "tables/people/export", "", "")
-	_, some, _ := s.do("GET", "tables/people/export?fcol=age&fop=lt&fval=10", "", "")
-	if n := strings.Count(exported, "\n"); n != 700 {
-		t.Fatalf("%d lines were exported", n)
-	}
-	if n := strings.Count(some, "\n"); n != 80 {
-		t.Errorf("%d lines match", n)
-	}
-	if status, _, _ := s.do("GET", "tables/nobody/export", "", ""); status != http.StatusNotFound {
-		t.Error("the export of a missing table:", status)
-	}
-	before := s.db.GetDoc("people:123")
-	if err := s.db.DropTable(t.Context(), "people"); err != nil {
-		t.Fatal(err)
-	}
-
-	first, rest, _ := strings.Cut(exported, "\n")
-	contentType, body := form("operations", first, rest+"broken\n")
-	status, text, to := s.do("POST", "import", contentType, body)
-	if status != http.StatusSeeOther || !strings.Contains(to, "import?job=") {
-		t.Fatal(status, text, to)
-	}
-	s.get(strings.TrimPrefix(to, "./"), "701", "700", "1 line was refused", "invalid_json", "The import is done.")
-	if got := s.db.GetDoc("people:123"); got != before {
-		t.Errorf("%s came back as %s", before, got)
-	}
-
-	contentType, body = form("objects", `{"id":7,"n":1}`, "", "table", "numbers", "column", "id")
-	if status, text, _ := s.do("POST", "import", contentType, body); status != http.StatusSeeOther || s.db.GetDoc("numbers:7") != `{"id":7,"n":1}` {
-		t.Error(status, text)
-	}
-	contentType, body = form("objects", `{}`, "", "table", "no table")
-	if status, _, _ := s.do("POST", "import", contentType, body); status != http.StatusBadRequest {
-		t.Error("a bad table:", status)
-	}
-	if status, _, _ := s.do("POST", "import", "application/x-www-form-urlencoded", "text=x"); status != http.StatusBadRequest {
-		t.Error("a form without parts:", status)
-	}
-	// Cut short: what came is kept, and the answer says that it broke off.
-	contentType, body = form("operations", first, rest)
-	if status, text, _ := s.do("POST", "import", contentType, body[:len(body)/2]); status != http.StatusBadRequest || !strings.Contains(text, "broke off") {
-		t.Error(status, text)
-	}
-}
-
-// TestUpload: the lines are those of the form, however it is cut up.
-func TestUpload(t *testing.T) {
-	contentType, body := form("objects", "a\nb", "c\nd\n", "table", " books ", "column", "id")
-	for _, r := range []io.Reader{strings.NewReader(body), iotest.OneByteReader(strings.NewReader(body)), iotest.DataErrReader(strings.NewReader(body))} {
-		u, err := openUpload(contentType, r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		lines, err := io.ReadAll(u)
-		if err != nil || string(lines) != "a\nb\nc\nd\n" || !u.objects || u.table != "books" || u.column != "id" {
-			t.Errorf("%q, %v, %+v", lines, err, u)
-		}
-	}
-	contentType2, only := form("operations", "", "x\n")
-	if u, err := openUpload(contentType2, strings.NewReader(only)); err != nil {
-		t.Error(err)
-	} else if lines, err := io.ReadAll(u); err != nil || string(lines) != "x\n" { // its first line is line 1
-		t.Errorf("%q %v", lines, err)
-	}
-	broken := errs.New(errs.Invalid, "body_truncated", "cut")
-	u, err := openUpload(contentType, io.MultiReader(strings.NewReader(body[:len(body)-40]), iotest.ErrReader(broken)))
-	if err == nil {
-		_, err = io.ReadAll(u)
-	}
-	if !errors.Is(err, broken) {
-		t.Error("the connection's error is lost:", err)
-	}
-	long, text := form("objects", "x", "", "table", strings.Repeat("x", 5000))
-	if _, err := openUpload(long, strings.NewReader(text)); errs.CodeOf(err) != "invalid_form" {
-		t.Error(err)
-	}
-}
-
-// failing breaks exports off.
-type failing struct{ *testkit.DB }
-
-func (f failing) Export(ctx context.Context, table string, filter *query.Expr, fn func(*engine.Entity) error) error {
-	if err := f.DB.Export(ctx, table, filter, fn); err != nil {
-		return err
-	}
-	return errs.New(errs.Corrupt, "corrupt", "A block is broken.")
-}
-
-func TestBrokenExport(t *testing.T) {
-	s := newSite(t)
-	people(s, 3)
-	s.tables.db = failing{s.db}
-	_, text, _ := s.do("GET", "tables/people/export", "", "")
-	if !strings.HasSuffix(text, `{"export_broke_off":"A block is broken."}`+"\n") {
-		t.Error(text)
-	}
-	s.tables.o.MaxExports = 0
-	if status, _, _ := s.do("GET", "tables/people/export", "", ""); status != http.StatusServiceUnavailable {
-		t.Error(status)
-	}
-	if n := s.tables.exports.Load(); n != 0 {
-		t.Errorf("%d exports are left over", n)
 	}
 }
 
@@ -423,11 +273,11 @@ func TestHostile(t *testing.T) {
 		"tables/t/manage?" + typed, "tables/t/manage?fcol=a&fop=exists", "tables/t/entity" + at, "tables/t/entity" + at + "&delete=1", "tables/t/edit" + at,
 		"create?table=" + url.QueryEscape(evil[:300]) + "&pk=" + url.QueryEscape(evil[:300]), "import?table=" + url.QueryEscape(evil[:300]) + "&column=%22%3E%3Cscript%3E",
 	} {
-		_, text, _ := s.do("GET", path, "", "")
+		text := s.Get(path).Body
 		if len(text) < 1000 {
 			t.Fatalf("%s: %s", path, text)
 		}
-		for n := range parse(t, text).Descendants() {
+		for n := range s.Parse(text).Descendants() {
 			if n.Type != html.ElementNode {
 				continue
 			}
@@ -465,21 +315,4 @@ func TestVectors(t *testing.T) {
 	if len(found) != 3 || found["v"].Norm != 5 || found["v"].Index == "" || found["w"].Norm != 2 || found["w"].Dimension != 8 || found["w"].Index != "" || found["x"].Dimension != 2 {
 		t.Errorf("%+v", got.Vectors)
 	}
-}
-
-func TestImportsRunning(t *testing.T) {
-	s := newSite(t)
-	release := make(chan struct{})
-	if _, err := s.db.Jobs().Start(importKind, "books", func(context.Context, jobs.Progress) error { <-release; return nil }); err != nil {
-		t.Fatal(err)
-	}
-	s.get("import/running", "books", "progress")
-	close(release)
-	for range 100 {
-		if len(s.tables.running("")) == 0 {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Error("an import that ended is still listed")
 }
