@@ -28,11 +28,15 @@ import (
 
 // Main runs the tests of a package that serves pages, and fails if goroutines are
 // left.
-func Main(m *testing.M) {
-	goleak.VerifyTestMain(m,
-		// fasthttp's clock runs for good, and its pools notice a stop with a delay.
+func Main(m *testing.M) { goleak.VerifyTestMain(m, fasthttps()...) }
+
+// fasthttps are the goroutines that outlive a server: fasthttp's clock runs for good,
+// and its pools notice a stop with a delay.
+func fasthttps() []goleak.Option {
+	return []goleak.Option{
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
-		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"))
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"),
+	}
 }
 
 // Site is a server with pages, and the browser of their reader.

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/gofiber/fiber/v3"
+	"go.uber.org/goleak"
 
 	"github.com/vccdb/vccdb/console"
 	"github.com/vccdb/vccdb/console/page"
@@ -12,7 +13,7 @@ import (
 	"github.com/vccdb/vccdb/server/rest"
 )
 
-func TestMain(m *testing.M) { Main(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, fasthttps()...) }
 
 type routes []rest.Route
 

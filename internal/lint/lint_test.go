@@ -48,6 +48,7 @@ func TestRules(t *testing.T) {
 		{"cgo", "vecindex/a.go", `package p; import "C"`, Imports, []string{"for storage/rocks and gpu/worker only"}},
 		{"config", "engine/a.go", `package p; import _ "github.com/vccdb/vccdb/server/config"`, Imports, []string{"for cmd and server and console only"}},
 		{"the testkit", "engine/a.go", `package p; import _ "github.com/vccdb/vccdb/internal/testkit"`, Imports, []string{"for tests only"}},
+		{"the console's testkit", "console/a.go", `package p; import _ "github.com/vccdb/vccdb/console/consoletest"`, Imports, []string{"for tests only"}},
 		{"the testkit in a test", "engine/a_test.go", `package p; import _ "github.com/vccdb/vccdb/internal/testkit"`, Imports, nil},
 		{"a new folder", "utils/a.go", `package p; import _ "github.com/vccdb/vccdb/internal/errs"`, Imports, []string{"no room of the house"}},
 		{"downwards", "engine/query/a.go", `package p; import (_ "github.com/vccdb/vccdb/engine/schema"; _ "fmt"; _ "github.com/vccdb/vccdb/internal/errs")`, Imports, nil},

@@ -109,17 +109,17 @@ func selected(t *Tree, file *ast.File, pkg string, judge func(name string) strin
 	return found
 }
 
-// testkit is for tests alone.
-const testkit = Module + "/internal/testkit"
+// testkits are for tests alone.
+var testkits = []string{Module + "/internal/testkit", Module + "/console/consoletest"}
 
-// Imports checks every import against rooms, private and testkit.
+// Imports checks every import against rooms, private and testkits.
 func Imports(t *Tree) []Finding {
 	var found []Finding
 	for _, p := range t.Packages {
 		for _, file := range p.Files {
 			for _, spec := range file.Imports {
-				if importPath(spec) == testkit {
-					found = append(found, t.at(spec.Pos(), "%s is for tests only", testkit))
+				if pkg := importPath(spec); slices.Contains(testkits, pkg) {
+					found = append(found, t.at(spec.Pos(), "%s is for tests only", pkg))
 				}
 			}
 		}
