@@ -2,6 +2,7 @@ package indexes
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -296,6 +297,9 @@ func TestListPages(t *testing.T) {
 		if got := fmt.Sprint(v.First, " ", v.Rows[0].Columns[0], " ", len(v.Rows), " ", v.Next); got != want {
 			t.Errorf("page %d: %s", page, got)
 		}
+	}
+	if v := listOf(infos, listQuery{Page: math.MaxInt}, nil, time.Time{}); len(v.Rows) != 0 || v.Next != 0 {
+		t.Errorf("the last page there could be: %+v", v)
 	}
 	if v := listOf(infos, listQuery{Page: 9}, nil, time.Time{}); len(v.Rows) != 0 || v.Next != 0 {
 		t.Errorf("beyond the end: %+v", v.Rows)

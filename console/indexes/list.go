@@ -143,7 +143,7 @@ func (v *listView) sort() {
 		}
 		return cmp.Or(cmp.Compare(a.Table, b.Table), slices.Compare(a.Columns, b.Columns))
 	})
-	from := min((v.Query.Page-1)*pageRows, len(v.Rows))
+	from := min(min(v.Query.Page-1, len(v.Rows))*pageRows, len(v.Rows)) // whatever number was asked for
 	to := min(from+pageRows, len(v.Rows))
 	if to < len(v.Rows) {
 		v.Next = v.Query.Page + 1
