@@ -58,14 +58,13 @@ func (s *Settings) Routes() []rest.Route {
 }
 
 var (
-	listPage    = page.Page{Title: "Configuration", Nav: "settings"}
-	historyPage = page.Page{Title: "Configuration", Nav: "settings"}
-	reviewPage  = page.Page{Title: "Review changes", Nav: "settings", Crumbs: []page.Crumb{{Title: "Configuration", Path: "settings"}}}
-	revertPage  = page.Page{Title: "Revert a change", Nav: "settings", Crumbs: []page.Crumb{{Title: "Configuration", Path: "settings"}, {Title: "History", Path: "settings/history"}}}
+	mainPage   = page.Page{Title: "Configuration", Nav: "settings"}
+	reviewPage = page.Page{Title: "Review changes", Nav: "settings", Crumbs: []page.Crumb{{Title: "Configuration", Path: "settings"}}}
+	revertPage = page.Page{Title: "Revert a change", Nav: "settings", Crumbs: []page.Crumb{{Title: "Configuration", Path: "settings"}, {Title: "History", Path: "settings/history"}}}
 )
 
 func (s *Settings) show(c fiber.Ctx) error {
-	return s.frame.Show(c, listPage, list(s.list(page.Query(c, "q"), page.Query(c, "show"))))
+	return s.frame.Show(c, mainPage, list(s.list(page.Query(c, "q"), page.Query(c, "show"))))
 }
 
 // list is the page of all settings that a search leaves.
@@ -109,7 +108,7 @@ func (s *Settings) again(c fiber.Ctx, d *draft) error {
 	if d.Stale {
 		status = http.StatusConflict
 	}
-	return s.frame.ShowStatus(c, status, listPage, list(l))
+	return s.frame.ShowStatus(c, status, mainPage, list(l))
 }
 
 func (s *Settings) apply(c fiber.Ctx) error {
@@ -153,7 +152,7 @@ func notice(o *config.Outcome) string {
 }
 
 func (s *Settings) history(c fiber.Ctx) error {
-	return s.frame.Show(c, historyPage, history(newHistory(s.live.History(), s.live.View().Settings)))
+	return s.frame.Show(c, mainPage, history(newHistory(s.live.History(), s.live.View().Settings)))
 }
 
 // revert shows what it would change to take back an entry of the history.
