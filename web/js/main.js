@@ -8,6 +8,7 @@ import "./ago.js";
 import "./copy.js";
 import "./forms.js";
 import "./keys.js";
+import "./session.js";
 import "./theme.js";
 import "./upload.js";
 import { tail } from "./tail.js";
