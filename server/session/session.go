@@ -275,11 +275,3 @@ func (s *Sessions) Review(keys *auth.Keys) {
 		}
 	}
 }
-
-// Len is the number of sessions, those included that are over but weren't asked
-// for since.
-func (s *Sessions) Len() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.mu.all)
-}

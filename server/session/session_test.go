@@ -100,7 +100,7 @@ func TestIdleAndAge(t *testing.T) {
 	token = f.Start(f.digest, f.who)
 	for range 3 { // what a page does by itself keeps nobody signed in
 		f.pass(10 * time.Minute)
-		if _, ok := f.Resume(token, f.keys, false); ok != (f.Len() == 1) {
+		if _, ok := f.Resume(token, f.keys, false); ok != (len(f.Sessions.mu.all) == 1) {
 			t.Error("the end isn't seen")
 		}
 	}
@@ -259,8 +259,8 @@ func TestSessionsAreBounded(t *testing.T) {
 		f.Start(greedy, auth.Principal{Name: "greedy", Role: auth.ReadOnly})
 	}
 	f.good(t, "of another key", idle, true)
-	if f.Len() != 2+maxPerKey {
-		t.Errorf("%d sessions", f.Len())
+	if len(f.Sessions.mu.all) != 2+maxPerKey {
+		t.Errorf("%d sessions", len(f.Sessions.mu.all))
 	}
 	// So many keys that there is no room: the one unused for longest goes first.
 	f.pass(time.Second)
@@ -270,14 +270,14 @@ func TestSessionsAreBounded(t *testing.T) {
 		f.good(t, "in use", used, true)
 		f.Start(auth.DigestOf(auth.NewKey()), f.who)
 	}
-	if f.Len() != maxSessions || len(f.Sessions.mu.byToken) != maxSessions {
-		t.Errorf("%d sessions, %d tokens", f.Len(), len(f.Sessions.mu.byToken))
+	if len(f.Sessions.mu.all) != maxSessions || len(f.Sessions.mu.byToken) != maxSessions {
+		t.Errorf("%d sessions, %d tokens", len(f.Sessions.mu.all), len(f.Sessions.mu.byToken))
 	}
 	f.good(t, "unused for longest", idle, false)
 	f.good(t, "in use", used, true)
 	f.pass(time.Hour)
 	f.Start(f.digest, f.who)
-	if f.Len() != 1 {
-		t.Errorf("%d sessions are kept that are over", f.Len()-1)
+	if len(f.Sessions.mu.all) != 1 {
+		t.Errorf("%d sessions are kept that are over", len(f.Sessions.mu.all)-1)
 	}
 }
