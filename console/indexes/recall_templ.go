@@ -547,7 +547,7 @@ func drawn(c *curve, d drawing) templ.Component {
 			templ_7745c5c3_Var19 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 38, "<figure class=\"chart\" aria-label=\"Recall and latency by ef\" data-curve data-curve-source=\"#curve-data\"><div class=\"chart-static\" data-chart-static><svg viewBox=\"0 0 600 160\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 38, "<figure class=\"chart\" aria-label=\"Recall and latency by ef\" data-curve data-curve-source=\"#curve-data\"><div class=\"chart-static\"><svg viewBox=\"0 0 600 160\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

@@ -1,16 +1,13 @@
-/**
- * Copy buttons: data-copy="SELECTOR" copies the text or value of an element,
- * data-copy-text="TEXT" copies that.
- */
+/** Copy buttons: data-copy="SELECTOR" copies the text or value of an element. */
 import { toast } from "./toast.js";
 
 document.addEventListener("click", async (event) => {
-	const button = /** @type {Element} */ (event.target).closest?.("[data-copy], [data-copy-text]");
+	const button = /** @type {Element} */ (event.target).closest?.("[data-copy]");
 	if (!(button instanceof HTMLElement)) {
 		return;
 	}
 	event.preventDefault();
-	const text = button.dataset.copyText ?? textOf(button.dataset.copy ?? "");
+	const text = textOf(button.dataset.copy ?? "");
 	if (text === null) {
 		return;
 	}

@@ -36,7 +36,7 @@ function single(event) {
 	} else if (event.key === "g") {
 		went = performance.now();
 	} else if (event.key === "/") {
-		const field = firstVisible("main input[type=search], main [data-search]");
+		const field = firstVisible("main input[type=search]");
 		if (field) {
 			event.preventDefault();
 			field.focus();
@@ -77,7 +77,7 @@ function send(event, target) {
 
 /** Closes what is open over the page; dialogs close themselves. */
 function close() {
-	const open = [...document.querySelectorAll("details.confirm[open], details[data-popup][open]")].pop();
+	const open = [...document.querySelectorAll("details.confirm[open]")].pop();
 	if (open instanceof HTMLDetailsElement) {
 		open.open = false;
 		open.querySelector("summary")?.focus();
