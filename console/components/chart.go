@@ -97,7 +97,7 @@ func inUnit(value float64, unit string) string {
 	}
 	switch unit {
 	case "bytes":
-		return format.Bytes(int64(value))
+		return format.Size(value)
 	case "ms":
 		return format.Millis(value)
 	case "percent":

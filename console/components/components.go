@@ -21,7 +21,7 @@ import (
 // screen readers; the text beside it, or a label, has to.
 func Icon(name string) templ.Component { return templ.Raw(web.Icon(name)) }
 
-// alertIcons are the icons of the kinds of alerts.
+// alertIcon is the icon of a kind of alert.
 func alertIcon(kind string) string {
 	switch kind {
 	case "ok":
@@ -158,7 +158,7 @@ type Tab struct {
 	Active bool
 }
 
-// share is a position on a scale of 1000 for SVG.
+// share is a length on the scale of a Meter, which is 100 units long.
 func share(value, most float64) string {
 	if most <= 0 || value <= 0 {
 		return "0"

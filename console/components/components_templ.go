@@ -2004,7 +2004,7 @@ func Curl(id, method, path, body string) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = Copy(id, curl(view.Of(ctx), method, path, body)).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = Copy(id, Command(ctx, method, path, "application/json", body)).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

@@ -49,11 +49,11 @@ func TestButtonsKnowRoles(t *testing.T) {
 
 func TestCurl(t *testing.T) {
 	v := &view.View{Base: "https://db.example/x"}
-	if got, want := curl(v, "POST", "/query", `{"a":"it's"}`), `curl -X POST 'https://db.example/x/query' -H "Authorization: Bearer $THEMIS_API_KEY" -H 'Content-Type: application/json' -d '{"a":"it'\''s"}'`; got != want {
+	if got, want := Command(view.With(t.Context(), v), "POST", "/query", "application/json", `{"a":"it's"}`), `curl -X POST 'https://db.example/x/query' -H "Authorization: Bearer $THEMIS_API_KEY" -H 'Content-Type: application/json' -d '{"a":"it'\''s"}'`; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	v.AuthOff = true
-	if got, want := curl(v, "GET", "/tables", ""), `curl 'https://db.example/x/tables'`; got != want {
+	if got, want := Command(view.With(t.Context(), v), "GET", "/tables", "", ""), `curl 'https://db.example/x/tables'`; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }

@@ -11,14 +11,7 @@ import (
 // is that of the body, which may be empty. The key is asked of the environment, so
 // that it isn't in what is copied.
 func Command(ctx context.Context, method, path, media, body string) string {
-	return command(view.Of(ctx), method, path, media, body)
-}
-
-func curl(v *view.View, method, path, body string) string {
-	return command(v, method, path, "application/json", body)
-}
-
-func command(v *view.View, method, path, media, body string) string {
+	v := view.Of(ctx)
 	var b strings.Builder
 	b.WriteString("curl")
 	if method != "GET" {

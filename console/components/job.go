@@ -92,14 +92,6 @@ func JobTook(s jobs.Status, now time.Time) time.Duration {
 	return max(0, now.Sub(s.Started))
 }
 
-// JobError is why a job failed, as a sentence.
-func JobError(s jobs.Status) string {
-	if s.Error == "" {
-		return ""
-	}
-	return strings.ToUpper(s.Error[:1]) + strings.TrimSuffix(s.Error[1:], ".") + "."
-}
-
 // jobFacts are what stands below the bar.
 func jobFacts(s jobs.Status) []string {
 	var facts []string

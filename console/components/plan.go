@@ -91,7 +91,7 @@ func SearchPlan(plan *engine.SearchPlan, hits int) Plan {
 		return Plan{}
 	}
 	p := Plan{Verdict: searchWork(plan)}
-	p.put(PlanStep{Title: searchTitle(plan.Mode), Text: sentence(plan.Reason), Estimated: -1, Actual: hits})
+	p.put(PlanStep{Title: searchTitle(plan.Mode), Text: format.Sentence(plan.Reason), Estimated: -1, Actual: hits})
 	if plan.ExactFallback {
 		p.Verdict += " The graph had cost as much as an exact scan would, so it was finished by one."
 	}
@@ -131,20 +131,6 @@ func searchWork(plan *engine.SearchPlan) string {
 	}
 	if plan.StaleDropped > 0 {
 		text += " " + format.Plural(plan.StaleDropped, "hit had", "hits had") + " changed meanwhile."
-	}
-	return text
-}
-
-// sentence begins with a capital letter and ends with a full stop.
-func sentence(text string) string {
-	if text == "" {
-		return ""
-	}
-	if text[0] >= 'a' && text[0] <= 'z' {
-		text = string(text[0]-'a'+'A') + text[1:]
-	}
-	if last := text[len(text)-1]; last != '.' {
-		text += "."
 	}
 	return text
 }
@@ -192,7 +178,7 @@ func planStep(s query.Step, depth int) PlanStep {
 	case "sort":
 		step.Title, step.Text = "Sort", s.Detail
 	case "empty":
-		step.Title, step.Text = "Nothing to read", sentence(s.Detail)
+		step.Title, step.Text = "Nothing to read", format.Sentence(s.Detail)
 	}
 	// A filter and a sort have no estimate.
 	if s.Node != nil {

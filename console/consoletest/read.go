@@ -3,9 +3,25 @@ package consoletest
 import (
 	"regexp"
 	"strings"
+	"testing"
 
+	"github.com/a-h/templ"
 	"golang.org/x/net/html"
+
+	"github.com/vccdb/vccdb/console/view"
+	"github.com/vccdb/vccdb/server/auth"
 )
+
+// Render writes a component as the frame would show it to somebody with a role.
+func Render(t testing.TB, role auth.Role, content templ.Component) string {
+	t.Helper()
+	var out strings.Builder
+	ctx := view.With(t.Context(), &view.View{Root: "./", Base: "http://localhost:8765", Principal: auth.Principal{Role: role}})
+	if err := content.Render(ctx, &out); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
 
 // hostile is what tests store to see whether it comes back as more than text.
 const hostile = "<script>alert"

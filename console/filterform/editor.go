@@ -75,12 +75,3 @@ func operators() []components.Option {
 		{Value: string(query.GeoBox), Label: "in box"},
 	}
 }
-
-func opLabel(op string) string {
-	for _, o := range operators() {
-		if o.Value == op {
-			return o.Label
-		}
-	}
-	return op
-}

@@ -48,6 +48,14 @@ func Bytes[N Integer](n N) string {
 	return Number(value) + " " + units[unit]
 }
 
+// Size is Bytes for a figure that may not be known: NaN is –.
+func Size(bytes float64) string {
+	if math.IsNaN(bytes) || math.IsInf(bytes, 0) {
+		return "–"
+	}
+	return Bytes(int64(bytes))
+}
+
 // Number writes a figure with about three digits: 0.0123, 1.23, 45.6, 1,234.
 func Number(x float64) string {
 	switch size := math.Abs(x); {
@@ -158,4 +166,15 @@ func Plural[N Integer](n N, one, many string) string {
 		return "1 " + one
 	}
 	return Count(n) + " " + many
+}
+
+// Sentence begins a phrase with a capital and ends it with a full stop.
+func Sentence(phrase string) string {
+	if phrase == "" {
+		return ""
+	}
+	if first := phrase[0]; first >= 'a' && first <= 'z' {
+		phrase = string(first-'a'+'A') + phrase[1:]
+	}
+	return strings.TrimSuffix(phrase, ".") + "."
 }

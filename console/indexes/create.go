@@ -229,7 +229,7 @@ func (f *createForm) definition() (schema.IndexDef, bool) {
 	if f.Table == "" {
 		f.Errors["table"] = "Name a table."
 	} else if err := engine.ValidateTable(f.Table); err != nil {
-		f.Errors["table"] = sentence(problem.Of(err).Detail)
+		f.Errors["table"] = format.Sentence(problem.Of(err).Detail)
 	}
 	if len(f.Columns) == 0 {
 		f.Errors["column"] = "Name a column."
@@ -286,11 +286,11 @@ func blame(err error, field func(pointer string) string) (fields map[string]stri
 	fields = map[string]string{}
 	for _, f := range e.Fields {
 		if name := field(f.Pointer); name != "" {
-			fields[name] = sentence(f.Detail)
+			fields[name] = format.Sentence(f.Detail)
 		}
 	}
 	if len(fields) == 0 {
-		general = sentence(e.Detail)
+		general = format.Sentence(e.Detail)
 	}
 	return fields, general, true
 }
@@ -310,17 +310,6 @@ func fieldOf(pointer string) string {
 }
 
 // sentence begins with a capital and ends with a full stop.
-func sentence(text string) string {
-	if text == "" {
-		return ""
-	}
-	text = strings.ToUpper(text[:1]) + text[1:]
-	if !strings.HasSuffix(text, ".") {
-		text += "."
-	}
-	return text
-}
-
 // pendingNote says what it means that vectors aren't in the graph yet.
 func pendingNote(n int) string {
 	return format.Plural(n, "vector isn't", "vectors aren't") + " in the graph yet; searches look at them one by one."

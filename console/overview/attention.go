@@ -57,22 +57,17 @@ func (f *Facts) readiness() []Item {
 	case f.Stats.Storage.Health.Code != "": // which storage says better
 		return nil
 	case r.Failed:
-		return []Item{{Kind: "danger", Title: "The database isn't ready", Detail: sentence(r.Reason), Action: "Read the log", Path: "logs"}}
+		return []Item{{Kind: "danger", Title: "The database isn't ready", Detail: reason(r.Reason), Action: "Read the log", Path: "logs"}}
 	case r.Total > 0:
 		return []Item{{Kind: "warn", Title: "The database isn't ready yet",
-			Detail: fmt.Sprintf("%s %s of %s are there. Searches are refused until then, everything else works.", sentence(r.Reason), format.Count(r.Done), format.Count(r.Total)),
+			Detail: fmt.Sprintf("%s %s of %s are there. Searches are refused until then, everything else works.", reason(r.Reason), format.Count(r.Done), format.Count(r.Total)),
 			Action: "See indexes", Path: "indexes"}}
 	}
-	return []Item{{Kind: "warn", Title: "The database isn't ready", Detail: sentence(r.Reason), Action: "Read the log", Path: "logs"}}
+	return []Item{{Kind: "warn", Title: "The database isn't ready", Detail: reason(r.Reason), Action: "Read the log", Path: "logs"}}
 }
 
-// sentence makes one of a reason, which begins small.
-func sentence(reason string) string {
-	reason = strings.TrimSuffix(reason, ".")
-	if reason == "" {
-		return "The reason isn't known."
-	}
-	return strings.ToUpper(reason[:1]) + reason[1:] + "."
+func reason(known string) string {
+	return format.Sentence(cmp.Or(known, "the reason isn't known"))
 }
 
 func (f *Facts) storage() (items []Item) {
@@ -102,7 +97,7 @@ func (f *Facts) storage() (items []Item) {
 	switch {
 	case a.Enabled && a.LastError != "":
 		items = append(items, Item{Kind: "danger", Title: "Archiving writes fails",
-			Detail: fmt.Sprintf("It is tried again and again; %s rows wait. %s", format.Count(a.LagRows), sentence(a.LastError)), Action: "See the archive", Path: "copies"})
+			Detail: fmt.Sprintf("It is tried again and again; %s rows wait. %s", format.Count(a.LagRows), format.Sentence(a.LastError)), Action: "See the archive", Path: "copies"})
 	case a.Enabled && a.LagSeconds > archiveLag.Seconds():
 		items = append(items, Item{Kind: "warn", Title: "The archive of writes is behind",
 			Detail: fmt.Sprintf("By %s; a restore to a point in time can't reach further.", format.Duration(time.Duration(a.LagSeconds)*time.Second)), Action: "See the archive", Path: "copies"})
@@ -163,7 +158,7 @@ func (f *Facts) work() (items []Item) {
 	}
 	if n := len(failed); n > 0 {
 		items = append(items, Item{Kind: "warn", Title: format.Plural(n, "job has", "jobs have") + " failed since yesterday",
-			Detail: fmt.Sprintf("The last one was %s: %s", named(failed[0]), format.Shorten(sentence(failed[0].Error), 200)), Action: "See jobs", Path: "jobs", Query: []string{"state", "failed"}})
+			Detail: fmt.Sprintf("The last one was %s: %s", named(failed[0]), format.Shorten(format.Sentence(failed[0].Error), 200)), Action: "See jobs", Path: "jobs", Query: []string{"state", "failed"}})
 	}
 	if n := len(running); n > 0 {
 		items = append(items, Item{Kind: "info", Title: format.Plural(n, "job is", "jobs are") + " running",
@@ -206,7 +201,7 @@ func (f *Facts) copies() []Item {
 func (f *Facts) settings() []Item {
 	switch {
 	case f.RestartError != "":
-		return []Item{{Kind: "danger", Title: "A restart would fail", Detail: sentence(f.RestartError), Action: "See the configuration", Path: "settings"}}
+		return []Item{{Kind: "danger", Title: "A restart would fail", Detail: format.Sentence(f.RestartError), Action: "See the configuration", Path: "settings"}}
 	case len(f.Restart) == 0:
 		return nil
 	}

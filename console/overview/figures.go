@@ -80,7 +80,7 @@ func figures(f *Facts) []Figure {
 	list := []Figure{
 		{Label: "Requests", Value: format.Number(s.Requests) + " /s", Note: fmt.Sprintf("%s errors /s · %s writes /s", format.Number(s.Errors), format.Number(s.Writes))},
 		latency,
-		{Label: "Memory", Value: bytes(s.Resident), Note: fmt.Sprintf("vectors %s · Go %s", format.Bytes(v.MemoryBytes), bytes(s.GoHeap)), Path: "system"},
+		{Label: "Memory", Value: format.Size(s.Resident), Note: fmt.Sprintf("vectors %s · Go %s", format.Bytes(v.MemoryBytes), format.Size(s.GoHeap)), Path: "system"},
 		{Label: "CPU", Value: number(s.CPUPercent, "%.0f %%"), Note: format.Plural(runtime.GOMAXPROCS(0), "core", "cores") + ", 100 % each", Path: "system"},
 		disk(f, s),
 		{Label: "Vectors", Value: format.Count(v.Live), Note: vectorNote(v), Path: "indexes"},
@@ -95,11 +95,11 @@ func figures(f *Facts) []Figure {
 }
 
 func disk(f *Facts, s history.Sample) Figure {
-	d := Figure{Label: "Disk free", Value: bytes(s.DiskFree), Path: "tables"}
+	d := Figure{Label: "Disk free", Value: format.Size(s.DiskFree), Path: "tables"}
 	r := &f.Stats.Storage.RocksDB
 	d.Note = "data take " + format.Bytes(r.TotalSSTFilesSizeBytes+r.CurSizeAllMemTablesBytes)
 	if s.DiskSize > 0 {
-		d.Note = fmt.Sprintf("of %s · ", bytes(s.DiskSize)) + d.Note
+		d.Note = fmt.Sprintf("of %s · ", format.Size(s.DiskSize)) + d.Note
 	}
 	return d
 }
@@ -117,15 +117,8 @@ func gpuFigure(f *Facts, s history.Sample) Figure {
 	if len(devices) == 0 {
 		return Figure{Label: "GPU", Value: "None", Note: "searches use the CPU", Path: "system"}
 	}
-	note := format.Plural(len(devices), "device", "devices") + " · " + bytes(s.GPUMemory) + " used"
+	note := format.Plural(len(devices), "device", "devices") + " · " + format.Size(s.GPUMemory) + " used"
 	return Figure{Label: "GPU", Value: number(s.GPUPercent, "%.0f %%"), Note: note, Path: "system"}
-}
-
-func bytes(b float64) string {
-	if math.IsNaN(b) {
-		return "–"
-	}
-	return format.Bytes(int64(b))
 }
 
 func number(x float64, as string) string {

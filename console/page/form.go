@@ -47,3 +47,12 @@ func Confirmed(f Form, want string) error {
 
 // Query is a parameter of the page's URL; the caller may keep it.
 func Query(c fiber.Ctx, name string) string { return strings.Clone(c.Query(name)) }
+
+// Values are all parameters of the page's URL; they are the caller's to keep.
+func Values(c fiber.Ctx) (url.Values, error) {
+	values, err := url.ParseQuery(string(c.Request().URI().QueryString()))
+	if err != nil {
+		return nil, errs.New(errs.Invalid, "invalid_query", "The address of the page can't be read: %v.", err)
+	}
+	return values, nil
+}

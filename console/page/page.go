@@ -13,7 +13,6 @@ package page
 import (
 	"bytes"
 	"compress/gzip"
-	"context"
 	"crypto/rand"
 	"encoding/base64"
 	"net/http"
@@ -397,11 +396,4 @@ func Back(path string) string {
 // here is the page's own path and query below /console/, for Back.
 func here(c fiber.Ctx) string {
 	return strings.TrimPrefix(strings.Clone(c.OriginalURL()), Prefix)
-}
-
-// Render writes a component as the frame would, for tests of pages.
-func Render(ctx context.Context, who auth.Principal, content templ.Component) (string, error) {
-	var body bytes.Buffer
-	err := content.Render(view.With(ctx, &view.View{Root: "./", Base: "http://localhost:8765", Principal: who}), &body)
-	return body.String(), err
 }

@@ -101,5 +101,5 @@ func (a *answer) summary() string {
 	} else if a.Next != "" || a.Cursor != "" {
 		text += " on this page"
 	}
-	return text + ", " + format.Millis(float64(a.Took)/float64(time.Millisecond))
+	return text + ", " + format.Duration(a.Took)
 }

@@ -11,7 +11,6 @@ package query
 import (
 	"context"
 	"net/http"
-	"net/url"
 
 	"github.com/gofiber/fiber/v3"
 
@@ -22,7 +21,6 @@ import (
 	"github.com/vccdb/vccdb/console/view"
 	"github.com/vccdb/vccdb/engine"
 	"github.com/vccdb/vccdb/engine/schema"
-	"github.com/vccdb/vccdb/internal/errs"
 	"github.com/vccdb/vccdb/server/auth"
 	"github.com/vccdb/vccdb/server/problem"
 	"github.com/vccdb/vccdb/server/rest"
@@ -72,9 +70,9 @@ type desk struct {
 }
 
 func (q *Query) show(c fiber.Ctx) error {
-	values, err := url.ParseQuery(string(c.Request().URI().QueryString()))
+	values, err := page.Values(c)
 	if err != nil {
-		return errs.New(errs.Invalid, "invalid_link", "The link can't be read: %v.", err)
+		return err
 	}
 	return q.answer(c, parse(values))
 }

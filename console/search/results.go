@@ -189,5 +189,5 @@ func (out *results) summary() string {
 			found++
 		}
 	}
-	return format.Plural(found, "result", "results") + " in " + millis(out.Took)
+	return format.Plural(found, "result", "results") + " in " + format.Duration(out.Took)
 }

@@ -10,10 +10,8 @@ package search
 import (
 	"context"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/a-h/templ"
@@ -21,7 +19,6 @@ import (
 
 	"github.com/vccdb/vccdb/console/components"
 	"github.com/vccdb/vccdb/console/filterform"
-	"github.com/vccdb/vccdb/console/format"
 	"github.com/vccdb/vccdb/console/page"
 	"github.com/vccdb/vccdb/console/view"
 	"github.com/vccdb/vccdb/engine"
@@ -138,9 +135,9 @@ func (s *Search) columns(ctx context.Context, def schema.IndexDef) []string {
 }
 
 func (s *Search) show(c fiber.Ctx) error {
-	values, err := url.ParseQuery(string(c.Request().URI().QueryString()))
+	values, err := page.Values(c)
 	if err != nil {
-		return errs.New(errs.Invalid, "invalid_link", "The link can't be read: %v.", err)
+		return err
 	}
 	return s.answer(c, parse(values))
 }
@@ -260,9 +257,9 @@ type atlas struct {
 }
 
 func (s *Search) showMap(c fiber.Ctx) error {
-	values, err := url.ParseQuery(string(c.Request().URI().QueryString()))
+	values, err := page.Values(c)
 	if err != nil {
-		return errs.New(errs.Invalid, "invalid_link", "The link can't be read: %v.", err)
+		return err
 	}
 	p := page.Page{Title: "Map of vectors", Nav: "search"}
 	r := parseMap(values)
@@ -325,5 +322,3 @@ func (a atlas) colours() []components.Option {
 	}
 	return options
 }
-
-func millis(d time.Duration) string { return format.Millis(float64(d) / float64(time.Millisecond)) }

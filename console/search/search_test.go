@@ -135,12 +135,12 @@ func TestComparedPage(t *testing.T) {
 	s, _ := site(t)
 	s.Holds(s.Get("search", "key", "090", "compare", "on", "ef", "5"), http.StatusOK, "Recall 100 %")
 	s.Holds(s.Get("search", "key", "090", "compare", "on", "exact", "on"), http.StatusOK, "an exact one already")
-	text, err := page.Render(t.Context(), auth.Principal{Role: auth.ReadOnly}, playground{
+	text := consoletest.Render(t, auth.ReadOnly, playground{
 		request: request{Index: "circle.at"}, choices: choices{Def: schema.IndexDef{Table: "circle", Columns: []string{"at"}, Vector: &schema.VectorConfig{}}},
 		Results: &results{Compared: &comparison{Found: 1, Wanted: 2}, Rows: []row{{Key: engine.Key{Table: "circle", PK: "1"}, Missed: true}}, Grid: components.NewGrid([][]byte{nil}, 1)},
 	}.page())
-	if err != nil || !strings.Contains(text, "Recall 50 %") || !strings.Contains(text, "search-missed") {
-		t.Errorf("%v: %s", err, text)
+	if !strings.Contains(text, "Recall 50 %") || !strings.Contains(text, "search-missed") {
+		t.Error(text)
 	}
 }
 

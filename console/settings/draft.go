@@ -202,17 +202,8 @@ func (d *draft) explain(err error) {
 	}
 }
 
-// sentence begins a phrase with a capital and ends it with a full stop.
-func sentence(phrase string) string {
-	if phrase == "" {
-		return ""
-	}
-	phrase = strings.ToUpper(phrase[:1]) + strings.TrimSuffix(phrase[1:], ".")
-	if short := format.Shorten(phrase, longest); short != phrase {
-		return short
-	}
-	return phrase + "."
-}
+// sentence is one of a phrase that may have any length.
+func sentence(phrase string) string { return format.Shorten(format.Sentence(phrase), longest) }
 
 // take keeps what a dry run says that changes; the other edits have the value
 // already.

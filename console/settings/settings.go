@@ -13,7 +13,6 @@ package settings
 
 import (
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -77,9 +76,9 @@ func (s *Settings) list(search, show string) List {
 // check answers what a form as it is would do, for scripts. It changes nothing, so
 // the fields come in the query.
 func (s *Settings) check(c fiber.Ctx) error {
-	fields, err := url.ParseQuery(string(c.Request().URI().QueryString()))
+	fields, err := page.Values(c)
 	if err != nil {
-		return errs.New(errs.Invalid, "invalid_form", "The form can't be read: %v. Nothing was done.", err)
+		return err
 	}
 	d := s.draft(page.Form{Values: fields})
 	s.dryRun(c, d)

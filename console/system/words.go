@@ -22,7 +22,7 @@ func processFacts(p *Process, server *ops.ServerStats, samples []history.Sample)
 	}
 	if n := len(samples); n > 0 {
 		last := samples[n-1]
-		facts = append(facts, Fact{"Memory", bytes(last.Resident), "as the system counts it"}, Fact{"CPU", percent(last.CPUPercent), "100 % is one core"})
+		facts = append(facts, Fact{"Memory", format.Size(last.Resident), "as the system counts it"}, Fact{"CPU", percent(last.CPUPercent), "100 % is one core"})
 	}
 	files := Fact{"Open files", format.Count(p.OpenFiles), ""}
 	if p.MaxFiles > 0 && p.MaxFiles < math.MaxInt64 {
@@ -45,13 +45,6 @@ func runtimeFacts(r *GoRuntime) []Fact {
 		facts[2].Note = "GOMEMLIMIT is " + format.Bytes(r.Limit)
 	}
 	return facts
-}
-
-func bytes(b float64) string {
-	if math.IsNaN(b) {
-		return "–"
-	}
-	return format.Bytes(int64(b))
 }
 
 func percent(p float64) string {

@@ -128,7 +128,7 @@ func (t *Tables) browse(c fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	q, err := queryOf(c)
+	q, err := page.Values(c)
 	if err != nil {
 		return err
 	}

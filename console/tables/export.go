@@ -7,6 +7,7 @@ import (
 	"github.com/gofiber/fiber/v3"
 
 	"github.com/vccdb/vccdb/console/filterform"
+	"github.com/vccdb/vccdb/console/page"
 	"github.com/vccdb/vccdb/engine"
 	"github.com/vccdb/vccdb/internal/errs"
 	"github.com/vccdb/vccdb/server/ndjson"
@@ -21,7 +22,7 @@ func (t *Tables) export(c fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	q, err := queryOf(c)
+	q, err := page.Values(c)
 	if err != nil {
 		return err
 	}

@@ -14,7 +14,6 @@ import (
 	"github.com/gofiber/fiber/v3"
 
 	"github.com/vccdb/vccdb/console/page"
-	"github.com/vccdb/vccdb/console/view"
 	"github.com/vccdb/vccdb/engine"
 	"github.com/vccdb/vccdb/engine/jobs"
 	"github.com/vccdb/vccdb/internal/errs"
@@ -219,12 +218,3 @@ var (
 	_ ndjson.Writer = Database(nil)
 	_ Database      = (*engine.Engine)(nil)
 )
-
-// importCurl sends a file over REST.
-func importCurl(ctx context.Context) string {
-	key := ` -H "Authorization: Bearer $THEMIS_API_KEY"`
-	if view.AuthOff(ctx) {
-		key = ""
-	}
-	return "curl '" + view.Base(ctx) + "/entities/batch'" + key + " -H 'Content-Type: application/x-ndjson' --data-binary @books.ndjson"
-}

@@ -45,7 +45,7 @@ func (t *Tables) manage(c fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	q, err := queryOf(c)
+	q, err := page.Values(c)
 	if err != nil {
 		return err
 	}

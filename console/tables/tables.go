@@ -24,7 +24,6 @@ import (
 	"github.com/vccdb/vccdb/engine"
 	"github.com/vccdb/vccdb/engine/jobs"
 	"github.com/vccdb/vccdb/engine/query"
-	"github.com/vccdb/vccdb/internal/errs"
 	"github.com/vccdb/vccdb/server/auth"
 	"github.com/vccdb/vccdb/server/rest"
 )
@@ -119,15 +118,6 @@ func keyParam(c fiber.Ctx) (engine.Key, error) {
 	}
 	k := engine.Key{Table: table, PK: page.Query(c, "pk")}
 	return k, k.Validate()
-}
-
-// queryOf are all query parameters, in memory of their own.
-func queryOf(c fiber.Ctx) (url.Values, error) {
-	values, err := url.ParseQuery(string(c.Request().URI().QueryString()))
-	if err != nil {
-		return nil, errs.New(errs.Invalid, "invalid_query", "The address of the page has a broken %%-escape.")
-	}
-	return values, nil
 }
 
 // tablePath is a page of a table, below /console/.
