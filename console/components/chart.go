@@ -5,8 +5,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/a-h/templ"
-
 	"github.com/vccdb/vccdb/console/format"
 )
 
@@ -19,10 +17,10 @@ type Chart struct {
 	// Times are in Unix seconds; each series has a value for each.
 	Times  []int64
 	Series []Series
-	// Stream sends new points as the event Event, each a Point; empty is a chart
-	// that stays as it is. Charts of a page share the stream.
-	Stream templ.SafeURL
-	Event  string
+	// Stream is the path below /console/ that sends new points as the event Event,
+	// each a Point; empty is a chart that stays as it is. Charts of a page share the
+	// stream.
+	Stream, Event string
 }
 
 // Series is a line of a chart. NaN is a gap.

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/vccdb/vccdb/console/components"
+	"github.com/vccdb/vccdb/console/charts"
 	"github.com/vccdb/vccdb/console/format"
 	"github.com/vccdb/vccdb/engine"
 	"github.com/vccdb/vccdb/engine/jobs"
@@ -128,98 +128,42 @@ func number(x float64, as string) string {
 	return fmt.Sprintf(as, x)
 }
 
-// line is a series of a chart.
-type line struct {
-	name string
-	of   func(*history.Sample) float64
-}
-
-// chart is a chart of the page. It is shown if it has an only that says so, or none.
-type chart struct {
-	id, title, unit string
-	lines           []line
-	only            func(*ops.Stats) bool
-}
-
 // chartsOf lists the charts.
-func chartsOf(stats *ops.Stats) []chart {
-	all := []chart{
-		{id: "traffic", title: "Traffic, per second", unit: "count", lines: []line{
+func chartsOf(stats *ops.Stats) []charts.Chart {
+	list := []charts.Chart{
+		{ID: "traffic", Title: "Traffic, per second", Unit: "count", Lines: []charts.Line{
 			{"requests", func(s *history.Sample) float64 { return s.Requests }},
 			{"writes", func(s *history.Sample) float64 { return s.Writes }},
 		}},
-		{id: "latency", title: "Latency", unit: "ms", lines: []line{
+		{ID: "latency", Title: "Latency", Unit: "ms", Lines: []charts.Line{
 			{"p50", func(s *history.Sample) float64 { return s.P50 }},
 			{"p95", func(s *history.Sample) float64 { return s.P95 }},
 			{"p99", func(s *history.Sample) float64 { return s.P99 }},
 		}},
-		{id: "errors", title: "Errors of the server, per second", unit: "count", lines: []line{
+		{ID: "errors", Title: "Errors of the server, per second", Unit: "count", Lines: []charts.Line{
 			{"answers from 500 up", func(s *history.Sample) float64 { return s.Errors }},
 		}},
-		{id: "cpu", title: "CPU, 100 % is one core", unit: "percent", lines: []line{
+		{ID: "cpu", Title: "CPU, 100 % is one core", Unit: "percent", Lines: []charts.Line{
 			{"process", func(s *history.Sample) float64 { return s.CPUPercent }},
 		}},
-		{id: "memory", title: "Memory", unit: "bytes", lines: []line{
+		{ID: "memory", Title: "Memory", Unit: "bytes", Lines: []charts.Line{
 			{"process", func(s *history.Sample) float64 { return s.Resident }},
 			{"Go heap", func(s *history.Sample) float64 { return s.GoHeap }},
 			{"vectors", func(s *history.Sample) float64 { return s.Vectors }},
 			{"block cache", func(s *history.Sample) float64 { return s.BlockCache }},
 			{"memtables", func(s *history.Sample) float64 { return s.Memtables }},
 		}},
-		{id: "disk", title: "Disk", unit: "bytes", lines: []line{
+		{ID: "disk", Title: "Disk", Unit: "bytes", Lines: []charts.Line{
 			{"free", func(s *history.Sample) float64 { return s.DiskFree }},
 			{"used", func(s *history.Sample) float64 { return s.DiskSize - s.DiskFree }},
 		}},
-		{id: "gpu", title: "GPU", unit: "percent", only: func(s *ops.Stats) bool { return len(s.GPU.Devices) > 0 }, lines: []line{
-			{"busy", func(s *history.Sample) float64 { return s.GPUPercent }},
-		}},
 	}
-	return slices.DeleteFunc(all, func(c chart) bool { return c.only != nil && !c.only(stats) })
-}
-
-// maxPoints bounds what a page carries of each series; an hour has three times as
-// many samples.
-const maxPoints = 240
-
-// charts are the page's, filled.
-func charts(f *Facts) []components.Chart {
-	var list []components.Chart
-	for _, c := range chartsOf(&f.Stats) {
-		filled := components.Chart{ID: "chart-" + c.id, Title: c.title, Unit: c.unit, Event: c.id}
-		group := (len(f.Samples) + maxPoints - 1) / maxPoints
-		for chunk := range slices.Chunk(f.Samples, max(group, 1)) {
-			filled.Times = append(filled.Times, chunk[len(chunk)-1].Time.Unix())
-		}
-		for _, l := range c.lines {
-			s := components.Series{Name: l.name}
-			for chunk := range slices.Chunk(f.Samples, max(group, 1)) {
-				s.Values = append(s.Values, mean(chunk, l.of))
-			}
-			filled.Series = append(filled.Series, s)
-		}
-		list = append(list, filled)
+	if len(stats.GPU.Devices) > 0 {
+		list = append(list, charts.Chart{ID: "gpu", Title: "GPU", Unit: "percent", Lines: []charts.Line{
+			{"busy", func(s *history.Sample) float64 { return s.GPUPercent }},
+		}})
 	}
 	return list
-}
-
-// mean leaves out what isn't a number; it is none itself if nothing is left.
-func mean(samples []history.Sample, of func(*history.Sample) float64) float64 {
-	var sum, n float64
-	for i := range samples {
-		if v := of(&samples[i]); !math.IsNaN(v) {
-			sum, n = sum+v, n+1
-		}
-	}
-	return sum / n
-}
-
-// point is a chart's next one.
-func (c *chart) point(s *history.Sample) components.Point {
-	p := components.Point{Time: s.Time.Unix()}
-	for _, l := range c.lines {
-		p.Values = append(p.Values, l.of(s))
-	}
-	return p
 }
 
 // TableRow is a table in the list of the largest.

@@ -16,9 +16,9 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/go-json-experiment/json"
 	"github.com/gofiber/fiber/v3"
 
+	"github.com/vccdb/vccdb/console/charts"
 	"github.com/vccdb/vccdb/console/components"
 	"github.com/vccdb/vccdb/console/page"
 	"github.com/vccdb/vccdb/engine"
@@ -95,7 +95,7 @@ func build(f *Facts) View {
 	v := View{
 		Ready: f.Ready.Ready, State: "Ready", Version: f.Health.Version,
 		Uptime: time.Duration(f.Health.UptimeSeconds) * time.Second,
-		Tables: len(f.Tables), Attention: attention(f), Figures: figures(f), Charts: charts(f),
+		Tables: len(f.Tables), Attention: attention(f), Figures: figures(f), Charts: charts.Fill(chartsOf(&f.Stats), f.Samples, "overview/stream"),
 		Largest: largest(f.Tables), Jobs: f.Jobs[:min(len(f.Jobs), listed)],
 	}
 	if !v.Ready {
@@ -187,30 +187,10 @@ func (o *Overview) allFacts(c fiber.Ctx) (*Facts, error) {
 	return f, nil
 }
 
-// stream sends each new sample, to each chart what it shows of it.
 func (o *Overview) stream(c fiber.Ctx) error {
 	stats, err := o.o.Ops.Stats(c.Context())
 	if err != nil {
 		return err
 	}
-	list := chartsOf(&stats)
-	last, _ := o.o.History.Last()
-	return o.frame.Stream(c, func(ctx context.Context, s *page.Stream) error {
-		for {
-			sample, err := o.o.History.Next(ctx, last.Time)
-			if err != nil {
-				return err
-			}
-			last = sample
-			for i := range list {
-				data, err := json.Marshal(list[i].point(&sample))
-				if err != nil {
-					return err
-				}
-				if err := s.Text(list[i].id, "", string(data)); err != nil {
-					return err
-				}
-			}
-		}
-	})
+	return charts.Follow(o.frame, c, o.o.History, chartsOf(&stats))
 }

@@ -130,33 +130,14 @@ func TestTheWorstComesFirst(t *testing.T) {
 	}
 }
 
-func TestChartsCarryFewPoints(t *testing.T) {
+func TestChartOfDevices(t *testing.T) {
 	f := healthy()
-	list := charts(f)
-	if len(list) != 6 {
-		t.Fatalf("%d charts", len(list))
-	}
-	for _, c := range list {
-		if len(c.Times) != maxPoints || c.Times[len(c.Times)-1] != now.Unix() {
-			t.Errorf("%s has %d times, the last %d", c.ID, len(c.Times), c.Times[len(c.Times)-1])
-		}
-		for _, s := range c.Series {
-			if len(s.Values) != len(c.Times) {
-				t.Errorf("%s of %s has %d values", s.Name, c.ID, len(s.Values))
-			}
-		}
+	if list := build(f).Charts; len(list) != 6 {
+		t.Errorf("%d charts", len(list))
 	}
 	f.Stats.GPU.Devices = []gpu.Device{{}}
-	if list := charts(f); len(list) != 7 || list[6].Event != "gpu" {
+	if list := build(f).Charts; len(list) != 7 || list[6].Event != "gpu" {
 		t.Errorf("with a device there are %d charts", len(list))
-	}
-	samples := []history.Sample{{P50: 1}, {P50: math.NaN()}, {P50: 3}}
-	p50 := func(s *history.Sample) float64 { return s.P50 }
-	if got := mean(samples, p50); got != 2 {
-		t.Errorf("the mean is %v", got)
-	}
-	if got := mean(samples[1:2], p50); !math.IsNaN(got) {
-		t.Errorf("the mean of a gap is %v", got)
 	}
 }
 
@@ -168,7 +149,7 @@ func TestFiguresBeforeTheFirstSample(t *testing.T) {
 			t.Errorf("%+v", figure)
 		}
 	}
-	if len(charts(f)) == 0 {
+	if len(build(f).Charts) == 0 {
 		t.Error("no charts")
 	}
 }

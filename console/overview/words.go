@@ -1,12 +1,6 @@
 package overview
 
-import (
-	"context"
-	"strconv"
-
-	"github.com/vccdb/vccdb/console/components"
-	"github.com/vccdb/vccdb/console/view"
-)
+import "strconv"
 
 func icon(kind string) string {
 	switch kind {
@@ -23,9 +17,3 @@ func linkID(i int, item Item) string { return "attention-" + item.Path + "-" + s
 
 // figureID does the same for the figures.
 func figureID(i int) string { return "figure-" + strconv.Itoa(i) }
-
-// live ties a chart to the page's stream.
-func live(ctx context.Context, c components.Chart) components.Chart {
-	c.Stream = view.URL(ctx, "overview/stream")
-	return c
-}

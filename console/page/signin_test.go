@@ -18,7 +18,9 @@ import (
 // place of a page, which leads back to it, the same when a part of an open page
 // asks, and a word where a form was sent, whose values stay.
 func TestSignInInPlace(t *testing.T) {
-	form := func(next string, why problem.Problem) templ.Component { return templ.Raw("[" + next + " " + why.Code + "]") }
+	form := func(next string, why problem.Problem) templ.Component {
+		return templ.Raw("[" + next + " " + why.Code + "]")
+	}
 	s := serve(t, Options{SignIn: form}, func(f *Frame) []rest.Route {
 		ended := func(fiber.Ctx) error { return errs.New(errs.Unauthenticated, "session_ended", "It has ended.") }
 		return []rest.Route{f.Route("GET", "tables/{table}", auth.ReadOnly, ended), f.Route("POST", "do", auth.ReadOnly, ended)}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/gofiber/fiber/v3"
 
+	"github.com/vccdb/vccdb/console/charts"
 	"github.com/vccdb/vccdb/console/components"
 	"github.com/vccdb/vccdb/console/format"
 	"github.com/vccdb/vccdb/console/page"
@@ -113,7 +114,7 @@ func (s *System) view(ctx context.Context) (View, error) {
 	process, samples := readProcess(), s.o.History.Samples()
 	v := View{
 		Storage: storageFacts(&stats, &in), Levels: levelRows(&in), Families: families(&in),
-		Process: processFacts(&process, &stats.Server, samples), Runtime: runtimeFacts(&process.Go), Charts: charts(samples),
+		Process: processFacts(&process, &stats.Server, samples), Runtime: runtimeFacts(&process.Go), Charts: charts.Fill(chartList(), samples, "system/stream"),
 		Machine: s.machine, GPU: stats.GPU, Build: s.o.Ops.Build(), GoVersion: goVersion(), Settings: s.settings, Modules: len(s.modules),
 	}
 	for _, j := range s.o.Database.Jobs().List() {

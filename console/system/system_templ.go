@@ -204,7 +204,7 @@ func content(v View) templ.Component {
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = components.TimeChart(live(ctx, c)).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = components.TimeChart(c).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}

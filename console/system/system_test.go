@@ -6,7 +6,6 @@ import (
 	"runtime/metrics"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/vccdb/vccdb/console"
 	"github.com/vccdb/vccdb/console/consoletest"
@@ -119,19 +118,6 @@ func TestQuantile(t *testing.T) {
 	}
 	if got := quantile(&metrics.Float64Histogram{Counts: []uint64{0}, Buckets: []float64{0, 1}}, .5); !math.IsNaN(got) {
 		t.Errorf("of nothing: %v", got)
-	}
-}
-
-func TestChartsEndWithTheNewestSample(t *testing.T) {
-	for _, n := range []int{0, 1, 5, 239, 240, 720, 721} {
-		var samples []history.Sample
-		for i := range n {
-			samples = append(samples, history.Sample{Time: time.Unix(int64(i), 0), Goroutines: float64(i)})
-		}
-		c := charts(samples)[0]
-		if len(c.Times) != len(c.Series[0].Values) || len(c.Times) > 480 || n > 0 && c.Times[len(c.Times)-1] != int64(n-1) {
-			t.Errorf("%d samples give %v", n, c.Times)
-		}
 	}
 }
 
