@@ -144,7 +144,8 @@ func EntityPath(key engine.Key) (path string, query []string) {
 	return "tables/" + view.Segment(key.Table) + "/entity", []string{"pk", key.PK}
 }
 
-func entityURL(ctx context.Context, key engine.Key) templ.SafeURL {
+// EntityURL is the link to the page of an entity.
+func EntityURL(ctx context.Context, key engine.Key) templ.SafeURL {
 	path, query := EntityPath(key)
 	return view.URL(ctx, path, query...)
 }

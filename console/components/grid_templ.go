@@ -37,7 +37,7 @@ func EntityLink(key engine.Key) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		var templ_7745c5c3_Var2 templ.SafeURL
-		templ_7745c5c3_Var2, templ_7745c5c3_Err = templ.JoinURLErrs(entityURL(ctx, key))
+		templ_7745c5c3_Var2, templ_7745c5c3_Err = templ.JoinURLErrs(EntityURL(ctx, key))
 		if templ_7745c5c3_Err != nil {
 			return templ.Error{Err: templ_7745c5c3_Err, FileName: `grid.templ`, Line: 7, Col: 30}
 		}

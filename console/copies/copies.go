@@ -8,18 +8,15 @@
 package copies
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/gofiber/fiber/v3"
 
 	"github.com/vccdb/vccdb/console/page"
 	"github.com/vccdb/vccdb/console/view"
 	"github.com/vccdb/vccdb/engine"
-	"github.com/vccdb/vccdb/engine/jobs"
 	"github.com/vccdb/vccdb/internal/errs"
 	"github.com/vccdb/vccdb/server/auth"
 	"github.com/vccdb/vccdb/server/config"
@@ -80,21 +77,6 @@ func (p *Copies) again(c fiber.Ctx, fill func(*View)) error {
 	return p.frame.ShowStatus(c, http.StatusBadRequest, shownAs, content(v))
 }
 
-// shortly is how long an answer waits for work that may be done at once, so that
-// it can say what came of it.
-const shortly = 700 * time.Millisecond
-
-// soon reports whether a job ends within a moment, and how.
-func soon(c fiber.Ctx, job *jobs.Job) (ended bool, err error) {
-	ctx, cancel := context.WithTimeout(c.Context(), shortly)
-	defer cancel()
-	err = job.Wait(ctx)
-	if job.Status().State == jobs.Running {
-		return false, nil
-	}
-	return true, err
-}
-
 func (p *Copies) createSnapshot(c fiber.Ctx) error {
 	form, err := page.FormOf(c)
 	if err != nil {
@@ -112,7 +94,7 @@ func (p *Copies) createSnapshot(c fiber.Ctx) error {
 		return refused(err)
 	}
 	name := work.Job.Status().Subject
-	switch ended, err := soon(c, work.Job); {
+	switch ended, err := page.Soon(c.Context(), work.Job); {
 	case err != nil:
 		return refused(err)
 	case ended:
@@ -135,7 +117,7 @@ func (p *Copies) verifySnapshot(c fiber.Ctx) error {
 
 // verified answers with what a verification found, or that it has begun.
 func (p *Copies) verified(c fiber.Ctx, what string, work *engine.Work[[]string]) error {
-	ended, err := soon(c, work.Job)
+	ended, err := page.Soon(c.Context(), work.Job)
 	switch {
 	case err != nil:
 		return err
@@ -183,7 +165,7 @@ func (p *Copies) createBackup(c fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	switch ended, err := soon(c, work.Job); {
+	switch ended, err := page.Soon(c.Context(), work.Job); {
 	case err != nil:
 		return err
 	case ended:

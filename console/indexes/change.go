@@ -24,7 +24,7 @@ func (x *Indexes) rebuild(c fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	done, err := soon(c.Context(), job)
+	done, err := page.Soon(c.Context(), job)
 	if err != nil {
 		return err
 	}
@@ -45,7 +45,7 @@ func (x *Indexes) reindex(c fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	done, err := soon(c.Context(), job)
+	done, err := page.Soon(c.Context(), job)
 	if err != nil {
 		return err
 	}

@@ -181,7 +181,7 @@ func (x *Indexes) create(c fiber.Ctx) error {
 	job, err := x.db.CreateIndex(c.Context(), def)
 	if err == nil {
 		var done bool
-		if done, err = soon(c.Context(), job); done {
+		if done, err = page.Soon(c.Context(), job); done && err == nil {
 			notice = fmt.Sprintf("The index %s is ready: it has taken in %s.", name, format.Plural(job.Status().Done, "entity", "entities"))
 		}
 	}

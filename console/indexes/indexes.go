@@ -9,7 +9,6 @@
 package indexes
 
 import (
-	"context"
 	"net/http"
 	"slices"
 	"time"
@@ -113,21 +112,6 @@ func find(infos []engine.IndexInfo, i components.Index) (info *engine.IndexInfo,
 		return nil, "", errs.New(errs.NotFound, "index_not_found", "There is no index %s. It was dropped, or its build failed or was canceled; the page of jobs says which.", i.Name())
 	}
 	return info, rebuildJob, nil
-}
-
-// quickly is how long a form waits for the job that it started: what is done by
-// then needs no page with its progress.
-const quickly = 400 * time.Millisecond
-
-// soon waits a little for a job and returns its error if it has failed by then.
-func soon(ctx context.Context, job *jobs.Job) (done bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, quickly)
-	defer cancel()
-	err = job.Wait(ctx)
-	if job.Status().State == jobs.Running {
-		return false, nil
-	}
-	return err == nil, err
 }
 
 // status is a job's status, nil if it isn't known any more.

@@ -55,6 +55,17 @@ func (q listQuery) with(name, value string) []string {
 	return query
 }
 
+// sorted is how the list is sorted by a column, as aria-sort has it.
+func (q listQuery) sorted(by string) string {
+	switch {
+	case q.Sort != by:
+		return "none"
+	case by == "":
+		return "ascending"
+	}
+	return "descending"
+}
+
 // narrowed says whether the list leaves anything out.
 func (q listQuery) narrowed() bool { return q.Text+q.Table+q.Type+q.State != "" }
 

@@ -196,7 +196,7 @@ func (x *Indexes) startMeasuring(ctx context.Context, i components.Index, f page
 	if err != nil {
 		return err
 	}
-	_, err = soon(ctx, job)
+	_, err = page.Soon(ctx, job)
 	return err
 }
 

@@ -7,10 +7,8 @@
 package joblist
 
 import (
-	"context"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/gofiber/fiber/v3"
 
@@ -129,19 +127,13 @@ const (
 	ended   = "job-ended"
 )
 
-// cancelWait is how long a cancel waits for the job's end, which comes at its next
-// step.
-const cancelWait = 500 * time.Millisecond
-
 func (j *Jobs) cancel(c fiber.Ctx) error {
 	job, err := j.job(c)
 	if err != nil {
 		return err
 	}
 	job.Cancel()
-	ctx, stop := context.WithTimeout(c.Context(), cancelWait)
-	defer stop()
-	_ = job.Wait(ctx) // its status says how it ended, if it has
+	_, _ = page.Soon(c.Context(), job) // its status says how it ended, if it has
 	s := job.Status()
 	if page.IsPart(c) {
 		if s.State != jobs.Running {

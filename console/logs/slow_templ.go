@@ -234,7 +234,7 @@ func slowPage(v slowView) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			if v.Each {
-				templ_7745c5c3_Err = components.Pager(slowFoot(v), "", olderPage(v.Older, view.URL(ctx, "slow", "view", "each", "table", v.Table, "before", strconv.FormatUint(v.Older, 10)))).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = components.Pager(slowFoot(v), "", view.URLIf(ctx, v.Older > 0, "slow", "view", "each", "table", v.Table, "before", strconv.FormatUint(v.Older, 10))).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}

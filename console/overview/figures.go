@@ -132,35 +132,35 @@ func number(x float64, as string) string {
 func chartsOf(stats *ops.Stats) []charts.Chart {
 	list := []charts.Chart{
 		{ID: "traffic", Title: "Traffic, per second", Unit: "count", Lines: []charts.Line{
-			{"requests", func(s *history.Sample) float64 { return s.Requests }},
-			{"writes", func(s *history.Sample) float64 { return s.Writes }},
+			{Name: "requests", Of: func(s *history.Sample) float64 { return s.Requests }},
+			{Name: "writes", Of: func(s *history.Sample) float64 { return s.Writes }},
 		}},
 		{ID: "latency", Title: "Latency", Unit: "ms", Lines: []charts.Line{
-			{"p50", func(s *history.Sample) float64 { return s.P50 }},
-			{"p95", func(s *history.Sample) float64 { return s.P95 }},
-			{"p99", func(s *history.Sample) float64 { return s.P99 }},
+			{Name: "p50", Of: func(s *history.Sample) float64 { return s.P50 }},
+			{Name: "p95", Of: func(s *history.Sample) float64 { return s.P95 }},
+			{Name: "p99", Of: func(s *history.Sample) float64 { return s.P99 }},
 		}},
 		{ID: "errors", Title: "Errors of the server, per second", Unit: "count", Lines: []charts.Line{
-			{"answers from 500 up", func(s *history.Sample) float64 { return s.Errors }},
+			{Name: "answers from 500 up", Of: func(s *history.Sample) float64 { return s.Errors }},
 		}},
 		{ID: "cpu", Title: "CPU, 100 % is one core", Unit: "percent", Lines: []charts.Line{
-			{"process", func(s *history.Sample) float64 { return s.CPUPercent }},
+			{Name: "process", Of: func(s *history.Sample) float64 { return s.CPUPercent }},
 		}},
 		{ID: "memory", Title: "Memory", Unit: "bytes", Lines: []charts.Line{
-			{"process", func(s *history.Sample) float64 { return s.Resident }},
-			{"Go heap", func(s *history.Sample) float64 { return s.GoHeap }},
-			{"vectors", func(s *history.Sample) float64 { return s.Vectors }},
-			{"block cache", func(s *history.Sample) float64 { return s.BlockCache }},
-			{"memtables", func(s *history.Sample) float64 { return s.Memtables }},
+			{Name: "process", Of: func(s *history.Sample) float64 { return s.Resident }},
+			{Name: "Go heap", Of: func(s *history.Sample) float64 { return s.GoHeap }},
+			{Name: "vectors", Of: func(s *history.Sample) float64 { return s.Vectors }},
+			{Name: "block cache", Of: func(s *history.Sample) float64 { return s.BlockCache }},
+			{Name: "memtables", Of: func(s *history.Sample) float64 { return s.Memtables }},
 		}},
 		{ID: "disk", Title: "Disk", Unit: "bytes", Lines: []charts.Line{
-			{"free", func(s *history.Sample) float64 { return s.DiskFree }},
-			{"used", func(s *history.Sample) float64 { return s.DiskSize - s.DiskFree }},
+			{Name: "free", Of: func(s *history.Sample) float64 { return s.DiskFree }},
+			{Name: "used", Of: func(s *history.Sample) float64 { return s.DiskSize - s.DiskFree }},
 		}},
 	}
 	if len(stats.GPU.Devices) > 0 {
 		list = append(list, charts.Chart{ID: "gpu", Title: "GPU", Unit: "percent", Lines: []charts.Line{
-			{"busy", func(s *history.Sample) float64 { return s.GPUPercent }},
+			{Name: "busy", Of: func(s *history.Sample) float64 { return s.GPUPercent }},
 		}})
 	}
 	return list

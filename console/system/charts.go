@@ -9,8 +9,8 @@ import (
 
 func chartList() []charts.Chart {
 	return []charts.Chart{
-		{ID: "goroutines", Title: "Goroutines", Unit: "count", Lines: []charts.Line{{"now", func(s *history.Sample) float64 { return s.Goroutines }}}},
-		{ID: "heap", Title: "Go heap", Unit: "bytes", Lines: []charts.Line{{"now", func(s *history.Sample) float64 { return s.GoHeap }}}},
+		{ID: "goroutines", Title: "Goroutines", Unit: "count", Lines: []charts.Line{{Name: "now", Of: func(s *history.Sample) float64 { return s.Goroutines }}}},
+		{ID: "heap", Title: "Go heap", Unit: "bytes", Lines: []charts.Line{{Name: "now", Of: func(s *history.Sample) float64 { return s.GoHeap }}}},
 	}
 }
 

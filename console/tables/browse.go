@@ -296,17 +296,6 @@ func (b *Browse) filterLink(ctx context.Context, part string) templ.SafeURL {
 	return view.URL(ctx, tablePath(b.Name, part), pairs(b.form.Values())...)
 }
 
-// ariaSort is the state of a column's head.
-func (b *Browse) ariaSort(column string) string {
-	switch b.order {
-	case column:
-		return "ascending"
-	case "-" + column:
-		return "descending"
-	}
-	return "none"
-}
-
 // nextOrder is the order that a click on a column's head asks for.
 func (b *Browse) nextOrder(column string) string {
 	if b.order == column {

@@ -88,3 +88,22 @@ func editLabel(v Edit) string {
 func editRows(text string) string {
 	return strconv.Itoa(min(max(strings.Count(text, "\n")+2, 10), 30))
 }
+
+func (t *Tables) newEntity(c fiber.Ctx) error {
+	v := Edit{New: true, Table: page.Query(c, "table"), PK: page.Query(c, "pk")}
+	return t.showNew(c, http.StatusOK, v)
+}
+
+// maxOffered is how many tables are offered to choose from.
+const maxOffered = 200
+
+func (t *Tables) showNew(c fiber.Ctx, status int, v Edit) error {
+	v.Tables = t.tableNames()
+	return t.showEdit(c, status, v)
+}
+
+// tableNames are the names of tables to choose from.
+func (t *Tables) tableNames() []string {
+	names := t.db.TableNames()
+	return names[:min(len(names), maxOffered)]
+}

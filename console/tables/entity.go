@@ -14,6 +14,7 @@ import (
 	"github.com/vccdb/vccdb/engine"
 	"github.com/vccdb/vccdb/engine/schema"
 	"github.com/vccdb/vccdb/internal/errs"
+	"github.com/vccdb/vccdb/server/problem"
 )
 
 // Entity is the page of one entity.
@@ -272,32 +273,12 @@ func (t *Tables) conflict(c fiber.Ctx, v Edit) error {
 
 // sentenceOf is what an error says about a document, with the places it names.
 func sentenceOf(err error) string {
-	text := problemText(err)
-	if e, ok := err.(*errs.Error); ok {
-		for _, f := range e.Fields {
-			if f.Pointer != "" {
-				text += " (at " + f.Pointer + ")"
-			}
+	p := problem.Of(err)
+	text := p.Detail
+	for _, f := range p.Errors {
+		if f.Pointer != "" {
+			text += " (at " + f.Pointer + ")"
 		}
 	}
 	return text
-}
-
-func (t *Tables) newEntity(c fiber.Ctx) error {
-	v := Edit{New: true, Table: page.Query(c, "table"), PK: page.Query(c, "pk")}
-	return t.showNew(c, http.StatusOK, v)
-}
-
-// maxOffered is how many tables are offered to choose from.
-const maxOffered = 200
-
-func (t *Tables) showNew(c fiber.Ctx, status int, v Edit) error {
-	v.Tables = t.tableNames()
-	return t.showEdit(c, status, v)
-}
-
-// tableNames are the names of tables to choose from.
-func (t *Tables) tableNames() []string {
-	names := t.db.TableNames()
-	return names[:min(len(names), maxOffered)]
 }

@@ -2,17 +2,14 @@ package tables
 
 import (
 	"cmp"
-	"context"
 	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/a-h/templ"
 	"github.com/gofiber/fiber/v3"
 
 	"github.com/vccdb/vccdb/console/format"
 	"github.com/vccdb/vccdb/console/page"
-	"github.com/vccdb/vccdb/console/view"
 	"github.com/vccdb/vccdb/engine"
 	"github.com/vccdb/vccdb/engine/schema"
 )
@@ -112,6 +109,9 @@ func listRow(i engine.TableInfo) ListRow {
 	return row
 }
 
+// next is where the page behind this one begins.
+func (l List) next() int { return l.From + len(l.Rows) }
+
 // shown says which of the tables a page has.
 func (l List) shown() string {
 	switch {
@@ -144,17 +144,6 @@ func (l List) sortLink(column string) []string {
 	return []string{"q", l.Search, "sort", column}
 }
 
-// ariaSort is the state of a column's head.
-func (l List) ariaSort(column string) string {
-	switch l.Sort {
-	case column:
-		return "ascending"
-	case "-" + column:
-		return "descending"
-	}
-	return "none"
-}
-
 // size is about how much a table takes; RocksDB doesn't tell less than a block.
 func (r ListRow) size() string { return size(r.Bytes, r.Entities) }
 
@@ -176,21 +165,4 @@ func (t *Tables) list(c fiber.Ctx) error {
 		return t.frame.Part(c, listTable(l))
 	}
 	return t.frame.Show(c, page.Page{Title: "Tables", Nav: nav, Actions: listActions()}, listContent(l))
-}
-
-// listFirst and listNext are the links of the pager; empty where they would lead
-// nowhere.
-func listFirst(ctx context.Context, l List) templ.SafeURL {
-	if l.From == 0 {
-		return ""
-	}
-	return view.URL(ctx, "tables", l.query(0)...)
-}
-
-func listNext(ctx context.Context, l List) templ.SafeURL {
-	next := l.From + len(l.Rows)
-	if next >= l.Found {
-		return ""
-	}
-	return view.URL(ctx, "tables", l.query(next)...)
 }

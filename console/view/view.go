@@ -64,6 +64,14 @@ func URL(ctx context.Context, path string, query ...string) templ.SafeURL {
 	return templ.SafeURL(Of(ctx).Root + WithQuery(path, query))
 }
 
+// URLIf is URL, or empty, which leads nowhere.
+func URLIf(ctx context.Context, leads bool, path string, query ...string) templ.SafeURL {
+	if !leads {
+		return ""
+	}
+	return URL(ctx, path, query...)
+}
+
 // Segment escapes a name to stand between slashes in a path for URL.
 func Segment(name string) string {
 	// url.PathEscape leaves dots alone, of which a segment may not consist.
