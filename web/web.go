@@ -36,7 +36,7 @@ const (
 var embedded embed.FS
 
 // order is how the styles begin: what follows may build on them.
-var order = []string{"tokens.css", "base.css", "layout.css", "components.css"}
+var order = []string{"tokens.css", "base.css", "layout.css", "components.css", "forms.css", "content.css"}
 
 // types are the media types of the files; others aren't served.
 var types = map[string]string{

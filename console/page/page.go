@@ -16,7 +16,6 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -209,58 +208,6 @@ func (f *Frame) view(c fiber.Ctx) *view.View {
 	return v
 }
 
-// root leads from the page to /console/.
-func root(c fiber.Ctx) string {
-	path := string(c.Request().URI().PathOriginal())
-	if outer := outerPage(c); outer != "" {
-		path = outer
-	}
-	_, below, _ := strings.Cut(path, Prefix)
-	depth := min(strings.Count(below, "/"), maxDepth)
-	if depth == 0 {
-		return "./"
-	}
-	return strings.Repeat("../", depth)
-}
-
-// maxDepth is more than any page of the console has.
-const maxDepth = 16
-
-// outerPage is the path of the page that a part or a stream is asked for by, for
-// links in it are relative to that one; empty if this is a page itself.
-func outerPage(c fiber.Ctx) string {
-	header := ""
-	switch {
-	case IsPart(c):
-		header = "HX-Current-URL"
-	case strings.HasPrefix(c.Get(fiber.HeaderAccept), "text/event-stream"):
-		header = fiber.HeaderReferer
-	}
-	u, err := url.Parse(c.Get(header))
-	if header == "" || err != nil || !strings.Contains(u.EscapedPath(), Prefix) {
-		return ""
-	}
-	return u.EscapedPath()
-}
-
-// base is the REST API's address for the client. A proxy may say below which
-// prefix it serves it; that is only shown, never followed.
-func base(c fiber.Ctx) string {
-	u := url.URL{Scheme: scheme(c), Host: string(c.Request().Host())}
-	if prefix := c.Get("X-Forwarded-Prefix"); strings.HasPrefix(prefix, "/") {
-		u.Path = strings.TrimRight(prefix, "/")
-	}
-	return u.String()
-}
-
-// scheme is https under TLS, and if a proxy says so; that too is only shown.
-func scheme(c fiber.Ctx) string {
-	if c.RequestCtx().IsTLS() || c.Get(fiber.HeaderXForwardedProto) == "https" {
-		return "https"
-	}
-	return "http"
-}
-
 func newNonce() string {
 	var raw [16]byte
 	rand.Read(raw[:]) // it never fails
@@ -315,85 +262,4 @@ func secure(c fiber.Ctx, nonce string) {
 	}
 	c.Set("Cross-Origin-Resource-Policy", "same-origin")
 	c.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=(), payment=()")
-}
-
-// SetTheme answers the form that chooses light, dark or the system's way.
-func (f *Frame) SetTheme(c fiber.Ctx) error {
-	form, err := FormOf(c)
-	if err != nil {
-		return err
-	}
-	theme := form.Text("theme")
-	cookie := &fiber.Cookie{Name: themeCookie, Value: theme, Path: "/", SameSite: fiber.CookieSameSiteStrictMode, MaxAge: 365 * 24 * 3600}
-	if theme != "light" && theme != "dark" {
-		cookie.Value, cookie.MaxAge, cookie.Expires = "", 0, time.Unix(1, 0)
-	}
-	c.Cookie(cookie)
-	if IsPart(c) {
-		secure(c, "")
-		return c.SendStatus(http.StatusNoContent)
-	}
-	return f.Done(c, "", Back(form.Text("back")))
-}
-
-const themeCookie = "themis_theme"
-
-func themeOf(c fiber.Ctx) string {
-	switch theme := c.Cookies(themeCookie); theme {
-	case "light", "dark":
-		return strings.Clone(theme)
-	}
-	return ""
-}
-
-// The notice travels in a cookie: it says what was done to the browser that did
-// it, on whichever page it lands, and nothing is kept on the server.
-const (
-	noticeCookie = "themis_notice"
-	maxNotice    = 400
-)
-
-func leaveNotice(c fiber.Ctx, notice string) {
-	if notice == "" {
-		return
-	}
-	if len(notice) > maxNotice {
-		notice = strings.ToValidUTF8(notice[:maxNotice], "") + "…"
-	}
-	c.Cookie(&fiber.Cookie{
-		Name: noticeCookie, Value: base64.RawURLEncoding.EncodeToString([]byte(notice)), Path: "/",
-		MaxAge: 30, HTTPOnly: true, SameSite: fiber.CookieSameSiteStrictMode,
-	})
-}
-
-func takeNotice(c fiber.Ctx) string {
-	text, err := base64.RawURLEncoding.DecodeString(c.Cookies(noticeCookie))
-	if err != nil || len(text) == 0 {
-		return ""
-	}
-	c.Cookie(&fiber.Cookie{
-		Name: noticeCookie, Path: "/", Expires: time.Unix(1, 0), HTTPOnly: true, SameSite: fiber.CookieSameSiteStrictMode,
-	})
-	return strings.ToValidUTF8(string(text), "\uFFFD")
-}
-
-// Back makes a path below /console/ of what a form says it came from: anything
-// that could lead elsewhere becomes the start page.
-func Back(path string) string {
-	u, err := url.Parse(path)
-	if err != nil || u.IsAbs() || u.Host != "" || u.User != nil || u.Opaque != "" ||
-		strings.HasPrefix(path, "/") || strings.ContainsAny(path, "\\\r\n\t") {
-		return ""
-	}
-	for segment := range strings.SplitSeq(u.Path, "/") {
-		if segment == ".." || strings.Contains(segment, ":") {
-			return ""
-		}
-	}
-	return path
-}
-
-// here is the page's own path and query below /console/, for Back.
-func here(c fiber.Ctx) string {
-	return strings.TrimPrefix(strings.Clone(c.OriginalURL()), Prefix)
 }

@@ -72,7 +72,7 @@ type file struct {
 }
 
 // order is how the styles begin, as in package web.
-var order = []string{"tokens.css", "base.css", "layout.css", "components.css"}
+var order = []string{"tokens.css", "base.css", "layout.css", "components.css", "forms.css", "content.css"}
 
 // bundleStyles takes all of our styles, after those of the libraries.
 func bundleStyles(root string) (bundle, error) {
