@@ -16,7 +16,7 @@ func (e *Engine) StartDelete(tableName string, filter *query.Expr) (*jobs.Job, e
 	if err != nil {
 		return nil, err
 	}
-	return e.jobs.Start("delete", tableName, func(ctx context.Context, p jobs.Progress) error {
+	return e.jobs.Start(DeleteKind, tableName, func(ctx context.Context, p jobs.Progress) error {
 		p.Unit("entities")
 		found, err := e.Query(ctx, QueryRequest{Table: tableName, Filter: filter, Return: ReturnCount})
 		if err != nil {

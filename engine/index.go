@@ -134,9 +134,9 @@ func (e *Engine) startBuild(_ context.Context, t *table, def schema.IndexDef, re
 
 // startBackfill starts the job that builds ix, which is in t's schema.
 func (e *Engine) startBackfill(t *table, ix *index) (*jobs.Job, error) {
-	kind := "index_build"
+	kind := IndexBuildKind
 	if ix.build.replaces != nil {
-		kind = "index_rebuild"
+		kind = IndexRebuildKind
 	}
 	job, err := e.jobs.Start(kind, ix.subject(), func(ctx context.Context, p jobs.Progress) error {
 		err := e.backfill(ctx, t, ix, p)
@@ -291,7 +291,7 @@ func (e *Engine) Reindex(_ context.Context, tableName string) (*jobs.Job, error)
 	if err != nil {
 		return nil, err
 	}
-	return e.jobs.Start("reindex", tableName, func(ctx context.Context, p jobs.Progress) error {
+	return e.jobs.Start(ReindexKind, tableName, func(ctx context.Context, p jobs.Progress) error {
 		var ready []*index
 		for _, b := range t.schema.Load().indexes {
 			if b.ready() {

@@ -14,10 +14,6 @@ import (
 )
 
 const (
-	// RecallCurveKind is the kind of the jobs that measure a RecallCurve; a curve is
-	// their result.
-	RecallCurveKind = "recall_curve"
-
 	// MaxCurveSample is the most queries of a curve. It bounds what a measurement
 	// keeps in memory: its query vectors.
 	MaxCurveSample = 2000

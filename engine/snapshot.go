@@ -113,7 +113,7 @@ func (e *Engine) CreateSnapshot(ref SnapshotRef) (*Work[Snapshot], error) {
 	if err != nil {
 		return nil, err
 	}
-	return startWork(e, "snapshot", place.Name, func(ctx context.Context, p jobs.Progress) (Snapshot, error) {
+	return startWork(e, SnapshotKind, place.Name, func(ctx context.Context, p jobs.Progress) (Snapshot, error) {
 		info, err := e.snapshots.Create(ctx, e.store, place, p.Set)
 		if err != nil {
 			return Snapshot{}, err
@@ -145,13 +145,6 @@ func (e *Engine) Snapshots() ([]Snapshot, error) {
 	}
 	return out, nil
 }
-
-// Kinds of the jobs that verify copies. Their subjects are a snapshot's name and
-// a BackupName, their results Verifications.
-const (
-	SnapshotVerifyKind = "snapshot_verify"
-	BackupVerifyKind   = "backup_verify"
-)
 
 // Verification is the outcome of a job that verifies a copy.
 type Verification struct {
@@ -208,7 +201,7 @@ func (e *Engine) ArchiveSnapshot(ctx context.Context, name string) (*snapshot.Ar
 // CreateBackup starts adding a backup to the folder of backups. The job can't be
 // canceled; it fails with Conflict "backup_busy" or StorageFull.
 func (e *Engine) CreateBackup() (*Work[Backup], error) {
-	return startWork(e, "backup", e.opts.Copies.BackupDir, func(_ context.Context, p jobs.Progress) (Backup, error) {
+	return startWork(e, BackupKind, e.opts.Copies.BackupDir, func(_ context.Context, p jobs.Progress) (Backup, error) {
 		p.Uncancelable()
 		b, err := e.store.Backup(e.opts.Copies.BackupDir)
 		if err != nil {
@@ -258,7 +251,7 @@ func (e *Engine) PurgeBackups(keep int) error {
 
 // StartCompaction starts rewriting all data; see Compact.
 func (e *Engine) StartCompaction() (*jobs.Job, error) {
-	return e.jobs.Start("compact", "", func(ctx context.Context, _ jobs.Progress) error { return e.Compact(ctx) })
+	return e.jobs.Start(CompactKind, "", func(ctx context.Context, _ jobs.Progress) error { return e.Compact(ctx) })
 }
 
 // CopyStats say when the newest copies were made; the zero time is never, as far

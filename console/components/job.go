@@ -5,31 +5,32 @@ import (
 	"time"
 
 	"github.com/vccdb/vccdb/console/format"
+	"github.com/vccdb/vccdb/engine"
 	"github.com/vccdb/vccdb/engine/jobs"
 )
 
 // JobTitle says what a kind of job does: Build index, Delete entities.
 func JobTitle(kind string) string {
 	switch kind {
-	case "index_build":
+	case engine.IndexBuildKind:
 		return "Build index"
-	case "index_rebuild":
+	case engine.IndexRebuildKind:
 		return "Rebuild index"
-	case "reindex":
+	case engine.ReindexKind:
 		return "Rebuild all indexes"
-	case "recall_curve":
+	case engine.RecallCurveKind:
 		return "Measure recall"
-	case "snapshot":
+	case engine.SnapshotKind:
 		return "Make snapshot"
-	case "snapshot_verify":
+	case engine.SnapshotVerifyKind:
 		return "Verify snapshot"
-	case "backup":
+	case engine.BackupKind:
 		return "Make backup"
-	case "backup_verify":
+	case engine.BackupVerifyKind:
 		return "Verify backup"
-	case "delete":
+	case engine.DeleteKind:
 		return "Delete entities"
-	case "compact":
+	case engine.CompactKind:
 		return "Compact"
 	}
 	title := strings.ReplaceAll(kind, "_", " ")

@@ -143,7 +143,7 @@ func (v *View) newest() string {
 	return ""
 }
 
-// failuresStay is how long a failed job is shown here.
+// How long a failed job is shown here, and how many at most.
 const (
 	failuresStay = 30 * time.Minute
 	mostFailures = 3
@@ -155,7 +155,7 @@ func listed(all []jobs.Status, now time.Time) []jobs.Status {
 	failures := 0
 	for _, s := range all {
 		switch s.Kind {
-		case "snapshot", "backup", engine.SnapshotVerifyKind, engine.BackupVerifyKind:
+		case engine.SnapshotKind, engine.BackupKind, engine.SnapshotVerifyKind, engine.BackupVerifyKind:
 		default:
 			continue
 		}

@@ -191,7 +191,7 @@ func indexJobs(known []jobs.Status, table string, now time.Time) []jobs.Status {
 	tried := map[string]bool{}
 	for _, s := range known {
 		switch s.Kind {
-		case "index_build", "index_rebuild", "reindex":
+		case engine.IndexBuildKind, engine.IndexRebuildKind, engine.ReindexKind:
 		default:
 			continue
 		}

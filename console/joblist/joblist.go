@@ -157,14 +157,16 @@ func canceled(s jobs.Status) string {
 
 // resultPath leads to where a job's result is shown, empty if that is here.
 func resultPath(s jobs.Status) (label, path string, query []string) {
-	switch {
-	case s.Kind == engine.RecallCurveKind:
+	switch s.Kind {
+	case engine.RecallCurveKind:
 		if i, ok := indexIn(s.Subject); ok {
 			return "Show the curve", i.Path(), append(i.Query(), "tab", "recall", "run", s.ID)
 		}
-	case strings.HasPrefix(s.Kind, "index_") && s.State == jobs.Done:
-		return "Show the index", "indexes", []string{"q", s.Subject}
-	case strings.HasPrefix(s.Kind, "snapshot"), strings.HasPrefix(s.Kind, "backup"):
+	case engine.IndexBuildKind, engine.IndexRebuildKind:
+		if s.State == jobs.Done {
+			return "Show the index", "indexes", []string{"q", s.Subject}
+		}
+	case engine.SnapshotKind, engine.SnapshotVerifyKind, engine.BackupKind, engine.BackupVerifyKind:
 		return "Snapshots and backups", "copies", nil
 	}
 	return "", "", nil

@@ -118,7 +118,7 @@ func (s *System) view(ctx context.Context) (View, error) {
 		Machine: s.machine, GPU: stats.GPU, Build: s.o.Ops.Build(), GoVersion: goVersion(), Settings: s.settings, Modules: len(s.modules),
 	}
 	for _, j := range s.o.Database.Jobs().List() {
-		if j.Kind == "compact" && j.State == jobs.Running {
+		if j.Kind == engine.CompactKind && j.State == jobs.Running {
 			v.Compacts = append(v.Compacts, j)
 		}
 	}
