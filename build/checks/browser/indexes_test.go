@@ -8,20 +8,12 @@ import (
 
 // TestIndexes does to indexes and jobs what the pages offer.
 func TestIndexes(t *testing.T) {
-	s := start(t, t.TempDir(), false)
-	s.sampleData()
-	for _, look := range []struct {
-		name, theme string
-		size        [2]int64
-	}{{"light", "light", desktop}, {"dark", "dark", phone}} {
-		t.Run(look.name, func(t *testing.T) {
-			b := open(t, s.url, look.theme, look.size)
-			b.createIndexes()
-			b.steerVectorIndex()
-			b.cancelJob()
-			b.rebuildAndDrop()
-		})
-	}
+	eachLook(t, func(_ *server, b *tab) {
+		b.createIndexes()
+		b.steerVectorIndex()
+		b.cancelJob()
+		b.rebuildAndDrop()
+	})
 }
 
 // createIndexes makes one index in one click and another by the form.

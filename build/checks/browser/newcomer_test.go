@@ -10,7 +10,7 @@ import (
 // changes the log level, takes a snapshot.
 func TestNewcomer(t *testing.T) {
 	s := start(t, t.TempDir(), false)
-	s.loadWords()
+	s.loadWords(words)
 	b := open(t, s.url, "light", desktop)
 	b.visit("")
 

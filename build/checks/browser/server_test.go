@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -120,10 +121,13 @@ func (b *lockedBuffer) tail(n int) string {
 	return text[max(0, len(text)-n):]
 }
 
-// loadWords loads the words of the demo.
-func (s *server) loadWords() {
+// words is how many words of the demo tests load, for the sake of time.
+const words = 10_000
+
+// loadWords loads the most frequent words of the demo, all if most is 0.
+func (s *server) loadWords(most int) {
 	s.t.Helper()
-	args := []string{"demo", "-url", s.url}
+	args := []string{"demo", "-url", s.url, "-n", strconv.Itoa(most)}
 	if s.key != "" {
 		args = append(args, "-key", s.key)
 	}
@@ -157,10 +161,15 @@ func (s *server) call(method, path, body string) []byte {
 	return answer
 }
 
-// sampleData are tables and indexes besides the demo's words.
+// sampleData loads words of the demo, and a table besides.
 func (s *server) sampleData() {
 	s.t.Helper()
-	s.loadWords()
+	s.loadWords(words)
+	s.loadBooks()
+}
+
+func (s *server) loadBooks() {
+	s.t.Helper()
 	for _, b := range []string{
 		`{"key": "books:dune", "entity": {"title": "Dune", "author": "Frank Herbert", "year": 1965, "tags": ["sf", "desert"], "place": {"lat": 47.6, "lon": -122.3}}}`,
 		`{"key": "books:ubik", "entity": {"title": "Ubik", "author": "Philip K. Dick", "year": 1969, "tags": ["sf"]}}`,

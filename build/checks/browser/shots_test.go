@@ -51,7 +51,8 @@ func TestScreenshots(t *testing.T) {
 		}
 	}
 	s := start(t, t.TempDir(), false, "features.cdc=true", "query.slow_threshold_ms=1")
-	s.sampleData()
+	s.loadWords(0)
+	s.loadBooks()
 	s.busy(4 * time.Second)
 	for _, look := range []struct {
 		name, theme string
