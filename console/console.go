@@ -1,10 +1,14 @@
 // Package console is the web console at /console/: it gathers the pages, which
 // the packages below it make, one for each subject, and adds what they share.
 //
-//	format      how figures are written
-//	view        what templates know of a request
-//	components  what pages are made of
-//	page        the frame: whole pages, parts, problems, streams
+//	format       how figures are written
+//	view         what templates know of a request
+//	components   what pages are made of
+//	page         the frame: whole pages, parts, problems, streams
+//	charts       the server's history as charts
+//	filterform   filters as people fill them in
+//	projection   vectors in the plane
+//	consoletest  the server that pages are tested on
 //
 // Pages reach data through the engine and the services that the REST API uses,
 // with the same roles: what a key may not do there it may not do here. It owns no
