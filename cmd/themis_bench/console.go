@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"html"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -187,17 +188,7 @@ func kindOf(path string) string {
 		return path
 	}
 	kind := names.ReplaceAllString(u.Path, "*")
-	parameters := u.Query()
-	for _, name := range slices.Sorted(func(yield func(string) bool) {
-		for name := range parameters {
-			if !yield(name) {
-				return
-			}
-		}
-	}) {
-		kind += " " + name
-	}
-	return kind
+	return strings.Join(append([]string{kind}, slices.Sorted(maps.Keys(u.Query()))...), " ")
 }
 
 // readPage asks for a page as a browser does, and says where it was led to. Streams

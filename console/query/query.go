@@ -52,8 +52,6 @@ func (q *Query) Routes() []rest.Route {
 }
 
 const (
-	// maxLink is the longest link that a query becomes.
-	maxLink = 2000
 	// maxTables bounds the tables that are offered; columnSample is how many
 	// entities are read for the names of a table's columns.
 	maxTables    = 3000
@@ -84,7 +82,7 @@ func (q *Query) post(c fiber.Ctx) error {
 		return err
 	}
 	r := parse(form.Values)
-	if link := r.link(); r.Filter.More == 0 && len(view.WithQuery("query", link)) <= maxLink {
+	if link := r.link(); r.Filter.More == 0 && view.Linkable("query", link) {
 		return q.frame.Done(c, "", "query", link...)
 	}
 	return q.answer(c, r)
@@ -173,10 +171,10 @@ func (d desk) editor() filterform.Editor {
 func (d desk) tabs() []components.Tab {
 	asJSON, asFields := []string{"table", d.Table}, []string{"by", "form", "table", d.Table}
 	if d.Answer != nil {
-		if link := (request{Text: d.Answer.Body}).link(); len(view.WithQuery("query", link)) <= maxLink {
+		if link := (request{Text: d.Answer.Body}).link(); view.Linkable("query", link) {
 			asJSON = link
 		}
-		if link := asForm(&d.Answer.ask); link != nil && len(view.WithQuery("query", link)) <= maxLink {
+		if link := asForm(&d.Answer.ask); link != nil && view.Linkable("query", link) {
 			asFields = link
 		}
 	}
@@ -203,8 +201,8 @@ func (d desk) note() string {
 
 // back is the path of the page as it is, if it is a link.
 func (d desk) back() string {
-	if path := view.WithQuery("query", d.link()); len(path) <= maxLink {
-		return path
+	if link := d.link(); view.Linkable("query", link) {
+		return view.WithQuery("query", link)
 	}
 	return "query"
 }

@@ -66,8 +66,6 @@ const (
 	// begin with.
 	suggested = 12
 	tried     = 8
-	// maxLink is the longest link that a search becomes.
-	maxLink = 2000
 	// maxChoices bounds the indexes that are offered.
 	maxChoices = 3000
 )
@@ -149,7 +147,7 @@ func (s *Search) post(c fiber.Ctx) error {
 		return err
 	}
 	r := parse(form.Values)
-	if link := r.query(); r.Filter.More == 0 && len(view.WithQuery("search", link)) <= maxLink {
+	if link := r.query(); r.Filter.More == 0 && view.Linkable("search", link) {
 		return s.frame.Done(c, "", "search", link...)
 	}
 	return s.answer(c, r)
@@ -303,8 +301,8 @@ func (g playground) similar(pk string) []string {
 
 // back is the path of the page as it is, if it is a link.
 func (g playground) back() string {
-	if path := view.WithQuery("search", g.query()); len(path) <= maxLink {
-		return path
+	if query := g.query(); view.Linkable("search", query) {
+		return view.WithQuery("search", query)
 	}
 	return "search"
 }

@@ -64,6 +64,13 @@ func URL(ctx context.Context, path string, query ...string) templ.SafeURL {
 	return templ.SafeURL(Of(ctx).Root + WithQuery(path, query))
 }
 
+// maxLink is the longest link that what people wrote becomes.
+const maxLink = 2000
+
+// Linkable says whether a path and a query, as for URL, are short enough for a link
+// that people pass on; servers and proxies take more.
+func Linkable(path string, query []string) bool { return len(WithQuery(path, query)) <= maxLink }
+
 // URLIf is URL, or empty, which leads nowhere.
 func URLIf(ctx context.Context, leads bool, path string, query ...string) templ.SafeURL {
 	if !leads {
