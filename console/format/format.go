@@ -48,6 +48,15 @@ func Bytes[N Integer](n N) string {
 	return Number(value) + " " + units[unit]
 }
 
+// Stored is about how much a number of entities or entries take on disk; RocksDB
+// doesn't tell less than a block.
+func Stored(bytes, n uint64) string {
+	if bytes == 0 && n > 0 {
+		return "< 4 KiB"
+	}
+	return Bytes(bytes)
+}
+
 // Size is Bytes for a figure that may not be known: NaN is –.
 func Size(bytes float64) string {
 	if math.IsNaN(bytes) || math.IsInf(bytes, 0) {

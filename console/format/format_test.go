@@ -19,6 +19,7 @@ func TestFormats(t *testing.T) {
 		{Duration(2*time.Hour + 5*time.Minute), "2 h 5 min"}, {Duration(49 * time.Hour), "2 d 1 h"}, {Duration(time.Hour), "1 h"}, {Duration(-2 * time.Minute), "-2 min"},
 		{Ago(time.Time{}, at), "never"}, {Ago(at, at), "just now"}, {Ago(at.Add(-90*time.Second), at), "1 min ago"}, {Ago(at.Add(-50*time.Hour), at), "2 days ago"}, {Ago(at.Add(3*time.Hour), at), "in 3 h"},
 		{Shorten("abc", 3), "abc"}, {Shorten("abcd", 3), "abc…"}, {Shorten("aé", 2), "a…"}, {Shorten("é", 1), "…"},
+		{Stored(0, 0), "0 B"}, {Stored(0, 7), "< 4 KiB"}, {Stored(8192, 7), "8 KiB"},
 		{Size(1536), "1.5 KiB"}, {Size(math.NaN()), "–"}, {Size(math.Inf(1)), "–"},
 		{Sentence(""), ""}, {Sentence("it broke"), "It broke."}, {Sentence("It broke."), "It broke."}, {Sentence("é"), "é."},
 		{Plural(1, "table", "tables"), "1 table"}, {Plural(2000, "table", "tables"), "2,000 tables"},

@@ -47,7 +47,7 @@ func summaryOf(info *engine.TableInfo) Summary {
 
 // line is the summary in words.
 func (s Summary) line() string {
-	return format.Plural(s.Entities, "entity", "entities") + ", " + size(s.Bytes, s.Entities) + " with " + format.Plural(len(s.Indexes), "index", "indexes")
+	return format.Plural(s.Entities, "entity", "entities") + ", " + format.Stored(s.Bytes, s.Entities) + " with " + format.Plural(len(s.Indexes), "index", "indexes")
 }
 
 // vectorColumns are those that a similar entity can be looked for by.

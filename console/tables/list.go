@@ -144,16 +144,6 @@ func (l List) sortLink(column string) []string {
 	return []string{"q", l.Search, "sort", column}
 }
 
-// size is about how much a table takes; RocksDB doesn't tell less than a block.
-func (r ListRow) size() string { return size(r.Bytes, r.Entities) }
-
-func size(bytes, entities uint64) string {
-	if bytes == 0 && entities > 0 {
-		return "< 4 KiB"
-	}
-	return format.Bytes(bytes)
-}
-
 func (t *Tables) list(c fiber.Ctx) error {
 	infos, err := t.db.Tables(c.Context())
 	if err != nil {
