@@ -193,7 +193,6 @@ func TestSessions(t *testing.T) {
 	s.ahead += 31 * time.Minute
 	s.want(t, "idle", 401, "session_ended", "GET", "/console/", "")
 	s.signIn(t, s.admin)
-	boss = s.cookie
 	for _, ahead := range []time.Duration{10 * time.Minute, 10 * time.Minute, 9 * time.Minute} { // in which only the page asks
 		s.ahead += ahead
 		s.want(t, "a poll", 200, "", "GET", "/console/", "", "Themis-Poll", "true")
