@@ -13,18 +13,6 @@ import (
 	"github.com/vccdb/vccdb/server/request"
 )
 
-// anonymous is everybody while no keys are set.
-var anonymous = auth.Principal{Name: "anonymous", Role: auth.Admin}
-
-// SetKeys replaces the keys for all later requests; nil turns authentication off.
-// Sessions whose keys are gone end.
-func (s *Server) SetKeys(keys *auth.Keys) {
-	s.keys.Store(keys)
-	if s.o.Sessions != nil {
-		s.o.Sessions.Review(keys)
-	}
-}
-
 // require is the first step of every route's chain: it lets in whoever has the
 // role at least. It runs before anything of the body is read. A route without a
 // role lets nobody in, whether keys are set or not. With a renderer the route is a
@@ -89,11 +77,12 @@ func (s *Server) authenticate(c fiber.Ctx, info *request.Info, isPage bool) (aut
 	if err := s.limits.admitAddress(c, info.Remote); err != nil {
 		return auth.Principal{}, err
 	}
-	keys := s.keys.Load()
-	if keys == nil {
+	access := s.access.Load()
+	if access.keys == nil {
+		info.Closing = access.closing[auth.Digest{}]
 		return anonymous, sameOrigin(c)
 	}
-	principal, err := s.identify(c, info, keys, isPage)
+	principal, err := s.identify(c, info, access, isPage)
 	if err != nil {
 		return auth.Principal{}, err
 	}
@@ -102,30 +91,32 @@ func (s *Server) authenticate(c fiber.Ctx, info *request.Info, isPage bool) (aut
 
 // identify says whom the request's key belongs to, or its session if it is for a
 // page.
-func (s *Server) identify(c fiber.Ctx, info *request.Info, keys *auth.Keys, isPage bool) (auth.Principal, error) {
+func (s *Server) identify(c fiber.Ctx, info *request.Info, access *access, isPage bool) (auth.Principal, error) {
 	if isPage {
 		token, err := s.presentedSession(c)
 		if err != nil {
 			return auth.Principal{}, err
 		}
 		if token != "" {
-			return s.resume(c, info, keys, token)
+			return s.resume(c, info, access.keys, token)
 		}
 	}
 	key, err := presentedKey(c)
 	if err != nil {
 		return auth.Principal{}, err
 	}
-	principal, ok, err := s.holder(c, info, keys, key)
+	sum := auth.DigestOf(key)
+	principal, ok, err := s.holder(c, info, access.keys, sum)
 	if err == nil && !ok {
 		err = unauthenticated(c, "unknown_key", "The API key is not one of this server's.")
 	}
+	info.Closing = access.closing[sum]
 	return principal, err
 }
 
-// holder says whom a key belongs to, within the limit of guesses.
-func (s *Server) holder(c fiber.Ctx, info *request.Info, keys *auth.Keys, key string) (auth.Principal, bool, error) {
-	principal, ok := keys.Authenticate(key)
+// holder says whom the key with a hash belongs to, within the limit of guesses.
+func (s *Server) holder(c fiber.Ctx, info *request.Info, keys *auth.Keys, sum auth.Digest) (auth.Principal, bool, error) {
+	principal, ok := keys.Holder(sum)
 	return principal, ok, s.limits.guessed(c, info.Remote, principal.Name, ok)
 }
 
@@ -177,6 +168,3 @@ func sameOrigin(c fiber.Ctx) error {
 	}
 	return errs.New(errs.Forbidden, "cross_origin", "This call comes from a web page of another origin. Nothing was done.")
 }
-
-// redact masks API keys in what is logged or answered.
-func (s *Server) redact(text string) string { return s.keys.Load().Redact(text) }

@@ -54,7 +54,7 @@ func (s *Server) attach(c fiber.Ctx) {
 	if s.redact(id) != id {
 		id = requestID("")
 	}
-	info := &request.Info{ID: id, Remote: s.remote(c), Lifetime: s.lifetime, Draining: s.draining}
+	info := &request.Info{ID: id, Remote: s.remote(c), Lifetime: s.lifetime, Closing: s.draining}
 	if own := connOf(c); own != nil {
 		info.Stalled = own.stalled.Load
 	}

@@ -30,7 +30,8 @@
 // Package request is what a handler gets with a request, package problem how
 // errors are answered. Goroutines: fasthttp's, one per connection; Shutdown waits
 // for them. Locks guard the listener's set of open connections, the certificates
-// in use and the shards of the rate limits; none is held while another is taken.
+// in use, the change of keys and the shards of the rate limits; none is held while
+// another is taken.
 package server
 
 import (
@@ -43,6 +44,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -160,7 +162,8 @@ type Server struct {
 	bodyBytes, active atomic.Int64
 
 	// draining is closed when Shutdown begins; lifetime ends when the drain has
-	// run out of time.
+	// run out of time. accessMu is held while either access or draining changes.
+	accessMu   sync.Mutex
 	draining   chan struct{}
 	isDraining atomic.Bool
 	lifetime   context.Context
@@ -168,7 +171,7 @@ type Server struct {
 
 	// These may be changed while the server runs.
 	timeout atomic.Pointer[timeout]
-	keys    atomic.Pointer[auth.Keys]
+	access  atomic.Pointer[access]
 	limits  *limits
 
 	operations []openapi.Operation
@@ -191,7 +194,7 @@ func New(o Options, operations Routes, work ...Routes) *Server {
 		draining: make(chan struct{}),
 		limits:   newLimits(o.RateLimits),
 	}
-	s.keys.Store(o.Keys)
+	s.setAccess(o.Keys)
 	s.SetRequestTimeout(o.RequestTimeout)
 	s.lifetime, s.abort = context.WithCancelCause(context.Background())
 	s.app = s.newApp()
@@ -296,8 +299,7 @@ const abortGrace = 5 * time.Second
 // contexts are canceled. The error is nil if no handler is left running. It may
 // be called once.
 func (s *Server) Shutdown(ctx context.Context) error {
-	s.isDraining.Store(true)
-	close(s.draining)
+	s.drain()
 	sleep(ctx, s.o.DrainDelay)
 	if l := s.listener.Load(); l != nil {
 		l.Close()

@@ -20,15 +20,15 @@ import (
 func (s *Server) SignIn(c fiber.Ctx, key string) (auth.Principal, error) {
 	info := request.Of(c)
 	info.Audited = true
-	keys := s.keys.Load()
+	keys := s.access.Load().keys
 	if keys == nil || s.o.Sessions == nil {
 		return auth.Principal{}, errs.New(errs.Conflict, "auth_off", "Authentication is off, so there is nothing to sign in to.")
 	}
 	if err := s.limits.admitAddress(c, info.Remote); err != nil {
 		return auth.Principal{}, err
 	}
-	key = strings.TrimSpace(key) // as it comes when it is pasted
-	principal, ok, err := s.holder(c, info, keys, key)
+	sum := auth.DigestOf(strings.TrimSpace(key)) // it may have been pasted
+	principal, ok, err := s.holder(c, info, keys, sum)
 	if err != nil {
 		return auth.Principal{}, err
 	}
@@ -42,7 +42,7 @@ func (s *Server) SignIn(c fiber.Ctx, key string) (auth.Principal, error) {
 	for _, token := range s.o.Sessions.Presented(c, secure) {
 		s.o.Sessions.End(token)
 	}
-	s.o.Sessions.Send(c, secure, s.o.Sessions.Start(auth.DigestOf(key), principal))
+	s.o.Sessions.Send(c, secure, s.o.Sessions.Start(sum, principal))
 	info.Principal = principal
 	return principal, nil
 }

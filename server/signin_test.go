@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"log/slog"
@@ -37,11 +38,13 @@ type site struct {
 	cookie string
 	// https makes the browser one behind a proxy that says so.
 	https bool
+	// endless gets what ends each endless answer that has begun.
+	endless chan (<-chan struct{})
 }
 
 func startSite(t *testing.T, o Options) *site {
 	t.Helper()
-	s := &site{reader: auth.NewKey(), admin: auth.NewKey()}
+	s := &site{reader: auth.NewKey(), admin: auth.NewKey(), endless: make(chan (<-chan struct{}), 1)}
 	start0 := time.Now()
 	s.sessions = session.New(session.Options{Instance: t.Name(), Now: func() time.Time { return start0.Add(s.ahead) }})
 	s.keys = keysOf(t, auth.Key{Key: s.reader, Role: auth.ReadOnly, Name: "reader"}, auth.Key{Key: s.admin, Role: auth.Admin, Name: "boss"})
@@ -74,6 +77,15 @@ func (s *site) pages() routes {
 	page("POST", "things/{name}", auth.ReadOnly, func(c fiber.Ctx) error { return c.SendString("did " + c.FormValue("text")) })
 	page("POST", "admin", auth.Admin, func(c fiber.Ctx) error { return c.SendString("did it") })
 	page("GET", "public", auth.Public, who)
+	page("GET", "endless", auth.ReadOnly, func(c fiber.Ctx) error {
+		closing := request.Closing(c)
+		s.endless <- closing
+		return c.SendStreamWriter(func(w *bufio.Writer) {
+			_, _ = w.WriteString("begun") // or the answer's head waits
+			_ = w.Flush()
+			<-closing
+		})
+	})
 	page("GET", "panic", auth.ReadOnly, func(fiber.Ctx) error { panic("secret text") })
 	page("GET", "broken", auth.ReadOnly, func(fiber.Ctx) error { return errs.New(errs.NotFound, "unrenderable", "Not here.") })
 	page("GET", "sleep", auth.ReadOnly, func(c fiber.Ctx) error {
@@ -226,6 +238,58 @@ func TestSessionsFollowKeys(t *testing.T) {
 	s.want(t, "auth off", 409, "auth_off", "POST", "/console/sign-in", "key="+s.admin)
 	s.SetKeys(s.keys)
 	s.want(t, "auth on again", 401, "session_ended", "GET", "/console/", "")
+}
+
+// TestStreamsFollowKeys holds that an answer without an end ends when the key that it
+// was asked for with may not have it any more, and only then.
+func TestStreamsFollowKeys(t *testing.T) {
+	s := startSite(t, Options{})
+	more := keysOf(t, auth.Key{Key: s.reader, Role: auth.ReadOnly}, auth.Key{Key: s.admin, Role: auth.Admin}, auth.Key{Key: auth.NewKey(), Role: auth.Admin})
+	other := keysOf(t, auth.Key{Key: s.reader, Role: auth.ReadWrite}, auth.Key{Key: s.admin, Role: auth.Admin})
+	for _, test := range []struct {
+		what, key     string
+		before, after *auth.Keys
+		ends          bool
+	}{
+		{"a key that stays", s.reader, s.keys, more, false},
+		{"a key that is gone", s.reader, s.keys, keysOf(t, auth.Key{Key: s.admin, Role: auth.Admin}), true},
+		{"a key with another role", s.reader, s.keys, other, true},
+		{"another key's role", s.admin, s.keys, other, false},
+		{"auth is switched off", s.reader, s.keys, nil, true},
+		{"auth is switched on", "", nil, s.keys, true},
+		{"auth stays off", "", nil, nil, false},
+	} {
+		s.SetKeys(test.before)
+		req, err := http.NewRequest("GET", "http://"+s.addr+"/console/endless", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if test.key != "" {
+			req.Header.Set("Api-Key", test.key)
+		}
+		res, err := s.client.Do(req)
+		if err != nil || res.StatusCode != 200 {
+			t.Fatal(test.what, res, err)
+		}
+		ending := <-s.endless
+		s.SetKeys(test.after)
+		select {
+		case <-ending:
+			if !test.ends {
+				t.Errorf("%s: the stream ends", test.what)
+			}
+		default:
+			if test.ends {
+				t.Errorf("%s: the stream goes on", test.what)
+			}
+		}
+		s.SetKeys(nil)
+		s.SetKeys(s.keys) // ends them all
+		if _, err := io.ReadAll(res.Body); err != nil {
+			t.Errorf("%s: %v", test.what, err)
+		}
+		res.Body.Close()
+	}
 }
 
 // TestCookieTricks are the ways to get in with a cookie that must not work.

@@ -46,7 +46,7 @@ func serve(t *testing.T, o Options, routes func(*Frame) []rest.Route) *site {
 	app := fiber.New(fiber.Config{CaseSensitive: true, StrictRouting: true})
 	step := func(role auth.Role, render problem.Renderer) fiber.Handler {
 		return func(c fiber.Ctx) error {
-			request.Attach(c, &request.Info{ID: "1", Principal: auth.Principal{Name: "ops", Role: auth.Admin}, Lifetime: life, Draining: s.draining})
+			request.Attach(c, &request.Info{ID: "1", Principal: auth.Principal{Name: "ops", Role: auth.Admin}, Lifetime: life, Closing: s.draining})
 			problem.RenderWith(c, render)
 			return c.Next()
 		}

@@ -29,8 +29,8 @@ type Stream struct {
 }
 
 // Stream answers with server-sent events. Run sends them until its context ends:
-// when the client is gone, the server drains, its session ends, or the stream's
-// time is up, after which the browser connects anew with the id of the last event.
+// when the client is gone, the server drains, its session ends, its key is revoked, or
+// the stream's time is up, after which the browser connects anew with the id of the last event.
 // The request's own deadline doesn't count. An error of run is sent as the event
 // "problem".
 func (f *Frame) Stream(c fiber.Ctx, run func(ctx context.Context, s *Stream) error) error {
@@ -43,7 +43,7 @@ func (f *Frame) Stream(c fiber.Ctx, run func(ctx context.Context, s *Stream) err
 	c.Set(fiber.HeaderCacheControl, "no-store, no-transform") // compressed, events would be held back
 	c.Set("X-Accel-Buffering", "no")
 	v, lifetime := f.view(c), request.Lifetime(c)
-	draining, signedOut := request.Draining(c), request.SessionEnded(c)
+	closing, signedOut := request.Closing(c), request.SessionEnded(c)
 	if lifetime == nil {
 		lifetime = context.Background()
 	}
@@ -54,7 +54,7 @@ func (f *Frame) Stream(c fiber.Ctx, run func(ctx context.Context, s *Stream) err
 		beating := make(chan struct{})
 		go func() {
 			defer close(beating)
-			s.beat(ctx, cancel, draining, signedOut)
+			s.beat(ctx, cancel, closing, signedOut)
 		}()
 		err := s.write("retry: 2000\n\n")
 		if err == nil {
@@ -69,15 +69,15 @@ func (f *Frame) Stream(c fiber.Ctx, run func(ctx context.Context, s *Stream) err
 }
 
 // beat sends heartbeats and ends the stream when the client is gone, the server
-// drains or who reads it is signed out.
-func (s *Stream) beat(ctx context.Context, cancel context.CancelFunc, draining, signedOut <-chan struct{}) {
+// drains or who reads it may not any more.
+func (s *Stream) beat(ctx context.Context, cancel context.CancelFunc, closing, signedOut <-chan struct{}) {
 	ticker := time.NewTicker(heartbeat)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-draining:
+		case <-closing:
 			cancel()
 			return
 		case <-signedOut:

@@ -200,7 +200,7 @@ func (a *API) readChanges(c fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	ctx := untilClosed{context.Background(), request.Draining(c)}
+	ctx := untilClosed{context.Background(), request.Closing(c)}
 	c.Set(fiber.HeaderContentType, rest.JSONType)
 	return c.SendStreamWriter(func(w *bufio.Writer) {
 		defer leave()

@@ -67,7 +67,7 @@ func (a *API) streamChanges(c fiber.Ctx) error {
 	c.Set(fiber.HeaderContentType, "text/event-stream")
 	c.Set(fiber.HeaderCacheControl, "no-store, no-transform") // no proxy may compress it, which would hold events back
 	c.Set("X-Accel-Buffering", "no")
-	ctx := untilClosed{context.Background(), request.Draining(c)}
+	ctx := untilClosed{context.Background(), request.Closing(c)}
 	stalled := request.Stalled(c)
 	return c.SendStreamWriter(func(w *bufio.Writer) {
 		defer leave()

@@ -102,7 +102,7 @@ func (a *API) streamJob(c fiber.Ctx) error {
 	c.Set(fiber.HeaderContentType, "text/event-stream")
 	c.Set(fiber.HeaderCacheControl, "no-store")
 	c.Set("X-Accel-Buffering", "no")
-	ctx := untilClosed{context.Background(), request.Draining(c)}
+	ctx := untilClosed{context.Background(), request.Closing(c)}
 	return c.SendStreamWriter(func(w *bufio.Writer) { streamEvents(ctx, w, job) })
 }
 

@@ -141,6 +141,9 @@ func isTokenByte(r rune) bool {
 	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-._~+/=", r)
 }
 
+// Digests are the hashes of the keys.
+func (k *Keys) Digests() []Digest { return slices.Clone(k.digests) }
+
 // Len is the number of keys.
 func (k *Keys) Len() int { return len(k.digests) }
 

@@ -43,8 +43,9 @@ type Info struct {
 	BodyBytes int64
 	// Lifetime has no deadline; it ends when the server's drain runs out.
 	Lifetime context.Context
-	// Draining is closed when the server's drain begins.
-	Draining <-chan struct{}
+	// Closing is closed when the server's drain begins, or the key that the request
+	// came with is gone or has another role.
+	Closing <-chan struct{}
 	// Stalled reports whether the connection was given up because the client took
 	// nothing of the answer for too long; nil if that isn't known.
 	Stalled func() bool
@@ -95,19 +96,20 @@ func Lifetime(c fiber.Ctx) context.Context {
 	return c.Context()
 }
 
-// Draining is closed when the server begins to drain: an answer that streams
-// without end must end then, or it holds up the shutdown. Outside a server it is
+// Closing is closed when an answer that streams without end must end: when the
+// server begins to drain, as the answer would hold up the shutdown, and when the key
+// that it was asked for with is gone or has another role. Outside a server it is
 // nil, which is never closed. It may be kept beyond the handler.
-func Draining(c fiber.Ctx) <-chan struct{} {
+func Closing(c fiber.Ctx) <-chan struct{} {
 	if info := Of(c); info != nil {
-		return info.Draining
+		return info.Closing
 	}
 	return nil
 }
 
 // SessionEnded is closed when the session that the request came with ends: an
 // answer that streams ends then, too. It is nil, which is never closed, for a
-// request that came with a key, without authentication, or outside a server. It may
+// request that came with a key (see Closing), without authentication, or outside a server. It may
 // be kept beyond the handler.
 func SessionEnded(c fiber.Ctx) <-chan struct{} {
 	if info := Of(c); info != nil {
