@@ -2,7 +2,8 @@
 # Makes sure that Themis can be built here: a C compiler, RocksDB 7.8 with what
 # it links to, and npm for the console's libraries. Does nothing when they are
 # there, installs them with apt where that has them, and elsewhere says what is
-# missing. With --browser it does so for a Chromium instead, which tests drive.
+# missing. --compilers leaves npm out; --npm and --browser see to nothing but npm,
+# or a Chromium, which tests drive. Calls at the same time wait for each other.
 set -euo pipefail
 
 # grocksdb, the Go binding, is written against one minor release of RocksDB.
@@ -53,6 +54,9 @@ install() {
 		}
 		sudo=(sudo)
 	fi
+	# apt fails at once if another one runs.
+	exec 9>"${TMPDIR:-/tmp}/themis-deps-$(id -u).lock"
+	flock 9
 	say "installing with apt: $*"
 	quietly "${sudo[@]}" apt-get update &&
 		quietly "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"
@@ -108,6 +112,11 @@ elsewhere() {
 
 case ${1:-} in
 '') ;;
+--compilers) readonly NPM=no ;;
+--npm)
+	javascript
+	exit
+	;;
 --browser)
 	browser
 	exit
@@ -116,7 +125,7 @@ case ${1:-} in
 esac
 
 tools
-javascript
+[ -n "${NPM:-}" ] || javascript
 if present; then exit 0; fi
 if ! command -v apt-get >/dev/null; then elsewhere "this system has no apt, and RocksDB $WANT isn't installed."; fi
 found=$(release)
