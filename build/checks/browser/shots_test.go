@@ -50,10 +50,18 @@ func TestScreenshots(t *testing.T) {
 			wanted = append(wanted, [2]string{strings.NewReplacer("/", "_", "?", "_", "&", "_", "=", "-", ":", "-").Replace("page-" + path), path})
 		}
 	}
-	s := start(t, t.TempDir(), false, "features.cdc=true", "query.slow_threshold_ms=1")
+	// The pictures show the folder.
+	dir := filepath.Join(os.TempDir(), "themis")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	s := start(t, dir, false, "features.cdc=true", "query.slow_threshold_ms=1")
 	s.loadWords(0)
 	s.loadBooks()
-	s.busy(4 * time.Second)
+	s.call("POST", "/admin/snapshot", `{"name": "before-upgrade"}`)
+	s.call("POST", "/admin/backup", "")
+	s.busy(20 * time.Second)
 	for _, look := range []struct {
 		name, theme string
 		size        [2]int64
