@@ -55,6 +55,9 @@ func (s *Server) attach(c fiber.Ctx) {
 		id = requestID("")
 	}
 	info := &request.Info{ID: id, Remote: s.remote(c), Lifetime: s.lifetime, Closing: s.draining}
+	info.Panicked = func(err error) {
+		s.o.Logger.Error("an answer broke off", "request_id", info.ID, "error", s.redact(err.Error()))
+	}
 	if own := connOf(c); own != nil {
 		info.Stalled = own.stalled.Load
 	}

@@ -80,11 +80,14 @@ func (s *site) pages() routes {
 	page("GET", "endless", auth.ReadOnly, func(c fiber.Ctx) error {
 		closing := request.Closing(c)
 		s.endless <- closing
-		return c.SendStreamWriter(func(w *bufio.Writer) {
+		return request.Stream(c, func(w *bufio.Writer) {
 			_, _ = w.WriteString("begun") // or the answer's head waits
 			_ = w.Flush()
 			<-closing
 		})
+	})
+	page("GET", "panic-later", auth.ReadOnly, func(c fiber.Ctx) error {
+		return request.Stream(c, func(*bufio.Writer) { panic("in a stream") })
 	})
 	page("GET", "panic", auth.ReadOnly, func(fiber.Ctx) error { panic("secret text") })
 	page("GET", "broken", auth.ReadOnly, func(fiber.Ctx) error { return errs.New(errs.NotFound, "unrenderable", "Not here.") })
@@ -445,6 +448,8 @@ func TestProblemsOfPages(t *testing.T) {
 	s.want(t, "missing", 404, "route_not_found", "GET", "/console/none", "")
 	s.want(t, "method", 405, "method_not_allowed", "GET", "/console/sign-out", "")
 	s.want(t, "panic", 500, "<p>internal</p>", "GET", "/console/panic", "")
+	s.want(t, "panic in a stream", 200, "", "GET", "/console/panic-later", "")
+	eventually(t, func() bool { return strings.Contains(s.logged(), "panic: in a stream") })
 	s.want(t, "late", 504, "request_timeout", "GET", "/console/sleep", "")
 	s.want(t, "too large", 413, "body_too_large", "POST", "/console/things/x", "text="+strings.Repeat("x", 1000))
 	s.want(t, "encoded", 422, "content_encoding", "POST", "/console/things/x", "text=x", "Content-Encoding", "gzip")

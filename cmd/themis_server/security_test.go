@@ -440,6 +440,33 @@ func TestSignOutEndsStreams(t *testing.T) {
 	}
 }
 
+// TestSignOutEndsExports holds that an export of much more than fits into the
+// connection isn't sent to its end, and says so.
+func TestSignOutEndsExports(t *testing.T) {
+	s := startSecured(t)
+	document := `{"text": "` + strings.Repeat("x", 1<<20) + `"}`
+	for i := range 24 {
+		if status, body := s.call("PUT", fmt.Sprintf("/entities/books:%d", i), document, s.admin); status != 201 {
+			t.Fatal(status, body)
+		}
+	}
+	cookie := s.signIn(s.readonly)
+	conn := s.dial()
+	defer conn.Close()
+	io.WriteString(conn, request("GET", "/console/tables/books/export", "", cookie))
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil || res.StatusCode != 200 {
+		t.Fatal(res, err)
+	}
+	if replies := s.raw(request("POST", "/console/sign-out", "", cookie), "POST"); len(replies) != 1 || replies[0].status != 303 {
+		t.Fatal(replies)
+	}
+	body, err := io.ReadAll(res.Body)
+	if err != nil || !bytes.Contains(body[max(0, len(body)-200):], []byte(`{"export_broke_off":"`)) {
+		t.Errorf("%d bytes, %v", len(body), err)
+	}
+}
+
 // TestConsoleOff holds that without the console nothing of it is there.
 func TestConsoleOff(t *testing.T) {
 	s := startSecured(t, "console.enabled=false")

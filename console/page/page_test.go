@@ -267,6 +267,21 @@ func (s *site) stream(path string) (*bufio.Reader, func()) {
 	return bufio.NewReader(res.Body), func() { cancel(); res.Body.Close() }
 }
 
+// TestStreamThatPanics holds that nothing of it stays: neither its place nor the
+// goroutine that keeps it alive.
+func TestStreamThatPanics(t *testing.T) {
+	s := serve(t, Options{MaxStreams: 1}, func(f *Frame) []rest.Route {
+		return []rest.Route{f.Route("GET", "live", auth.ReadOnly, func(c fiber.Ctx) error {
+			return f.Stream(c, func(context.Context, *Stream) error { panic("oh") })
+		})}
+	})
+	for range 3 {
+		if res, body := s.do("GET", "/console/live", ""); res.StatusCode != 200 || body != "retry: 2000\n\n" {
+			t.Errorf("%d %q", res.StatusCode, body)
+		}
+	}
+}
+
 func TestStream(t *testing.T) {
 	s := serve(t, Options{MaxStreams: 1}, func(f *Frame) []rest.Route {
 		return []rest.Route{

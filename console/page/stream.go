@@ -47,7 +47,7 @@ func (f *Frame) Stream(c fiber.Ctx, run func(ctx context.Context, s *Stream) err
 	if lifetime == nil {
 		lifetime = context.Background()
 	}
-	return c.SendStreamWriter(func(w *bufio.Writer) {
+	return request.Stream(c, func(w *bufio.Writer) {
 		defer f.streams.Add(-1)
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(lifetime), f.o.StreamLife)
 		s := &Stream{view: v, w: w}
@@ -56,6 +56,10 @@ func (f *Frame) Stream(c fiber.Ctx, run func(ctx context.Context, s *Stream) err
 			defer close(beating)
 			s.beat(ctx, cancel, closing, signedOut)
 		}()
+		defer func() { // it uses the writer, which is somebody else's afterwards
+			cancel()
+			<-beating
+		}()
 		err := s.write("retry: 2000\n\n")
 		if err == nil {
 			err = run(view.With(ctx, v), s)
@@ -63,8 +67,6 @@ func (f *Frame) Stream(c fiber.Ctx, run func(ctx context.Context, s *Stream) err
 		if err != nil && ctx.Err() == nil {
 			_ = s.Text("problem", "", problem.Of(err).Detail) // the stream ends anyway
 		}
-		cancel()
-		<-beating
 	})
 }
 

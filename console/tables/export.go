@@ -41,15 +41,26 @@ func (t *Tables) export(c fiber.Ctx) error {
 	c.Set(fiber.HeaderContentDisposition, `attachment; filename="`+table+`.ndjson"`) // a table's name needs no escapes
 	c.Set(fiber.HeaderCacheControl, "no-store")
 	c.Set("X-Content-Type-Options", "nosniff")
-	ctx := request.Lifetime(c)
-	return c.SendStreamWriter(func(w *bufio.Writer) {
+	ctx, signedOut := request.Lifetime(c), request.SessionEnded(c)
+	return request.Stream(c, func(w *bufio.Writer) {
 		defer t.exports.Add(-1)
+		defer func() { // what is only cut off would look whole
+			if r := recover(); r != nil {
+				_, _ = w.Write(ndjson.AppendBreak(nil, "The server failed; its log has the cause."))
+				panic(r)
+			}
+		}()
 		var line []byte
 		err := t.db.Export(ctx, table, filter, func(e *engine.Entity) (err error) {
 			if line, err = ndjson.AppendEntity(line[:0], e); err != nil {
 				return err
 			}
-			return write(ctx, w, line)
+			select {
+			case <-signedOut:
+				return errSignedOut()
+			default:
+				return write(ctx, w, line)
+			}
 		})
 		if err == nil {
 			err = w.Flush()
@@ -59,6 +70,11 @@ func (t *Tables) export(c fiber.Ctx) error {
 			_ = w.Flush()
 		}
 	})
+}
+
+// errSignedOut ends an export whose reader may not read on.
+func errSignedOut() error {
+	return errs.New(errs.Unauthenticated, "session_ended", "The export was stopped: its session has ended.")
 }
 
 // write ends with the server's drain, even while the client takes everything.

@@ -202,7 +202,7 @@ func (a *API) readChanges(c fiber.Ctx) error {
 	}
 	ctx := untilClosed{context.Background(), request.Closing(c)}
 	c.Set(fiber.HeaderContentType, rest.JSONType)
-	return c.SendStreamWriter(func(w *bufio.Writer) {
+	return request.Stream(c, func(w *bufio.Writer) {
 		defer leave()
 		page := a.awaitChanges(ctx, page, limit, filter, time.Now().Add(wait))
 		_, _ = w.Write(appendChanges(nil, &page)) // a client that is gone needs no answer

@@ -69,7 +69,7 @@ func (a *API) streamChanges(c fiber.Ctx) error {
 	c.Set("X-Accel-Buffering", "no")
 	ctx := untilClosed{context.Background(), request.Closing(c)}
 	stalled := request.Stalled(c)
-	return c.SendStreamWriter(func(w *bufio.Writer) {
+	return request.Stream(c, func(w *bufio.Writer) {
 		defer leave()
 		s := &feedStream{db: a.db, w: w, filter: filter, stalled: stalled, at: from, told: from}
 		s.run(ctx, a.opts.FeedHeartbeat)

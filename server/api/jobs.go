@@ -103,7 +103,7 @@ func (a *API) streamJob(c fiber.Ctx) error {
 	c.Set(fiber.HeaderCacheControl, "no-store")
 	c.Set("X-Accel-Buffering", "no")
 	ctx := untilClosed{context.Background(), request.Closing(c)}
-	return c.SendStreamWriter(func(w *bufio.Writer) { streamEvents(ctx, w, job) })
+	return request.Stream(c, func(w *bufio.Writer) { streamEvents(ctx, w, job) })
 }
 
 // untilClosed is a context that ends when a channel is closed.

@@ -11,10 +11,13 @@
 package request
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net/netip"
+	"runtime/debug"
 
 	"github.com/gofiber/fiber/v3"
 
@@ -49,6 +52,8 @@ type Info struct {
 	// Stalled reports whether the connection was given up because the client took
 	// nothing of the answer for too long; nil if that isn't known.
 	Stalled func() bool
+	// Panicked is told of a panic in an answer that streams; nil is nobody.
+	Panicked func(err error)
 	// Stream is the unread body of a streamed request, nil otherwise. Its errors
 	// are fit for problem.Write.
 	Stream io.Reader
@@ -126,6 +131,24 @@ func Stalled(c fiber.Ctx) func() bool {
 		return info.Stalled
 	}
 	return func() bool { return false }
+}
+
+// Stream answers with what write writes, after the handler has returned and in a
+// goroutine of its own. A panic there ends this answer and goes into the log; it
+// doesn't end the server.
+func Stream(c fiber.Ctx, write func(w *bufio.Writer)) error {
+	var panicked func(error)
+	if info := Of(c); info != nil {
+		panicked = info.Panicked
+	}
+	return c.SendStreamWriter(func(w *bufio.Writer) {
+		defer func() {
+			if r := recover(); r != nil && panicked != nil {
+				panicked(fmt.Errorf("panic: %v\n%s", r, debug.Stack()))
+			}
+		}()
+		write(w)
+	})
 }
 
 // Of returns what is attached to the request, nil outside a server.
