@@ -39,7 +39,8 @@ func (f Form) Checked(name string) bool { return f.Has(name) }
 
 // Confirmed fails unless the field "confirm" holds exactly what had to be typed.
 func Confirmed(f Form, want string) error {
-	if f.Text("confirm") != strings.TrimSpace(want) {
+	// Space around it is forgiven, unless there is nothing else.
+	if typed := f.Text("confirm"); f.Get("confirm") != want && (typed == "" || typed != strings.TrimSpace(want)) {
 		return errs.New(errs.Invalid, "not_confirmed", "The confirmation doesn't match; type %q exactly. Nothing was done.", want)
 	}
 	return nil

@@ -127,6 +127,23 @@ func pages(f *Frame) []rest.Route {
 	}
 }
 
+func TestConfirmed(t *testing.T) {
+	for _, test := range []struct {
+		typed, want string
+		ok          bool
+	}{
+		{"books", "books", true}, {" books\n", "books", true}, {"a ", " a ", true}, {" ", " ", true},
+		{"", "books", false}, {"Books", "books", false}, {"", " ", false}, {"\t", " ", false},
+	} {
+		if err := Confirmed(Form{url.Values{"confirm": {test.typed}}}, test.want); (err == nil) != test.ok {
+			t.Errorf("%q for %q: %v", test.typed, test.want, err)
+		}
+	}
+	if Confirmed(Form{url.Values{}}, "\t") == nil {
+		t.Error("nothing was typed")
+	}
+}
+
 // TestLinksAreRelative follows a link from pages of each depth, below a proxy's
 // prefix and without one.
 func TestLinksAreRelative(t *testing.T) {
