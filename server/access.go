@@ -80,6 +80,9 @@ func (s *Server) authenticate(c fiber.Ctx, info *request.Info, isPage bool) (aut
 	access := s.access.Load()
 	if access.keys == nil {
 		info.Closing = access.closing[auth.Digest{}]
+		if err := s.knownHost(c); err != nil {
+			return auth.Principal{}, err
+		}
 		return anonymous, sameOrigin(c)
 	}
 	principal, err := s.identify(c, info, access, isPage)

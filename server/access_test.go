@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/netip"
 	"regexp"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"github.com/gofiber/fiber/v3"
 	"github.com/valyala/fasthttp"
 
+	"github.com/vccdb/vccdb/server/api/openapi"
 	"github.com/vccdb/vccdb/server/auth"
 	"github.com/vccdb/vccdb/server/request"
 )
@@ -398,5 +400,51 @@ func TestShutdownBeforeServe(t *testing.T) {
 	if c, err := net.Dial("tcp", ln.Addr().String()); err == nil {
 		c.Close()
 		t.Error("it listens on")
+	}
+}
+
+// TestForeignNames holds that a name of somebody else's that resolves to this
+// machine doesn't lead to a server without keys, and that all other ways do.
+func TestForeignNames(t *testing.T) {
+	ok := func(c fiber.Ctx) error { return c.SendString("here") }
+	serve := func(o Options) *live {
+		return start(t, o, routes{
+			{Operation: openapi.Operation{Method: "GET", Path: "/data", Role: auth.ReadOnly}, Handle: ok},
+			{Operation: openapi.Operation{Method: "GET", Path: "/public", Role: auth.Public}, Handle: ok},
+		})
+	}
+	local := serve(Options{Local: true, Hosts: []string{"db.example"}})
+	remote := serve(Options{})
+	key := auth.NewKey()
+	keyed := serve(Options{Local: true, Keys: keysOf(t, auth.Key{Key: key, Role: auth.Admin})})
+	proxied := serve(Options{Local: true, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
+	for _, c := range []struct {
+		s          *live
+		host, path string
+		want       int
+	}{
+		{local, "localhost", "/data", 200}, {local, "LOCALHOST:8765", "/data", 200}, {local, "app.localhost:1", "/data", 200},
+		{local, "127.0.0.1:8765", "/data", 200}, {local, "[::1]:8765", "/data", 200}, {local, "[::1]", "/data", 200}, {local, "192.168.1.7", "/data", 200},
+		{local, "db.example", "/data", 200}, {local, "DB.example.:8765", "/data", 200},
+		{local, "evil.example", "/data", 403}, {local, "evil.example:8765", "/data", 403}, {local, "localhost.evil.example", "/data", 403},
+		{local, "127.0.0.1.evil.example", "/data", 403}, {local, "xdb.example", "/data", 403}, {local, "evillocalhost", "/data", 403},
+		{local, "evil.example", "/public", 200}, {local, "evil.example", "/none", 403},
+		{remote, "evil.example", "/data", 200}, {keyed, "evil.example", "/data", 200}, {proxied, "evil.example", "/data", 200},
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), "GET", c.s.scheme+"://"+c.s.addr+c.path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Host = c.host
+		req.Header.Set("Api-Key", key)
+		res, err := c.s.client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(res.Body)
+		res.Body.Close()
+		if err != nil || res.StatusCode != c.want || c.want == 403 && !strings.Contains(string(body), "unknown_host") {
+			t.Errorf("%s%s: %d %s %v, want %d", c.host, c.path, res.StatusCode, body, err, c.want)
+		}
 	}
 }

@@ -92,6 +92,10 @@ type Options struct {
 	RateLimits RateLimits
 	// TrustedProxies are the networks whose X-Forwarded-For is believed.
 	TrustedProxies []netip.Prefix
+	// Local says that only this machine can connect. While no key is asked for, a
+	// request must then be for localhost, an address or one of Hosts, in lower case.
+	Local bool
+	Hosts []string
 	// TLS is nil for plain HTTP.
 	TLS *TLSOptions
 	// Sessions are taken by the pages of the console besides keys; nil is none.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/vccdb/vccdb/console/tables"
@@ -101,6 +102,15 @@ var streamRoutes = []string{"POST /entities/batch"}
 // uploadRoutes take a form with a file of any length.
 var uploadRoutes = []string{"POST " + tables.ImportPath}
 
+// hostNames are the names in server.allowed_hosts as they are compared.
+func hostNames(c *config.Server) []string {
+	var names []string
+	for _, name := range c.AllowedHosts {
+		names = append(names, strings.TrimSuffix(strings.ToLower(name), "."))
+	}
+	return names
+}
+
 func serverOptions(c *config.Server, observer server.Observer, logger *slog.Logger) (server.Options, error) {
 	keys, err := authKeys(c)
 	if err != nil {
@@ -119,6 +129,8 @@ func serverOptions(c *config.Server, observer server.Observer, logger *slog.Logg
 		Keys:            keys,
 		RateLimits:      rateLimits(c),
 		TrustedProxies:  proxies,
+		Local:           c.Loopback(),
+		Hosts:           hostNames(c),
 		TLS:             tlsOptions(c),
 		Observer:        observer,
 		Logger:          logger.With(logging.Component, "server"),

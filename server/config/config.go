@@ -105,6 +105,9 @@ type Server struct {
 	RateLimitBurst      int `koanf:"rate_limit_burst"`
 	// TrustedProxies are networks in CIDR form, or single addresses.
 	TrustedProxies []string `koanf:"trusted_proxies"`
+	// AllowedHosts are names that requests may be for while no key is asked for and
+	// only this machine can connect.
+	AllowedHosts []string `koanf:"allowed_hosts"`
 	// PprofPort 0 is off.
 	PprofPort int `koanf:"pprof_port"`
 	// ConfigOverlay is the file of persisted changes.

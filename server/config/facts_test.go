@@ -58,6 +58,8 @@ func (k *key) another() (asText string, value any) {
 		return fmt.Sprint(n), n
 	case k.kind == list && strings.HasSuffix(k.path, "proxies"):
 		return "10.0.0.0/8, ::1", []string{"10.0.0.0/8", "::1"}
+	case k.kind == list && strings.HasSuffix(k.path, "hosts"):
+		return "a.example, b", []string{"a.example", "b"}
 	case k.kind == list:
 		return "/a, /b", []string{"/a", "/b"}
 	case k.kind == apiKeys:

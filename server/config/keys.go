@@ -140,6 +140,8 @@ var keys = []key{
 		about: "Requests that may come at once before a rate limit holds; 0 is two seconds' worth."},
 	{path: "server.trusted_proxies", kind: list,
 		about: "Networks (CIDR) of proxies whose X-Forwarded-For counts."},
+	{path: "server.allowed_hosts", kind: list,
+		about: "Names, besides localhost, that a server without keys answers to while it listens on this machine only."},
 	{path: "server.pprof_port", kind: integer, def: 0, min: 0, max: 65535,
 		about: "The port of Go's profiles, on 127.0.0.1 only; 0 is off."},
 	{path: overlayKey, kind: text, def: "",

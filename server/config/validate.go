@@ -58,6 +58,11 @@ func (s *Server) validate() Problems {
 	if s.TLSCA != "" && !s.EnableTLS {
 		fail("server.tls_ca asks clients for certificates, but server.enable_tls is false; set it to true or leave tls_ca out")
 	}
+	for _, name := range s.AllowedHosts {
+		if !hostName.MatchString(name) {
+			fail("server.allowed_hosts holds %q; it must hold names of hosts, without ports", name)
+		}
+	}
 	for _, proxy := range s.TrustedProxies {
 		if _, err := netip.ParsePrefix(proxy); err == nil {
 			continue
@@ -94,7 +99,7 @@ func (c *Config) warnings() []string {
 	if !s.EnableAuth && len(s.APIKeys) > 0 {
 		w = append(w, "server.api_keys has no effect while server.enable_auth is false")
 	}
-	if s.EnableAuth && !s.EnableTLS && !s.loopback() {
+	if s.EnableAuth && !s.EnableTLS && !s.Loopback() {
 		w = append(w, "API keys travel unencrypted while server.enable_tls is false, unless a proxy in front of the server encrypts them")
 	}
 	if !s.EnableTLS && (s.TLSCert != "" || s.TLSKey != "") {
@@ -106,14 +111,14 @@ func (c *Config) warnings() []string {
 // Exposure says that anybody who reaches the server may do everything, in one
 // sentence; there is none if that isn't so.
 func (s *Server) Exposure() []string {
-	if s.EnableAuth || s.loopback() {
+	if s.EnableAuth || s.Loopback() {
 		return nil
 	}
 	return []string{fmt.Sprintf("THE SERVER IS OPEN: it listens on %s and asks for no key, so anybody who reaches it can read, change and delete everything; set server.enable_auth and server.api_keys, or server.host to 127.0.0.1", s.Host)}
 }
 
-// loopback reports whether only this machine can connect.
-func (s *Server) loopback() bool {
+// Loopback reports whether only this machine can connect.
+func (s *Server) Loopback() bool {
 	ip := net.ParseIP(s.Host)
 	return s.Host == "localhost" || ip != nil && ip.IsLoopback()
 }
