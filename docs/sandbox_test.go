@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -75,12 +76,19 @@ func must(t *testing.T, err error) {
 	}
 }
 
+// freePort is a port that nothing listens on. It isn't one of those that systems
+// give to connections by themselves: until the server takes it, another test's
+// connection could have it.
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	defer l.Close()
-	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+	for {
+		port := strconv.Itoa(18000 + rand.IntN(12000))
+		l, err := net.Listen("tcp", "127.0.0.1:"+port)
+		if err == nil {
+			must(t, l.Close())
+			return port
+		}
+	}
 }
 
 // in is where a path of the document really is.

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -26,14 +27,20 @@ func buildServer(t *testing.T) string {
 	return binary
 }
 
+// freePort is a port that nothing listens on, and none of those that systems give
+// to connections by themselves.
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for {
+		port := strconv.Itoa(30000 + rand.IntN(2000))
+		l, err := net.Listen("tcp", "127.0.0.1:"+port)
+		if err == nil {
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+			return port
+		}
 	}
-	defer l.Close()
-	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
 }
 
 // demoWords writes a wink file with the most frequent words and those that the
