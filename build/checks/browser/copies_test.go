@@ -8,7 +8,8 @@ import (
 
 // TestCopies makes, verifies, downloads and removes copies, and plans them.
 func TestCopies(t *testing.T) {
-	eachLook(t, func(_ *server, b *tab) {
+	eachLook(t, func(s *server, b *tab) {
+		s.sampleData()
 		b.snapshots("before-it")
 		b.backups()
 		b.schedule()

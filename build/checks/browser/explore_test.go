@@ -11,7 +11,8 @@ import (
 
 // TestExplore searches and queries as somebody does who has just loaded the demo.
 func TestExplore(t *testing.T) {
-	eachLook(t, func(_ *server, b *tab) {
+	eachLook(t, func(s *server, b *tab) {
+		s.sampleData()
 		b.findSimilar()
 		b.pasteVector()
 		b.drawMap()

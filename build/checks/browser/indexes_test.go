@@ -8,7 +8,8 @@ import (
 
 // TestIndexes does to indexes and jobs what the pages offer.
 func TestIndexes(t *testing.T) {
-	eachLook(t, func(_ *server, b *tab) {
+	eachLook(t, func(s *server, b *tab) {
+		s.sampleData()
 		b.createIndexes()
 		b.steerVectorIndex()
 		b.cancelJob()

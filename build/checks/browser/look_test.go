@@ -15,12 +15,11 @@ var looks = []look{
 	{"admin, dark, phone", "dark", phone, true},
 }
 
-// eachLook runs a test in each look, on a server of its own with data.
-func eachLook(t *testing.T, test func(s *server, b *tab)) {
+// eachLook runs a test in each look, on a server of its own with settings.
+func eachLook(t *testing.T, test func(s *server, b *tab), settings ...string) {
 	for _, l := range looks {
 		t.Run(l.name, func(t *testing.T) {
-			s := start(t, t.TempDir(), l.auth)
-			s.sampleData()
+			s := start(t, t.TempDir(), l.auth, settings...)
 			b := open(t, s.url, l.theme, l.size)
 			if l.auth {
 				b.signIn(adminKey)

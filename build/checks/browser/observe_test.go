@@ -2,7 +2,6 @@ package browser
 
 import (
 	"fmt"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -12,16 +11,13 @@ import (
 // log and its level, the audit log, slow queries and the index that they lack, the
 // change feed.
 func TestObserve(t *testing.T) {
-	t.Run("admin", func(t *testing.T) {
-		dir := t.TempDir()
-		s := start(t, dir, false, "logging.audit_file="+filepath.Join(dir, "audit.log"), "query.slow_threshold_ms=1")
+	eachLook(t, func(s *server, b *tab) {
 		s.loadNames()
-		b := open(t, s.url, "dark", desktop)
 		b.readLog(s)
 		b.readAudit(s)
 		b.mendSlowQuery(s)
 		b.followFeed(s)
-	})
+	}, "logging.audit_file=$DIR/audit.log", "query.slow_threshold_ms=1")
 	t.Run("reader", func(t *testing.T) {
 		s := start(t, t.TempDir(), true, "features.cdc=true")
 		s.call("POST", "/entities", `{"key": "books:dune", "entity": {"title": "Dune"}}`)

@@ -5,11 +5,11 @@ import "testing"
 // TestOverviewAndSystem looks at the first page while the database changes below
 // it, and does to the server what its page offers.
 func TestOverviewAndSystem(t *testing.T) {
-	s := start(t, t.TempDir(), false)
-	b := open(t, s.url, "dark", phone) // the crawl looks at it in light
-	b.overviewFollows(s)
-	b.maintain()
-	b.lookUp()
+	eachLook(t, func(s *server, b *tab) {
+		b.overviewFollows(s)
+		b.maintain()
+		b.lookUp()
+	})
 }
 
 // overviewFollows sees the page change by itself.

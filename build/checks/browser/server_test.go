@@ -33,7 +33,8 @@ type server struct {
 	key string
 }
 
-// start runs a server on the data in dir. With auth it knows the three keys.
+// start runs a server on the data in dir, for which $DIR stands in settings. With
+// auth it knows the three keys.
 func start(t *testing.T, dir string, auth bool, settings ...string) *server {
 	t.Helper()
 	config := map[string]any{
@@ -57,7 +58,7 @@ func start(t *testing.T, dir string, auth bool, settings ...string) *server {
 	}
 	args := []string{"--config", filepath.Join(dir, "themis.json")}
 	for _, setting := range settings {
-		args = append(args, "--set", setting)
+		args = append(args, "--set", strings.ReplaceAll(setting, "$DIR", dir))
 	}
 	cmd := exec.Command(serverProgram, args...)
 	log, err := cmd.StderrPipe()

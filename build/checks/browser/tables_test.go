@@ -14,6 +14,7 @@ import (
 // TestTables does to tables and entities what the pages offer.
 func TestTables(t *testing.T) {
 	eachLook(t, func(s *server, b *tab) {
+		s.sampleData()
 		b.findTable()
 		b.filterWords()
 		b.writeEntity(s)
