@@ -27,6 +27,7 @@ import (
 	"github.com/vccdb/vccdb/server/logging"
 	"github.com/vccdb/vccdb/server/rest"
 	"github.com/vccdb/vccdb/server/schedule"
+	"github.com/vccdb/vccdb/server/session"
 )
 
 // until waits for something that another process does.
@@ -154,6 +155,10 @@ func TestReloadableSettingsTakeEffect(t *testing.T) {
 	p.want("POST", "/config", `{"vector_index":{"ef_search":99}}`, 200, "")
 	p.want("GET", "/vector/index/config?table=v&column=e", "", 200, `"ef":99`)
 
+	p.want("GET", "/admin/slow", "", 200, `"threshold_ms":100,`)
+	p.want("POST", "/config", `{"query":{"slow_threshold_ms":7}}`, 200, "")
+	p.want("GET", "/admin/slow", "", 200, `"threshold_ms":7,`)
+
 	p.want("POST", "/config", `{"server":{"rate_limit_per_address":1,"rate_limit_burst":1}}`, 200, "")
 	until(t, "a 429", func() bool { status, _ := p.do("GET", "/tables", "", nil); return status == 429 })
 	until(t, "the way back", func() bool {
@@ -214,10 +219,16 @@ func TestRequestTimeoutTakesEffect(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var ahead time.Duration
+	now := time.Now()
+	sessionLimits := sessionOptions(&live.Config().Console, "test")
+	sessionLimits.Now = func() time.Time { return now.Add(ahead) }
+	options.Sessions = session.New(sessionLimits)
 	app := server.New(options, readyzOnly{}, untilDeadline{})
 	copies := schedule.New(schedule.Options{Database: db})
 	defer copies.Close()
 	follow(live, db, app, copies, log)
+	followsSessionLimits(t, live, options.Sessions, &ahead)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -240,6 +251,38 @@ func TestRequestTimeoutTakesEffect(t *testing.T) {
 	}
 	if err := errors.Join(app.Shutdown(context.Background()), <-served, db.Close()); err != nil {
 		t.Error(err)
+	}
+}
+
+// followsSessionLimits lets time pass for sessions, before and after their limits
+// change.
+func followsSessionLimits(t *testing.T, live *config.Live, sessions *session.Sessions, ahead *time.Duration) {
+	t.Helper()
+	key := auth.NewKey()
+	keys, err := auth.NewKeys([]auth.Key{{Key: key, Role: auth.Admin, Name: "ops"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	principal, _ := keys.Authenticate(key)
+	for _, c := range []struct {
+		edit  string
+		idle  time.Duration
+		lasts bool
+	}{
+		{`{"console": {"session_idle_minutes": 30}}`, 29 * time.Minute, true},
+		{`{"console": {"session_idle_minutes": 30}}`, 31 * time.Minute, false},
+		{`{"console": {"session_idle_minutes": 2}}`, 3 * time.Minute, false},
+		{`{"console": {"session_idle_minutes": 1440, "session_max_hours": 1}}`, 59 * time.Minute, true},
+		{`{"console": {"session_idle_minutes": 1440, "session_max_hours": 1}}`, 61 * time.Minute, false},
+	} {
+		if _, err := live.Edit("test", []byte(c.edit)); err != nil {
+			t.Fatal(err)
+		}
+		token := sessions.Start(auth.DigestOf(key), principal)
+		*ahead += c.idle
+		if _, lasts := sessions.Resume(token, keys, true); lasts != c.lasts {
+			t.Errorf("after %s and %v a session lasts: %v", c.edit, c.idle, lasts)
+		}
 	}
 }
 
@@ -329,6 +372,31 @@ func TestOpenServerSaysSo(t *testing.T) {
 	if log := p.end(); !strings.Contains(log, `level=WARN msg="`+said) {
 		t.Errorf("the log says nothing of it: %s", log)
 	}
+}
+
+// TestForeignNames holds that the default server, which asks for no key, is not
+// reached by a web page under a name of its own.
+func TestForeignNames(t *testing.T) {
+	dir := t.TempDir()
+	p := startLogging(t, filepath.Join(dir, "data"), filepath.Join(dir, "themis.log"), "--set", "server.allowed_hosts=DB.example")
+	for host, want := range map[string]int{"localhost": 200, "127.0.0.1": 200, "db.example:80": 200, "evil.example": 403} {
+		req, err := http.NewRequestWithContext(t.Context(), "GET", p.base+"/tables", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Host = host
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(res.Body)
+		res.Body.Close()
+		if res.StatusCode != want || want == 403 && !strings.Contains(string(body), "server.allowed_hosts") {
+			t.Errorf("%s: %d %s", host, res.StatusCode, body)
+		}
+	}
+	p.cmd.Process.Signal(os.Interrupt)
+	p.end()
 }
 
 func TestSystemdIsTold(t *testing.T) {
