@@ -39,16 +39,16 @@ func newFile(kind string, plain, brotli, gzip []byte) file {
 // choose is the smallest form that a client takes.
 func (f file) choose(acceptEncoding string) form {
 	for _, form := range f.forms {
-		if form.coding != "" && accepts(acceptEncoding, form.coding) {
+		if form.coding != "" && Accepts(acceptEncoding, form.coding) {
 			return form
 		}
 	}
 	return f.forms[len(f.forms)-1]
 }
 
-// accepts says whether an Accept-Encoding field has a coding, or stars for it,
+// Accepts says whether an Accept-Encoding field has a coding, or stars for it,
 // with a weight above zero.
-func accepts(field, coding string) bool {
+func Accepts(field, coding string) bool {
 	accepted := false
 	for item := range strings.SplitSeq(field, ",") {
 		name, params, _ := strings.Cut(item, ";")

@@ -22,7 +22,6 @@ func (f *Frame) SetTheme(c fiber.Ctx) error {
 	}
 	c.Cookie(cookie)
 	if IsPart(c) {
-		secure(c, "")
 		return c.SendStatus(http.StatusNoContent)
 	}
 	return f.Done(c, "", Back(form.Text("back")))

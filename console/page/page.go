@@ -144,7 +144,6 @@ func IsPart(c fiber.Ctx) bool { return c.Get("HX-Request") == "true" }
 func (f *Frame) Done(c fiber.Ctx, notice, path string, query ...string) error {
 	leaveNotice(c, notice)
 	to := root(c) + view.WithQuery(path, query)
-	secure(c, "")
 	if IsPart(c) {
 		c.Set("HX-Redirect", to)
 		return c.SendStatus(http.StatusNoContent)
@@ -160,7 +159,6 @@ func (f *Frame) Asset(c fiber.Ctx) error {
 	if !found {
 		return fiber.ErrNotFound
 	}
-	secure(c, "")
 	for _, field := range answer.Header {
 		c.Set(field.Name, field.Value)
 	}
@@ -228,7 +226,7 @@ func (f *Frame) render(c fiber.Ctx, status int, v *view.View, content templ.Comp
 	c.Set(fiber.HeaderVary, "HX-Request, Accept-Encoding")
 	c.Status(status)
 	// The server masks keys in problems, so those stay readable for it.
-	if body.Len() < gzipFrom || problem.Recorded(c) != nil || !strings.Contains(c.Get(fiber.HeaderAcceptEncoding), "gzip") {
+	if body.Len() < gzipFrom || problem.Recorded(c) != nil || !web.Accepts(c.Get(fiber.HeaderAcceptEncoding), "gzip") {
 		return c.Send(body.Bytes())
 	}
 	var packed bytes.Buffer

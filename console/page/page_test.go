@@ -338,3 +338,14 @@ func TestStream(t *testing.T) {
 	}
 	leave()
 }
+
+// TestPagesAreCompressed holds that a page comes in a coding that was asked for.
+func TestPagesAreCompressed(t *testing.T) {
+	s := serve(t, Options{}, pages)
+	for field, want := range map[string]string{"gzip, deflate, br": "gzip", "*": "gzip", "identity": "", "gzip;q=0": "", "x-gzip": "", "br": ""} {
+		res, _ := s.do("GET", "/console/", "", "Accept-Encoding", field)
+		if got := res.Header.Get("Content-Encoding"); got != want || !strings.Contains(res.Header.Get("Vary"), "Accept-Encoding") {
+			t.Errorf("%s: %q, want %q", field, got, want)
+		}
+	}
+}

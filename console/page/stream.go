@@ -39,17 +39,12 @@ func (f *Frame) Stream(c fiber.Ctx, run func(ctx context.Context, s *Stream) err
 		return errs.New(errs.Unavailable, "overloaded", "The console has %d streams open already; close a page that shows something live.", f.o.MaxStreams)
 	}
 	c.Set(fiber.HeaderContentType, "text/event-stream")
-	secure(c, "")
 	c.Set(fiber.HeaderCacheControl, "no-store, no-transform") // compressed, events would be held back
 	c.Set("X-Accel-Buffering", "no")
-	v, lifetime := f.view(c), request.Lifetime(c)
-	closing, signedOut := request.Closing(c), request.SessionEnded(c)
-	if lifetime == nil {
-		lifetime = context.Background()
-	}
+	v, closing, signedOut := f.view(c), request.Closing(c), request.SessionEnded(c)
 	return request.Stream(c, func(w *bufio.Writer) {
 		defer f.streams.Add(-1)
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(lifetime), f.o.StreamLife)
+		ctx, cancel := context.WithTimeout(context.Background(), f.o.StreamLife)
 		s := &Stream{view: v, w: w}
 		beating := make(chan struct{})
 		go func() {
