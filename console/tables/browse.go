@@ -270,18 +270,16 @@ func (b *Browse) took() string {
 	return format.Plural(b.Plan.RowsScanned, "entity", "entities") + " read in " + format.Duration(b.Took)
 }
 
-// link leads to the page of entities with some parameters changed.
-func (b *Browse) link(ctx context.Context, name, value string) templ.SafeURL {
-	q := b.values()
-	q.Del(name)
-	return view.URL(ctx, tablePath(b.Name, ""), pairs(q, name, value)...)
+// link leads to the page of entities from its beginning, with more parameters.
+func (b *Browse) link(ctx context.Context, more ...string) templ.SafeURL {
+	return view.URL(ctx, tablePath(b.Name, ""), append(b.query(), more...)...)
 }
 
 func (b *Browse) first(ctx context.Context) templ.SafeURL {
 	if b.cursor == "" {
 		return ""
 	}
-	return b.link(ctx, "cursor", "")
+	return b.link(ctx)
 }
 
 func (b *Browse) next(ctx context.Context) templ.SafeURL {
@@ -293,15 +291,16 @@ func (b *Browse) next(ctx context.Context) templ.SafeURL {
 
 // filterLink leads to another page of the table with the same filter.
 func (b *Browse) filterLink(ctx context.Context, part string) templ.SafeURL {
-	return view.URL(ctx, tablePath(b.Name, part), pairs(b.form.Values())...)
+	return view.URL(ctx, tablePath(b.Name, part), b.form.Pairs()...)
 }
 
-// nextOrder is the order that a click on a column's head asks for.
-func (b *Browse) nextOrder(column string) string {
-	if b.order == column {
-		return "-" + column
+// sortLink leads to the page in the order that a click on a column's head asks for.
+func (b *Browse) sortLink(ctx context.Context, column string) templ.SafeURL {
+	sorted := *b
+	if sorted.order = column; b.order == column {
+		sorted.order = "-" + column
 	}
-	return column
+	return sorted.link(ctx)
 }
 
 // orderOptions are the orders one can choose.

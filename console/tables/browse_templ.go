@@ -844,7 +844,7 @@ func browseHead(b *Browse, column string, numeric bool) templ.Component {
 				}
 				return nil
 			})
-			templ_7745c5c3_Err = components.SortHead(b.link(ctx, "order", b.nextOrder(column)), components.Sorted(b.order, column), numeric).Render(templ.WithChildren(ctx, templ_7745c5c3_Var34), templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = components.SortHead(b.sortLink(ctx, column), components.Sorted(b.order, column), numeric).Render(templ.WithChildren(ctx, templ_7745c5c3_Var34), templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

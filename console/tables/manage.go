@@ -160,5 +160,5 @@ func (t *Tables) drop(c fiber.Ctx) error {
 
 // hidden are the fields that carry the form and the number of matches along.
 func (v *Manage) hidden() []string {
-	return pairs(v.Form.Values(), "expected", strconv.Itoa(v.Matches))
+	return append(v.Form.Pairs(), "expected", strconv.Itoa(v.Matches))
 }

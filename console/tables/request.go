@@ -46,19 +46,16 @@ func parseRequest(q url.Values) browsing {
 	return r
 }
 
-// values are the request as query parameters, without the cursor.
-func (r browsing) values() url.Values {
-	q := r.form.Values()
+// query is the request as names and values in turn, without the cursor.
+func (r browsing) query() []string {
+	list := append(r.form.Pairs(), "order", r.order)
 	for _, column := range r.columns {
-		q.Add("show", column)
-	}
-	if r.order != "" {
-		q.Set("order", r.order)
+		list = append(list, "show", column)
 	}
 	if r.limit != defaultLimit {
-		q.Set("limit", strconv.Itoa(r.limit))
+		list = append(list, "limit", strconv.Itoa(r.limit))
 	}
-	return q
+	return list
 }
 
 // orders are the engine's form of the order.

@@ -10,10 +10,7 @@ package tables
 
 import (
 	"context"
-	"maps"
 	"net/http"
-	"net/url"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -127,17 +124,6 @@ func tablePath(table, part string) string {
 		path += "/" + part
 	}
 	return path
-}
-
-// pairs are query parameters as view.URL takes them.
-func pairs(q url.Values, more ...string) []string {
-	var out []string
-	for _, name := range slices.Sorted(maps.Keys(q)) {
-		for _, v := range q[name] {
-			out = append(out, name, v)
-		}
-	}
-	return append(out, more...)
 }
 
 // tableCrumbs lead to a page of a table.

@@ -125,6 +125,8 @@ func TestBrowse(t *testing.T) {
 	s.Page("tables/people?order=-age&show=age&limit=20", "20 of 120 entities on this page", `aria-sort="descending"`, ">89<")
 	s.Page("tables/people?fcol=age&fop=lt&fval=10&fcol=name&fop=ne&fval=name+3", "19 of 19 matches on this page", "Export matches")
 	s.Page("tables/people?fcol=name&fop=contains&fval=7&filter=%7B%22not%22:%7B%22column%22:%22age%22,%22value%22:7%7D%7D&show=name", "19 of 19 matches on this page")
+	part := s.Page("tables/people?fcol=name&fop=exists&fval=&fcol=age&fop=gte&fval=0&limit=20", "20 of 120 matches on this page")
+	s.Page("tables/"+s.linkTo(part, "Next page"), "20 of 120 matches on this page", "name 20") // a condition without a value stays its own
 	s.Page("tables/people?fcol=name&fval=nobody", "Nothing matches")
 	s.Page("tables/people?prefix=01", "10 keys begin with 01", "name 12")
 	s.Page("tables/people?prefix=0&limit=20", "The first 20 keys that begin with 0")
