@@ -114,7 +114,7 @@ func usualColumns(sample *engine.ColumnSample) []string {
 		if len(out) == defaultColumns {
 			break
 		}
-		if c.Vectors > 0 && c.Vectors == c.Entities && c.Dimension != 1 || c.Objects > 0 && c.Objects == c.Entities {
+		if isVector(c) && c.Dimension != 1 || c.Objects > 0 && c.Objects == c.Entities {
 			continue
 		}
 		out = append(out, c.Path)

@@ -36,15 +36,13 @@ type ColumnRow struct {
 	Example string
 	// Indexes are the types of the indexes that the column is in.
 	Indexes []string
-	// Vector says that the column holds vectors.
-	Vector bool
 }
 
 func newColumns(info *engine.TableInfo, sample *engine.ColumnSample) Columns {
 	v := Columns{Summary: summaryOf(info), Sampled: sample.Sampled, Truncated: sample.Truncated}
 	for _, c := range sample.Columns {
-		row := ColumnRow{Path: c.Path, Types: columnTypes(c), Notes: columnNotes(c), Share: float64(c.Entities) / float64(max(sample.Sampled, 1)), Vector: isVector(c)}
-		if !row.Vector {
+		row := ColumnRow{Path: c.Path, Types: columnTypes(c), Notes: columnNotes(c), Share: float64(c.Entities) / float64(max(sample.Sampled, 1))}
+		if !isVector(c) {
 			row.Example = components.CellOf(c.Example).Text
 		}
 		for _, ix := range info.Indexes {

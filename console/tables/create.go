@@ -3,7 +3,6 @@ package tables
 import (
 	"context"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 
@@ -54,14 +53,6 @@ func (t *Tables) create(c fiber.Ctx) error {
 	}
 	return err
 }
-
-// entityPath is an entity's page, below /console/.
-func entityPath(table, pk string) string {
-	return view.WithQuery(tablePath(table, "entity"), []string{"pk", pk})
-}
-
-// pathEscape escapes a key for the path of the REST API.
-func pathEscape(key string) string { return url.PathEscape(key) }
 
 // editAction is where the form goes.
 func editAction(ctx context.Context, v Edit) templ.SafeURL {

@@ -4,13 +4,16 @@ import (
 	"context"
 	"math"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 
 	"github.com/gofiber/fiber/v3"
 
+	"github.com/vccdb/vccdb/console/components"
 	"github.com/vccdb/vccdb/console/format"
 	"github.com/vccdb/vccdb/console/page"
+	"github.com/vccdb/vccdb/console/view"
 	"github.com/vccdb/vccdb/engine"
 	"github.com/vccdb/vccdb/engine/schema"
 	"github.com/vccdb/vccdb/internal/errs"
@@ -90,7 +93,7 @@ func (v Vector) beginning() string {
 }
 
 // restPath is the entity's path in the REST API.
-func restPath(k engine.Key) string { return "/entities/" + pathEscape(k.String()) }
+func restPath(k engine.Key) string { return "/entities/" + url.PathEscape(k.String()) }
 
 // maxCurlBody is the longest body that is shown in a command.
 const maxCurlBody = 4 << 10
@@ -214,7 +217,7 @@ func (t *Tables) showEdit(c fiber.Ctx, status int, v Edit) error {
 	if sample, err := t.db.SampleColumns(c.Context(), v.Table, browseSample); err == nil {
 		v.Columns = paths(sample)
 	}
-	p := page.Page{Title: "Edit " + format.Shorten(v.PK, 120), Nav: nav, Crumbs: append(tableCrumbs(v.Table), page.Crumb{Title: format.Shorten(v.PK, 40), Path: entityPath(v.Table, v.PK)})}
+	p := page.Page{Title: "Edit " + format.Shorten(v.PK, 120), Nav: nav, Crumbs: append(tableCrumbs(v.Table), page.Crumb{Title: format.Shorten(v.PK, 40), Path: view.WithQuery(components.EntityPath(engine.Key{Table: v.Table, PK: v.PK}))})}
 	if v.New {
 		p.Title, p.Crumbs = "New entity", tableCrumbs("")
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/vccdb/vccdb/server/ndjson"
 	"github.com/vccdb/vccdb/server/problem"
 	"github.com/vccdb/vccdb/server/request"
+	"github.com/vccdb/vccdb/server/rest"
 )
 
 // export streams the entities that match as NDJSON, all of one moment. An export
@@ -37,10 +38,9 @@ func (t *Tables) export(c fiber.Ctx) error {
 		t.exports.Add(-1)
 		return errs.New(errs.Unavailable, "overloaded", "%d exports are under way already. Try again when one has ended.", t.o.MaxExports)
 	}
-	c.Set(fiber.HeaderContentType, "application/x-ndjson")
+	c.Set(fiber.HeaderContentType, rest.NDJSONType)
 	c.Set(fiber.HeaderContentDisposition, `attachment; filename="`+table+`.ndjson"`) // a table's name needs no escapes
 	c.Set(fiber.HeaderCacheControl, "no-store")
-	c.Set("X-Content-Type-Options", "nosniff")
 	ctx, signedOut := request.Lifetime(c), request.SessionEnded(c)
 	return request.Stream(c, func(w *bufio.Writer) {
 		defer t.exports.Add(-1)
