@@ -164,7 +164,7 @@ func shapesOf(items []slowItem, advice func(*engine.SlowQuery) []advised) []slow
 }
 
 // adviser says which of the indexes that a query lacked are still missing. It asks
-// once for each table.
+// once for each table that is there.
 func (l *Logs) adviser(ctx context.Context) func(*engine.SlowQuery) []advised {
 	tables := map[string][]engine.IndexInfo{}
 	return func(q *engine.SlowQuery) []advised {
@@ -174,10 +174,7 @@ func (l *Logs) adviser(ctx context.Context) func(*engine.SlowQuery) []advised {
 		infos, known := tables[q.Table]
 		if !known {
 			var err error
-			infos, err = l.o.Database.IndexStats(ctx, q.Table)
-			if err != nil { // the table was dropped
-				infos = nil
-				tables[q.Table] = nil
+			if infos, err = l.o.Database.IndexStats(ctx, q.Table); err != nil { // the table was dropped
 				return nil
 			}
 			tables[q.Table] = infos
