@@ -2,6 +2,7 @@ package logs
 
 import (
 	"bytes"
+	"io"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -23,10 +24,7 @@ func (l *Logs) download(c fiber.Ctx) error {
 		}
 	}
 	name := "themis-log-" + l.o.Now().UTC().Format("20060102-150405") + ".ndjson"
-	c.Set(fiber.HeaderContentType, rest.NDJSONType)
-	c.Set(fiber.HeaderContentDisposition, `attachment; filename="`+name+`"`)
-	c.Set(fiber.HeaderCacheControl, "no-store")
-	return c.Send(body.Bytes())
+	return rest.Download(c, name, rest.NDJSONType, io.NopCloser(&body), int64(body.Len()))
 }
 
 // writeEntry writes an entry as one line.

@@ -12,6 +12,7 @@ import (
 	"github.com/vccdb/vccdb/console/filterform"
 	"github.com/vccdb/vccdb/console/format"
 	"github.com/vccdb/vccdb/console/page"
+	"github.com/vccdb/vccdb/console/view"
 	"github.com/vccdb/vccdb/engine"
 	"github.com/vccdb/vccdb/engine/query"
 	"github.com/vccdb/vccdb/internal/errs"
@@ -140,28 +141,34 @@ func again(q *engine.SlowQuery) (path, body string) {
 	return "/query", string(text)
 }
 
-// maxLink bounds what a link carries; escaped it gets longer, and a server takes
-// 16 KiB of headers.
-const maxLink = 3 << 10
-
-// try leads to the page that asks the same.
+// try leads to the page that asks the same; nowhere if that takes too long a link.
 func try(q *engine.SlowQuery) (path string, parameters []string) {
 	_, body := again(q)
 	switch {
-	case body == "" || len(body) > maxLink:
+	case body == "":
 		return "", nil
 	case q.Kind == engine.SlowQueryKind:
-		return "query", []string{"q", body}
+		path, parameters = "query", []string{"q", body}
+	default:
+		path, parameters = "search", searchOf(q)
 	}
+	if !view.Linkable(path, parameters) {
+		return "", nil
+	}
+	return path, parameters
+}
+
+// searchOf is a search as the parameters of its page.
+func searchOf(q *engine.SlowQuery) []string {
 	_, pk, _ := strings.Cut(q.Key, ":")
-	parameters = []string{"index", q.Table + "." + q.Column, "key", pk, "k", strconv.Itoa(q.K), filterform.JSONField, q.Filter}
+	parameters := []string{"index", q.Table + "." + q.Column, "key", pk, "k", strconv.Itoa(q.K), filterform.JSONField, q.Filter}
 	if q.Ef > 0 {
 		parameters = append(parameters, "ef", strconv.Itoa(q.Ef))
 	}
 	if q.Exact {
 		parameters = append(parameters, "exact", "on")
 	}
-	return "search", parameters
+	return parameters
 }
 
 func (l *Logs) showSlowQuery(c fiber.Ctx) error {
