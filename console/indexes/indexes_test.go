@@ -285,6 +285,9 @@ func TestListOf(t *testing.T) {
 	if v := listOf(infos, listQuery{Page: 1, Table: "a"}, known, now); len(v.Jobs) != 1 {
 		t.Errorf("jobs of a: %+v", v.Jobs)
 	}
+	if v := listOf(infos, listQuery{Page: 1, Table: "a", State: "ready"}, known, now); v.OfTable != 2 || v.Matching != 0 {
+		t.Errorf("%d indexes of a, of which %d are ready", v.OfTable, v.Matching)
+	}
 }
 
 func TestListPages(t *testing.T) {

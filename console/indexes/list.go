@@ -94,8 +94,9 @@ type state struct {
 type listView struct {
 	Query listQuery
 	Rows  []listRow
-	// Of Total indexes Matching fit the query; First is the number of the first row.
-	Total, Matching, First int
+	// Of Total indexes OfTable are of the table asked for and Matching fit the query;
+	// First is the number of the first row.
+	Total, OfTable, Matching, First int
 	// Sums over those that match.
 	Entries, Bytes uint64
 	Memory         int64
@@ -123,6 +124,9 @@ func listOf(infos []engine.IndexInfo, q listQuery, known []jobs.Status, now time
 			continue
 		}
 		v.Total++
+		if info.Table == q.Table {
+			v.OfTable++
+		}
 		row := listRow{Index: indexOf(info), Unique: info.Unique, Entries: info.EntryCount, Bytes: info.SizeBytes, Memory: -1}
 		row.State = stateOf(info, byID[info.JobID], byID[rebuilds[row.Name()]])
 		if info.Usage != nil {
