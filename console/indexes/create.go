@@ -92,10 +92,7 @@ func optionNames() []string {
 // showForm shows the form with what a sample of its table suggests.
 func (x *Indexes) showForm(c fiber.Ctx, status int, f createForm) error {
 	if !slices.Contains(types(), f.Type) {
-		f.Type = schema.Equality
-		if len(f.Columns) > 1 {
-			f.Type = schema.Composite
-		}
+		f.Type = usualType(f.Columns)
 	}
 	v := createView{Form: f, Defaults: x.db.VectorDefaults(), Tables: x.db.TableNames()}
 	v.Exists = slices.Contains(v.Tables, f.Table)
@@ -191,10 +188,7 @@ func (x *Indexes) create(c fiber.Ctx) error {
 		}
 		return x.showForm(c, problem.Of(err).Status, f)
 	}
-	if back := page.Back(sent.Text("back")); back != "" { // as the query that lacked the index
-		return x.frame.Done(c, notice, back)
-	}
-	if back := page.Back(f.Back); back != "" {
+	if back := page.Back(f.Back); back != "" { // as the query that lacked the index
 		return x.frame.Done(c, notice, back)
 	}
 	return x.frame.Done(c, notice, "indexes", "table", def.Table)
@@ -221,10 +215,7 @@ func formOf(sent page.Form) createForm {
 // definition is the index that the form describes; false if a field can't be read.
 func (f *createForm) definition() (schema.IndexDef, bool) {
 	if f.Type == "" {
-		f.Type = schema.Equality
-		if len(f.Columns) > 1 {
-			f.Type = schema.Composite
-		}
+		f.Type = usualType(f.Columns)
 	}
 	if f.Table == "" {
 		f.Errors["table"] = "Name a table."
@@ -247,6 +238,14 @@ func (f *createForm) definition() (schema.IndexDef, bool) {
 		def.Unique = f.Unique
 	}
 	return def, len(f.Errors) == 0
+}
+
+// usualType is that of an index on columns for which nobody chose one.
+func usualType(columns []string) schema.IndexType {
+	if len(columns) > 1 {
+		return schema.Composite
+	}
+	return schema.Equality
 }
 
 // number is a field that may be empty, which is 0.
@@ -309,7 +308,6 @@ func fieldOf(pointer string) string {
 	return ""
 }
 
-// sentence begins with a capital and ends with a full stop.
 // pendingNote says what it means that vectors aren't in the graph yet.
 func pendingNote(n int) string {
 	return format.Plural(n, "vector isn't", "vectors aren't") + " in the graph yet; searches look at them one by one."

@@ -405,7 +405,7 @@ func administration(v *detailView) templ.Component {
 			templ_7745c5c3_Err = components.Confirm(components.Confirmation{
 				Action: view.URL(ctx, "indexes/drop"), Label: "Drop index", Icon: "trash", Type: confirmation(v.Columns), Role: auth.ReadWrite,
 				Text:   "Drops " + format.Shorten(v.Name(), 200) + " with its " + format.Plural(v.Info.EntryCount, "entry", "entries") + ". " + dropConsequence(v),
-				Hidden: v.hidden(),
+				Hidden: v.Query(),
 			}).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
@@ -443,15 +443,6 @@ func dropConsequence(v *detailView) string {
 		return "Values may repeat from then on."
 	}
 	return "The entities stay."
-}
-
-// hidden names the index in a form.
-func (v *detailView) hidden() []string {
-	fields := []string{"table", v.Table}
-	for _, column := range v.Columns {
-		fields = append(fields, "column", column)
-	}
-	return append(fields, "type", v.Type)
 }
 
 var _ = templruntime.GeneratedTemplate
