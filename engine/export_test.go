@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 
+	"github.com/vccdb/vccdb/engine/jobs"
 	"github.com/vccdb/vccdb/engine/schema"
 	"github.com/vccdb/vccdb/storage"
 )
@@ -32,4 +33,18 @@ func RebuildDropped(ctx context.Context, e *Engine, tableName, column string, ty
 	}
 	_, err = e.startBuild(ctx, t, *ix.storedDef(), ix)
 	return err
+}
+
+// DropRebuilt drops an index whose rebuild begins after the drop has canceled the
+// builds that there were, and returns the rebuild's job.
+func DropRebuilt(ctx context.Context, e *Engine, tableName, column string, typ schema.IndexType) (*jobs.Job, error) {
+	job, err := e.RebuildIndex(ctx, tableName, []string{column}, typ)
+	if err != nil {
+		return nil, err
+	}
+	t, err := e.table(tableName)
+	if err != nil {
+		return nil, err
+	}
+	return job, e.dropIndex(t, []string{column}, typ)
 }

@@ -188,21 +188,29 @@ func (e *Engine) abandonBuild(t *table, ix *index) {
 	}
 }
 
-// removeLocked takes ix out of the schema and storage. The caller holds the
-// table's ddl lock; an index that is gone already is fine.
-func (e *Engine) removeLocked(t *table, ix *index) error {
-	list := t.schema.Load().list()
-	at := slices.Index(list, ix)
-	if at < 0 {
+// removeLocked takes indexes out of the schema and storage, all or none. The
+// caller holds the table's ddl lock; those that are gone already are fine.
+func (e *Engine) removeLocked(t *table, indexes ...*index) error {
+	var b storage.Batch
+	var kept, gone []*index
+	for _, ix := range t.schema.Load().list() {
+		if !slices.Contains(indexes, ix) {
+			kept = append(kept, ix)
+			continue
+		}
+		gone = append(gone, ix)
+		dropIndexRows(&b, ix.def)
+	}
+	if len(gone) == 0 {
 		return nil
 	}
-	var b storage.Batch
-	dropIndexRows(&b, ix.def)
 	if _, err := e.store.Commit(&b, storage.CommitOptions{}); err != nil {
 		return err
 	}
-	t.schema.Store(newTableSchema(slices.Delete(list, at, at+1)))
-	ix.close(e.log)
+	t.schema.Store(newTableSchema(kept))
+	for _, ix := range gone {
+		ix.close(e.log)
+	}
 	return nil
 }
 
@@ -216,12 +224,21 @@ func (e *Engine) DropIndex(ctx context.Context, tableName string, columns []stri
 	if err := e.cancelBuilds(ctx, t, func(b boundIndex) bool { return b.is(columns, ix.def.Type) }); err != nil {
 		return err
 	}
+	return e.dropIndex(t, columns, ix.def.Type)
+}
+
+// dropIndex removes an index, and with it a rebuild of it that has begun since
+// builds were canceled and would bring it back. That ends at its next step.
+func (e *Engine) dropIndex(t *table, columns []string, typ schema.IndexType) error {
 	t.ddl.Lock()
 	defer t.ddl.Unlock()
-	if current := t.schema.Load().find(columns, ix.def.Type); current != nil {
-		return e.removeLocked(t, current)
+	var all []*index
+	for _, b := range t.schema.Load().indexes {
+		if b.is(columns, typ) {
+			all = append(all, b.index)
+		}
 	}
-	return nil
+	return e.removeLocked(t, all...)
 }
 
 // cancelBuilds stops the builds of those indexes of t and waits for them.
