@@ -141,9 +141,10 @@ func (e *Engine) startBackfill(t *table, ix *index) (*jobs.Job, error) {
 	job, err := e.jobs.Start(kind, ix.subject(), func(ctx context.Context, p jobs.Progress) error {
 		err := e.backfill(ctx, t, ix, p)
 		// A server that shuts down leaves the index to the next start.
-		if err != nil && e.ctx.Err() == nil {
-			e.abandonBuild(t, ix)
+		if err == nil || e.ctx.Err() != nil {
+			return err
 		}
+		e.abandonBuild(t, ix)
 		if errors.Is(err, context.Canceled) {
 			err = errs.Wrap(err, errs.Canceled, "job_canceled", "the build of %s was canceled; what it had built was removed", ix.subject())
 		}

@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/vccdb/vccdb/engine"
@@ -53,6 +54,31 @@ func TestDropDuringTheStartOfARebuild(t *testing.T) {
 		t.Error(err)
 	}
 	if infos, err := db.IndexStats(t.Context(), "t"); err != nil || len(infos) != 1 || infos[0].Type != schema.Range {
+		t.Errorf("indexes %+v %v", infos, err)
+	}
+}
+
+// TestStopDuringABuild: what a build that is cut off by the end of the server says
+// is true, as the next start finds it.
+func TestStopDuringABuild(t *testing.T) {
+	opts := testkit.Options(t.TempDir())
+	e, err := engine.Open(t.Context(), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	many(t, e)
+	job, err := e.CreateIndex(t.Context(), schema.IndexDef{Table: "t", Columns: []string{"a"}, Type: schema.Equality})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := job.Wait(t.Context()); err != nil && (errs.CodeOf(err) != "job_canceled" || strings.Contains(err.Error(), "removed")) {
+		t.Error(err)
+	}
+	db := testkit.OpenWith(t, opts)
+	if infos, err := db.IndexStats(t.Context(), "t"); err != nil || len(infos) != 1 {
 		t.Errorf("indexes %+v %v", infos, err)
 	}
 }
