@@ -63,25 +63,30 @@ func (s *snapshots) create(ctx context.Context, started func(string)) (string, e
 	return work.Result().Name, nil
 }
 
-// prune doesn't count damaged snapshots among those that stay.
+// prune leaves snapshots of the future alone, which were made while the clock was
+// wrong: they would take the place of the one that was just made. It doesn't count
+// damaged ones among those that stay. One that is being downloaded goes the next
+// time.
 func (s *snapshots) prune(keep int) (removed []string, err error) {
 	list, err := s.list()
 	if err != nil {
 		return nil, err
 	}
+	now := nameAt(time.Now())
 	var failed error
 	for _, one := range slices.Backward(list) {
-		if keep == 0 {
+		switch {
+		case one.Name > now:
+		case keep > 0 && one.Damaged != "":
+		case keep > 0:
+			keep--
+		default:
 			err := s.db.DeleteSnapshot(one.Name)
 			if err == nil {
 				removed = append(removed, one.Name)
-			} else if errs.KindOf(err) != errs.NotFound {
+			} else if errs.KindOf(err) != errs.NotFound && errs.CodeOf(err) != "snapshot_busy" {
 				failed = errors.Join(failed, err)
 			}
-			continue
-		}
-		if one.Damaged == "" {
-			keep--
 		}
 	}
 	return removed, failed

@@ -2,6 +2,7 @@ package schedule
 
 import (
 	"log/slog"
+	"slices"
 	"testing"
 	"time"
 
@@ -13,7 +14,9 @@ import (
 // no others.
 func TestCopiesOfADatabase(t *testing.T) {
 	db := testkit.OpenWith(t, testkit.Options(t.TempDir()+"/data"))
-	for _, name := range []string{"mine", nameAt(time.Now().Add(-2 * time.Hour)), nameAt(time.Now().Add(-time.Hour)), nameAt(time.Now().Add(time.Hour))} {
+	of := func(ahead time.Duration) string { return nameAt(time.Now().Add(ahead)) }
+	hourAgo, future := of(-time.Hour), []string{of(time.Hour), of(2 * time.Hour)}
+	for _, name := range append(future, "mine", of(-3*time.Hour), of(-2*time.Hour), hourAgo) {
 		work, err := db.CreateSnapshot(engine.SnapshotRef{Name: name})
 		if err == nil {
 			err = work.Job.Wait(t.Context())
@@ -41,8 +44,25 @@ func TestCopiesOfADatabase(t *testing.T) {
 	if s.Last == nil || s.Last.Err != nil || !Scheduled(s.Last.Name) || len(s.Last.Removed) != 2 || s.Made != 1 {
 		t.Fatalf("%+v, %+v", s, s.Last)
 	}
-	if got := names(); len(got) != 3 || got[0] != "mine" || got[2] != s.Last.Name {
-		t.Errorf("what is left: %v", got)
+	// Those of a time when the clock was wrong don't take the place of others.
+	want := append([]string{"mine", hourAgo, s.Last.Name}, future...)
+	if got := names(); !slices.Equal(slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(want))) {
+		t.Errorf("what is left: %v, want %v", got, want)
+	}
+
+	// One that is being downloaded goes the next time.
+	archive, err := db.ArchiveSnapshot(t.Context(), hourAgo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if removed, err := l.copies.prune(1); err != nil || len(removed) != 0 {
+		t.Errorf("during a download: %v, %v", removed, err)
+	}
+	if err := archive.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if removed, err := l.copies.prune(1); err != nil || !slices.Equal(removed, []string{hourAgo}) {
+		t.Errorf("after the download: %v, %v", removed, err)
 	}
 
 	l = newLine(&backups{db.Engine}, Rule{Every: time.Hour, Keep: 2}, slog.New(slog.DiscardHandler))
