@@ -291,7 +291,20 @@ func followsSessionLimits(t *testing.T, live *config.Live, sessions *session.Ses
 func TestPersistedSettingsOutlastARestart(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	p := startProcess(t, dir)
-	p.want("POST", "/config", `{"persist":true,"vector_index":{"ef_search":99},"logging":{"format":"text"}}`, 200, `"persisted":true`)
+	p.want("POST", "/config", `{"persist":true,"vector_index":{"ef_search":99},"logging":{"format":"text"},"query":{"slow_threshold_ms":7},`+
+		`"storage":{"snapshot_interval_minutes":60,"snapshot_keep":3,"backup_interval_minutes":90,"backup_keep":4}}`, 200, `"persisted":true`)
+	schedule := func() {
+		t.Helper()
+		p.want("GET", "/admin/schedule", "", 200, `"snapshots":{"interval_minutes":60,"keep":3,`)
+		p.want("GET", "/admin/schedule", "", 200, `"backups":{"interval_minutes":90,"keep":4,`)
+		for _, list := range []string{"snapshots", "backups"} {
+			until(t, "a scheduled copy", func() bool {
+				_, answer := p.do("GET", "/admin/"+list, "", nil)
+				return strings.Contains(answer, `"created":`)
+			})
+		}
+	}
+	schedule()
 	p.want("POST", "/config", `{"cdc_retention_hours":1}`, 200, `"persisted":false`)
 	p.cmd.Process.Signal(syscall.SIGHUP)
 	until(t, "the reload", func() bool {
@@ -306,6 +319,8 @@ func TestPersistedSettingsOutlastARestart(t *testing.T) {
 	p = startProcess(t, dir)
 	p.want("GET", "/config", "", 200, `"value":99`)
 	p.want("GET", "/config", "", 200, `"source":"overlay"`)
+	p.want("GET", "/admin/slow", "", 200, `"threshold_ms":7,`)
+	schedule()
 	p.want("GET", "/config/history", "", 200, `"who":"anonymous"`)
 }
 
