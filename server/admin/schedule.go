@@ -44,7 +44,7 @@ func (a *Admin) scheduleRoutes() []rest.Route {
 			Method: "GET", Path: "/admin/schedule", Role: auth.Admin, ID: "getSchedule", Tag: tag,
 			Summary: "When the server makes snapshots and backups by itself",
 			Description: "The next copy is due when the newest one is as old as the interval; for snapshots only the scheduled ones count, which are named scheduled- and the time. " +
-				"A try that failed is repeated after five minutes. Change it with POST /config: storage.snapshot_interval_minutes, storage.snapshot_keep, " +
+				"A copy that failed is tried again after five minutes. Change it with POST /config: storage.snapshot_interval_minutes, storage.snapshot_keep, " +
 				"storage.backup_interval_minutes and storage.backup_keep.",
 			Answers: []openapi.Answer{{Status: 200, Media: []openapi.Media{openapi.JSON[scheduleAnswer](
 				`{"snapshots":{"interval_minutes":60,"keep":24,"next":"2026-11-22T11:00:00Z","made":1,"failed":0,"last":{"time":"2026-11-22T10:00:00Z","name":"scheduled-20261122T100000Z"}},` +
