@@ -42,8 +42,6 @@ type Database interface {
 type Options struct {
 	Database Database
 	Config   *config.Live
-	// Now is the clock, for tests.
-	Now func() time.Time
 }
 
 // Feed serves the pages. Make one with New.
@@ -54,9 +52,6 @@ type Feed struct {
 
 // New returns the pages.
 func New(f *page.Frame, o Options) *Feed {
-	if o.Now == nil {
-		o.Now = time.Now
-	}
 	return &Feed{frame: f, o: o}
 }
 
@@ -151,7 +146,7 @@ type row struct {
 }
 
 func (f *Feed) rowsOf(events []engine.FeedEvent) []row {
-	now := f.o.Now()
+	now := time.Now()
 	rows := make([]row, len(events))
 	for i, ev := range events {
 		rows[i] = row{Seq: ev.Seq, Time: ev.Time, Clock: format.Clock(ev.Time, now), Type: ev.Type, Key: ev.Key, Version: ev.Version, Bytes: len(ev.Doc)}

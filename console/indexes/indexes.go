@@ -11,7 +11,6 @@ package indexes
 import (
 	"net/http"
 	"slices"
-	"time"
 
 	"github.com/gofiber/fiber/v3"
 
@@ -28,23 +27,17 @@ import (
 // Options are what the pages work on.
 type Options struct {
 	Database *engine.Engine
-	// Now is the clock, for tests.
-	Now func() time.Time
 }
 
 // Indexes serves the pages. Make one with New.
 type Indexes struct {
 	frame *page.Frame
 	db    *engine.Engine
-	now   func() time.Time
 }
 
 // New returns the pages.
 func New(f *page.Frame, o Options) *Indexes {
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	return &Indexes{f, o.Database, o.Now}
+	return &Indexes{f, o.Database}
 }
 
 // nav is the menu entry of all pages here.

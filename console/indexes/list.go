@@ -217,6 +217,6 @@ func (x *Indexes) list(c fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	v := listOf(infos, q, x.db.Jobs().List(), x.now())
+	v := listOf(infos, q, x.db.Jobs().List(), time.Now())
 	return x.frame.Show(c, page.Page{Title: "Indexes", Nav: nav, Wide: true, Actions: listActions(v)}, list(v))
 }

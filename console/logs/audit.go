@@ -110,7 +110,7 @@ func (l *Logs) auditView(f auditFilter, before uint64) auditView {
 	v.Kept = len(all)
 	v.Who = callersOf(all, f.Who)
 	items, more := l.o.Audit.Before(before, shown, f.keep())
-	v.Rows = auditRowsOf(items, l.o.Now())
+	v.Rows = auditRowsOf(items, time.Now())
 	if more {
 		v.Older = items[len(items)-1].Seq
 	}
@@ -145,7 +145,7 @@ func (l *Logs) followAudit(c fiber.Ctx) error {
 	return l.frame.Stream(c, func(ctx context.Context, s *page.Stream) error {
 		return l.follow(ctx, s, l.o.Audit, since, keep, func(items []recent.Item[*logging.Entry], missed uint64) templ.Component {
 			slices.Reverse(items)
-			return auditRows(auditRowsOf(items, l.o.Now()), missed)
+			return auditRows(auditRowsOf(items, time.Now()), missed)
 		})
 	})
 }

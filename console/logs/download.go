@@ -23,7 +23,7 @@ func (l *Logs) download(c fiber.Ctx) error {
 			return errs.Wrap(err, errs.Internal, "internal", "the log could not be written as JSON")
 		}
 	}
-	name := "themis-log-" + l.o.Now().UTC().Format("20060102-150405") + ".ndjson"
+	name := "themis-log-" + time.Now().UTC().Format("20060102-150405") + ".ndjson"
 	return rest.Download(c, name, rest.NDJSONType, io.NopCloser(&body), int64(body.Len()))
 }
 

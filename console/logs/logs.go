@@ -40,8 +40,6 @@ type Options struct {
 	Entries *logging.Entries
 	// Audit are of the audit log, nil while there is none.
 	Audit *logging.Entries
-	// Now is the clock, for tests.
-	Now func() time.Time
 }
 
 // Logs serves the pages. Make one with New.
@@ -54,10 +52,7 @@ type Logs struct {
 
 // New returns the pages.
 func New(f *page.Frame, o Options) *Logs {
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	return &Logs{frame: f, o: o, epoch: strconv.FormatInt(o.Now().UnixNano(), 36)}
+	return &Logs{frame: f, o: o, epoch: strconv.FormatInt(time.Now().UnixNano(), 36)}
 }
 
 // Routes lists every route.

@@ -129,7 +129,7 @@ func (l *Logs) logView(f logFilter, before uint64) logView {
 	v.Kept = len(all)
 	v.Components = componentsOf(all, f.Component)
 	items, more := l.o.Entries.Before(before, shown, f.keep())
-	v.Rows = rowsOf(items, l.o.Now())
+	v.Rows = rowsOf(items, time.Now())
 	if more {
 		v.Older = items[len(items)-1].Seq
 	}
@@ -162,7 +162,7 @@ func (l *Logs) followLog(c fiber.Ctx) error {
 	return l.frame.Stream(c, func(ctx context.Context, s *page.Stream) error {
 		return l.follow(ctx, s, l.o.Entries, since, keep, func(items []recent.Item[*logging.Entry], missed uint64) templ.Component {
 			slices.Reverse(items) // the newest stands first
-			return logRows(rowsOf(items, l.o.Now()), missed)
+			return logRows(rowsOf(items, time.Now()), missed)
 		})
 	})
 }

@@ -46,8 +46,6 @@ type Options struct {
 	History  *history.History
 	// Config is the live configuration; nil leaves it out.
 	Config *config.Live
-	// Now is the clock, for tests.
-	Now func() time.Time
 }
 
 // Overview serves the page. Make one with New.
@@ -58,9 +56,6 @@ type Overview struct {
 
 // New returns the page.
 func New(f *page.Frame, o Options) *Overview {
-	if o.Now == nil {
-		o.Now = time.Now
-	}
 	return &Overview{f, o}
 }
 
@@ -160,7 +155,7 @@ func (o *Overview) facts(ctx context.Context) (*Facts, error) {
 		return nil, err
 	}
 	return &Facts{
-		Now: o.o.Now(), Health: o.o.Ops.Health(), Ready: o.o.Ops.Readiness(), Stats: stats, Samples: o.o.History.Samples(),
+		Now: time.Now(), Health: o.o.Ops.Health(), Ready: o.o.Ops.Readiness(), Stats: stats, Samples: o.o.History.Samples(),
 	}, nil
 }
 
