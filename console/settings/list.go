@@ -18,8 +18,9 @@ type List struct {
 	Search, Show string
 	// Found of All settings are on the page.
 	Found, All int
-	// Editable is set if any can be changed here.
-	Editable bool
+	// Editable is set if any can be changed here; Persist is whether that is kept
+	// after a restart, as long as nobody chooses.
+	Editable, Persist bool
 	// Problem is what is wrong with a form that was sent.
 	Problem string
 	Pending Pending
@@ -68,7 +69,7 @@ func sections() []Section {
 
 // newList lists the settings that a search leaves.
 func newList(settings []config.Setting, search, show string) List {
-	l := List{Search: search, Show: show, All: len(settings)}
+	l := List{Search: search, Show: show, All: len(settings), Persist: true}
 	parts := sections()
 	for i := range settings {
 		r := newRow(&settings[i])
@@ -119,13 +120,12 @@ func title(id string) string {
 func editable(s *config.Setting) bool { return s.Reload && s.Available }
 
 func newRow(s *config.Setting) Row {
-	r := Row{
+	return Row{
 		Setting: *s, Shown: shown(s.Value), ShownDefault: shown(s.Default), Meaning: meaning(s.Key, s.Value),
 		Changed:  string(s.Value) != string(s.Default),
 		Editable: editable(s), Entered: text(s.Value), Prior: text(s.Value),
 		Effect: effect(s), From: from(s.Source),
 	}
-	return r
 }
 
 func effect(s *config.Setting) Effect {
@@ -175,7 +175,7 @@ func (r *Row) matches(search, show string) bool {
 
 // fill puts what was entered, and what is wrong with it, into the rows.
 func (l *List) fill(d *draft) {
-	l.Problem = d.Problem
+	l.Problem, l.Persist = d.Problem, d.Persist
 	for i := range l.Sections {
 		for j := range l.Sections[i].Rows {
 			r := &l.Sections[i].Rows[j]

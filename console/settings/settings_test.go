@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -80,6 +81,10 @@ func attr(n *html.Node, name string) string {
 		}
 	}
 	return ""
+}
+
+func has(n *html.Node, name string) bool {
+	return slices.ContainsFunc(n.Attr, func(a html.Attribute) bool { return a.Key == name })
 }
 
 // by finds the element with an attribute.
@@ -227,6 +232,11 @@ func TestBadValues(t *testing.T) {
 		s.wants(consoletest.Words(by(doc, "id", errorID("vector_index.ef_search"))), `It is "many<script>"`)
 		if got := attr(by(doc, "name", "set.vector_index.ef_search"), "value"); got != "many<script>" {
 			t.Errorf("%s: the field holds %q", path, got)
+		}
+		for wish, fields := range map[bool][]string{false: bad, true: append(slices.Clone(bad), "persist", "yes")} {
+			if box := by(s.post(400, path, fields...), "id", "settings-persist"); box == nil || has(box, "checked") != wish {
+				t.Errorf("%s: the wish to keep it after a restart isn't %t any more", path, wish)
+			}
 		}
 	}
 	// However long it is, the page stays readable.
