@@ -17,7 +17,7 @@ const (
 func Answer(c fiber.Ctx, status int, v any) error {
 	body, err := json.Marshal(v)
 	if err != nil {
-		return errs.Wrap(err, errs.Internal, "internal", "the Answer could not be written as JSON")
+		return errs.Wrap(err, errs.Internal, "internal", "the answer could not be written as JSON")
 	}
 	return Send(c, status, body)
 }
