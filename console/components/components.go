@@ -21,8 +21,8 @@ import (
 // screen readers; the text beside it, or a label, has to.
 func Icon(name string) templ.Component { return templ.Raw(web.Icon(name)) }
 
-// alertIcon is the icon of a kind of alert.
-func alertIcon(kind string) string {
+// AlertIcon is the icon of a kind of alert.
+func AlertIcon(kind string) string {
 	switch kind {
 	case "ok":
 		return "check"

@@ -17,19 +17,19 @@ func Command(ctx context.Context, method, path, media, body string) string {
 	if method != "GET" {
 		b.WriteString(" -X " + method)
 	}
-	b.WriteString(" " + quote(v.Base+path))
+	b.WriteString(" " + Quote(v.Base+path))
 	if !v.AuthOff {
 		b.WriteString(` -H "Authorization: Bearer $THEMIS_API_KEY"`)
 	}
 	switch {
 	case body == "":
 	case strings.HasSuffix(media, "json") && !strings.Contains(media, "ndjson"):
-		b.WriteString(" -H 'Content-Type: " + media + "' -d " + quote(body))
+		b.WriteString(" -H 'Content-Type: " + media + "' -d " + Quote(body))
 	default: // -d would take the ends of lines away
-		b.WriteString(" -H 'Content-Type: " + media + "' --data-binary " + quote(body))
+		b.WriteString(" -H 'Content-Type: " + media + "' --data-binary " + Quote(body))
 	}
 	return b.String()
 }
 
-// quote makes one word of a text for a POSIX shell.
-func quote(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
+// Quote makes one word of a text for a POSIX shell.
+func Quote(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"github.com/vccdb/vccdb/console/components"
 	"github.com/vccdb/vccdb/console/format"
 	"github.com/vccdb/vccdb/engine"
 	"github.com/vccdb/vccdb/engine/jobs"
@@ -24,7 +25,7 @@ type View struct {
 	Backups   []Backup
 	// The problems say why there is no list.
 	SnapshotsProblem, BackupsProblem string
-	// Sizes are sums; backups share files, so theirs is an upper bound.
+	// SnapshotBytes is the sum of the snapshots' sizes.
 	SnapshotBytes int64
 	// SnapshotDir and BackupDir are where new ones go.
 	SnapshotDir, BackupDir string
@@ -222,7 +223,7 @@ func word(text string) string {
 	if text != "" && !strings.ContainsFunc(text, func(r rune) bool { return !plain(r) }) {
 		return text
 	}
-	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+	return components.Quote(text)
 }
 
 // absolute is a path as a shell in another folder needs it.

@@ -77,21 +77,25 @@ func figures(f *Facts) []Figure {
 	if math.IsNaN(s.P95) {
 		latency.Value, latency.Note = "–", "no requests in the last 5 s"
 	}
-	list := []Figure{
+	return []Figure{
 		{Label: "Requests", Value: format.Number(s.Requests) + " /s", Note: fmt.Sprintf("%s errors /s · %s writes /s", format.Number(s.Errors), format.Number(s.Writes))},
 		latency,
 		{Label: "Memory", Value: format.Size(s.Resident), Note: fmt.Sprintf("vectors %s · Go %s", format.Bytes(v.MemoryBytes), format.Size(s.GoHeap)), Path: "system"},
-		{Label: "CPU", Value: number(s.CPUPercent, "%.0f %%"), Note: format.Plural(runtime.GOMAXPROCS(0), "core", "cores") + ", 100 % each", Path: "system"},
+		{Label: "CPU", Value: percent(s.CPUPercent), Note: format.Plural(runtime.GOMAXPROCS(0), "core", "cores") + ", 100 % each", Path: "system"},
 		disk(f, s),
 		{Label: "Vectors", Value: format.Count(v.Live), Note: vectorNote(v), Path: "indexes"},
-		{Label: "Change feed", Value: "Off", Note: "changes aren't recorded", Path: "feed"},
+		feedFigure(f),
 		gpuFigure(f, s),
 	}
-	if feed := &f.Stats.Feed; feed.Enabled {
-		list[6].Value = "#" + format.Count(feed.LatestSequence)
-		list[6].Note = fmt.Sprintf("%s kept · %s", format.Plural(feed.Events, "event", "events"), format.Plural(feed.Streams, "stream", "streams"))
+}
+
+func feedFigure(f *Facts) Figure {
+	feed := &f.Stats.Feed
+	if !feed.Enabled {
+		return Figure{Label: "Change feed", Value: "Off", Note: "changes aren't recorded", Path: "feed"}
 	}
-	return list
+	note := fmt.Sprintf("%s kept · %s", format.Plural(feed.Events, "event", "events"), format.Plural(feed.Streams, "stream", "streams"))
+	return Figure{Label: "Change feed", Value: "#" + format.Count(feed.LatestSequence), Note: note, Path: "feed"}
 }
 
 func disk(f *Facts, s history.Sample) Figure {
@@ -118,14 +122,14 @@ func gpuFigure(f *Facts, s history.Sample) Figure {
 		return Figure{Label: "GPU", Value: "None", Note: "searches use the CPU", Path: "system"}
 	}
 	note := format.Plural(len(devices), "device", "devices") + " · " + format.Size(s.GPUMemory) + " used"
-	return Figure{Label: "GPU", Value: number(s.GPUPercent, "%.0f %%"), Note: note, Path: "system"}
+	return Figure{Label: "GPU", Value: percent(s.GPUPercent), Note: note, Path: "system"}
 }
 
-func number(x float64, as string) string {
+func percent(x float64) string {
 	if math.IsNaN(x) {
 		return "–"
 	}
-	return fmt.Sprintf(as, x)
+	return fmt.Sprintf("%.0f %%", x)
 }
 
 // chartsOf lists the charts.

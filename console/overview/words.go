@@ -2,16 +2,6 @@ package overview
 
 import "strconv"
 
-func icon(kind string) string {
-	switch kind {
-	case "danger":
-		return "error"
-	case "warn":
-		return "warn"
-	}
-	return "info"
-}
-
 // linkID lets a link keep the focus when the list is replaced.
 func linkID(i int, item Item) string { return "attention-" + item.Path + "-" + strconv.Itoa(i) }
 

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/gofiber/fiber/v3"
+
+	"github.com/vccdb/vccdb/console/format"
 )
 
 // SetTheme answers the form that chooses light, dark or the system's way.
@@ -48,11 +50,8 @@ func leaveNotice(c fiber.Ctx, notice string) {
 	if notice == "" {
 		return
 	}
-	if len(notice) > maxNotice {
-		notice = strings.ToValidUTF8(notice[:maxNotice], "") + "…"
-	}
 	c.Cookie(&fiber.Cookie{
-		Name: noticeCookie, Value: base64.RawURLEncoding.EncodeToString([]byte(notice)), Path: "/",
+		Name: noticeCookie, Value: base64.RawURLEncoding.EncodeToString([]byte(format.Shorten(notice, maxNotice))), Path: "/",
 		MaxAge: 30, HTTPOnly: true, SameSite: fiber.CookieSameSiteStrictMode,
 	})
 }

@@ -47,7 +47,7 @@ func Confirmed(f Form, want string) error {
 }
 
 // Query is a parameter of the page's URL; the caller may keep it.
-func Query(c fiber.Ctx, name string) string { return strings.Clone(c.Query(name)) }
+func Query(c fiber.Ctx, name string) string { return rest.QueryText(c, name) }
 
 // Values are all parameters of the page's URL; they are the caller's to keep.
 func Values(c fiber.Ctx) (url.Values, error) {

@@ -33,7 +33,7 @@ type answer struct {
 // maxColumns bounds the columns of the answer's table.
 const maxColumns = 8
 
-// Run carries out a query.
+// run carries out a query.
 func (q *Query) run(ctx context.Context, r request, a ask) (*answer, error) {
 	started := time.Now()
 	result, err := q.db.Query(ctx, a.QueryRequest)

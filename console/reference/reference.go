@@ -111,7 +111,7 @@ func operation(p openapi.Page, id string) (openapi.Section, bool) {
 	return openapi.Section{}, false
 }
 
-// samples stand for the parameters that a call needs.
+// sample stands for a parameter that a call needs.
 func sample(row openapi.Row) string {
 	switch row.Name {
 	case "key":
