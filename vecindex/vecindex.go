@@ -81,6 +81,39 @@ func (m Metric) Distance(a, b []float32) float32 {
 	}
 }
 
+// Quantization is what a graph keeps of the vectors in fast memory.
+type Quantization uint8
+
+const (
+	// Unquantized keeps the float32 vectors themselves.
+	Unquantized Quantization = iota
+	// Int8 keeps a byte for each dimension; the vectors themselves may lie in a file
+	// and are only read for the best hits.
+	Int8
+	// FastScan keeps, beside the bytes of Int8, a bit for each dimension of each
+	// neighbour of a node, laid out so that all neighbours are judged at once.
+	FastScan
+)
+
+var quantizationNames = [...]string{Unquantized: "none", Int8: "int8", FastScan: "fastscan"}
+
+func (q Quantization) String() string {
+	if int(q) < len(quantizationNames) {
+		return quantizationNames[q]
+	}
+	return fmt.Sprintf("quantization(%d)", uint8(q))
+}
+
+// ParseQuantization is the inverse of String.
+func ParseQuantization(s string) (Quantization, bool) {
+	for q, name := range quantizationNames {
+		if name == s {
+			return Quantization(q), true
+		}
+	}
+	return 0, false
+}
+
 // MaxDimension is the largest vector an index takes.
 const MaxDimension = 4096
 

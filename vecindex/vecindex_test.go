@@ -20,6 +20,20 @@ func TestMetricNames(t *testing.T) {
 	}
 }
 
+func TestQuantizationNames(t *testing.T) {
+	for _, q := range []vecindex.Quantization{vecindex.Unquantized, vecindex.Int8, vecindex.FastScan} {
+		if got, ok := vecindex.ParseQuantization(q.String()); !ok || got != q {
+			t.Errorf("%v parses as %v, %v", q, got, ok)
+		}
+	}
+	if q, ok := vecindex.ParseQuantization("pq"); ok {
+		t.Errorf("pq parses as %v", q)
+	}
+	if got := vecindex.Quantization(9).String(); got != "quantization(9)" {
+		t.Error(got)
+	}
+}
+
 // TestScore: nearer is a higher score, under every metric.
 func TestScore(t *testing.T) {
 	for _, c := range []struct {

@@ -89,7 +89,7 @@ func (x *Index) take(id uint32) (uint32, error) {
 }
 
 func (x *Index) growLocked(n int) error {
-	return firstError(x.slots.growLocked(n), x.graph.growLocked(n))
+	return firstError(x.slots.growLocked(n), x.rows.growLocked(n), x.graph.growLocked(n))
 }
 
 // drawLevelLocked draws a node's top level: each level has 1/M of the nodes of the

@@ -73,7 +73,7 @@ type Options struct {
 	MaxPending int
 	// Capacity is the most slots the index may have; it costs address space only. 2^28.
 	Capacity int
-	// Seed makes the levels drawn for nodes repeatable.
+	// Seed makes the levels drawn for nodes, and the codes, repeatable.
 	Seed uint64
 	// Logger gets the sweeps. None.
 	Logger *slog.Logger
@@ -138,6 +138,7 @@ type Index struct {
 	space space.Space
 	ef    atomic.Int64
 	slots *slots
+	rows  rows
 	graph *graph
 
 	clock  atomic.Uint64 // of the last change
@@ -183,6 +184,7 @@ func New(o Options) (*Index, error) {
 	if x.slots, err = newSlots(o.Capacity, sp.Stride); err != nil {
 		return nil, err
 	}
+	x.rows = &floatRows{space: sp, slots: x.slots}
 	if x.graph, err = newGraph(o.Capacity, o.M); err != nil {
 		return nil, errors.Join(err, x.slots.arrays.Free())
 	}

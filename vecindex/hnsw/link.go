@@ -1,6 +1,7 @@
 package hnsw
 
 import (
+	"bytes"
 	"context"
 	"slices"
 )
@@ -28,7 +29,7 @@ func (x *Index) link(s *scratch, slot uint32) {
 // connect links slot with its neighbours on every level up to the given one that
 // the graph has.
 func (x *Index) connect(s *scratch, slot, entry uint32, entryLevel, level int) {
-	at := x.descend(s, x.slots.vector(slot), entry, entryLevel, level+1)
+	at := x.descend(s, x.rows.of(slot), entry, entryLevel, level+1)
 	for l := min(level, entryLevel); l >= 0; l-- {
 		x.findNeighbours(s, slot, at, l)
 		if len(s.found.keys) == 0 {
@@ -58,7 +59,7 @@ func (x *Index) findNeighbours(s *scratch, slot uint32, start key, level int) {
 		budget := s.stats.Distances + linkBudget*x.opts.EfConstruction
 		// What an incomplete walk has found will do, and without a deadline there is no
 		// error.
-		_, _ = x.walk(context.Background(), s, x.slots.vector(slot), start, level, x.opts.EfConstruction, budget, &adm)
+		_, _ = x.walk(context.Background(), s, x.rows.of(slot), start, level, x.opts.EfConstruction, budget, &adm)
 		if len(s.found.keys) > 0 {
 			return
 		}
@@ -91,7 +92,7 @@ func (x *Index) join(s *scratch, node uint32, level int, add []key) {
 // rank adds the living among the slots to s.candidates and the dead, the condemned
 // excepted, to s.ghosts, with their distances to node.
 func (x *Index) rank(s *scratch, node uint32, slots []uint32) {
-	query := x.slots.vector(node)
+	query := x.rows.of(node)
 	for part := range slices.Chunk(slots, block) {
 		for i, d := range x.score(s, query, part) {
 			switch k := makeKey(d, part[i]); {
@@ -146,18 +147,18 @@ func (x *Index) selectDiverse(s *scratch, dst, candidates []key, limit int) []ke
 	return dst
 }
 
-// isCopy says whether two candidates are equal vectors. It seldom has to look.
+// isCopy says whether two candidates are equal vectors, as far as their rows tell. It seldom has to look.
 func (x *Index) isCopy(a, b key) bool {
-	return a.distance() == b.distance() && slices.Equal(x.slots.vector(a.slot()), x.slots.vector(b.slot()))
+	return a.distance() == b.distance() && bytes.Equal(x.rows.of(a.slot()), x.rows.of(b.slot()))
 }
 
 // isDiverse says whether candidate is at least as near to its node as to every slot
 // in s.batch. It asks a few slots at a time, as the answer is mostly an early no.
 func (x *Index) isDiverse(s *scratch, candidate key) bool {
 	const few = 8
-	query, distance := x.slots.vector(candidate.slot()), candidate.distance()
+	query, distance := x.rows.of(candidate.slot()), candidate.distance()
 	for part := range slices.Chunk(s.batch, few) {
-		x.space.Distances(query, x.slots.matrix, part, s.distances)
+		x.rows.distances(query, part, s.distances)
 		for _, d := range s.distances[:len(part)] {
 			if d < distance {
 				return false

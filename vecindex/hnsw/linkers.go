@@ -10,6 +10,7 @@ func (x *Index) runLinker() {
 		if !ok {
 			return
 		}
+		x.rows.encode(x.rows.of(slot), x.slots.vector(slot))
 		x.linking.RLock()
 		x.link(s, slot)
 		x.settle(slot)

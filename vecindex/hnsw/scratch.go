@@ -14,7 +14,8 @@ const block = 256
 
 // scratch is what one search, or one linker, needs; nothing of it is shared.
 type scratch struct {
-	query     []float32
+	query     []float32 // the prepared vector that is searched for
+	row       row       // of query
 	visited   visited
 	found     pool
 	detours   heap
@@ -32,8 +33,10 @@ type scratch struct {
 }
 
 func (x *Index) newScratch() *scratch {
+	query := make([]float32, x.space.Stride)
 	return &scratch{
-		query:     make([]float32, x.space.Stride),
+		query:     query,
+		row:       x.rows.forQuery(query),
 		batch:     make([]uint32, 0, block),
 		distances: make([]float32, block),
 	}

@@ -51,7 +51,7 @@ func (x *Index) search(ctx context.Context, s *scratch, q vecindex.Query, dst []
 		return dst, err
 	}
 	if complete {
-		if x.mergeFound(s, clock); len(s.hits) >= min(q.K, candidates) {
+		if x.mergeFound(s, q.K, clock); len(s.hits) >= min(q.K, candidates) {
 			return append(dst, s.hits[:min(q.K, len(s.hits))]...), nil
 		}
 	}
@@ -72,15 +72,19 @@ func (x *Index) walkGraph(ctx context.Context, s *scratch, q vecindex.Query, clo
 		return true, nil
 	}
 	budget += s.stats.Distances // the pending ones don't count
-	start := x.descend(s, s.query, entry, level, 1)
+	x.rows.encode(s.row, s.query)
+	start := x.descend(s, s.row, entry, level, 1)
 	adm := admission{clock: clock, allow: q.Allow}
-	return x.walk(ctx, s, s.query, start, 0, max(q.Ef, q.K+bornMeanwhile), budget, &adm)
+	return x.walk(ctx, s, s.row, start, 0, max(q.Ef, q.K+bornMeanwhile), budget, &adm)
 }
 
 // mergeFound makes s.hits what the pending scan and the walk have found, nearest
 // first.
-func (x *Index) mergeFound(s *scratch, clock uint64) {
+func (x *Index) mergeFound(s *scratch, k int, clock uint64) {
 	s.hits = s.nearest.AppendSorted(s.hits[:0])
+	if !x.rows.exact() {
+		x.rerank(s, k)
+	}
 	for _, f := range s.found.keys {
 		if slot := f.slot(); x.slots.birth(slot) <= clock {
 			s.hits = append(s.hits, x.hit(slot, f.distance()))
@@ -89,6 +93,35 @@ func (x *Index) mergeFound(s *scratch, clock uint64) {
 	slices.SortFunc(s.hits, nearest.Compare)
 	// What was linked meanwhile was found twice, at the same distance.
 	s.hits = slices.CompactFunc(s.hits, func(a, b vecindex.Hit) bool { return a.ID == b.ID })
+}
+
+// rerankMargin is how many candidates more than k are scored by their vectors, at
+// least: as many as errors of the codes may put before a true hit.
+const rerankMargin = 30
+
+// rerank scores the best of s.found by their vectors and drops the others.
+func (x *Index) rerank(s *scratch, k int) {
+	k = min(k, len(s.found.keys))
+	keys := s.found.keys[:min(len(s.found.keys), max(2*k, k+rerankMargin))]
+	for part := range slices.Chunk(keys, block) {
+		s.batch = s.batch[:0]
+		for _, f := range part {
+			s.batch = append(s.batch, f.slot())
+		}
+		for i, d := range x.scoreExact(s, s.batch) {
+			part[i] = makeKey(d, s.batch[i])
+		}
+	}
+	s.found.keys = keys
+}
+
+// scoreExact computes the distances from s.query to the vectors of at most block
+// slots.
+func (x *Index) scoreExact(s *scratch, slots []uint32) []float32 {
+	out := s.distances[:len(slots)]
+	x.space.Distances(s.query, x.slots.matrix, slots, out)
+	s.stats.Distances += len(slots)
+	return out
 }
 
 func (x *Index) hit(slot uint32, distance float32) vecindex.Hit {
@@ -177,7 +210,7 @@ func (x *Index) scanSlots(ctx context.Context, s *scratch, k int, slots func(fun
 
 // keepNearest scores and empties s.batch.
 func (x *Index) keepNearest(s *scratch) {
-	for i, d := range x.score(s, s.query, s.batch) {
+	for i, d := range x.scoreExact(s, s.batch) {
 		slot := s.batch[i]
 		if s.nearest.Wants(d, *x.slots.ids.At(slot)) {
 			s.nearest.Add(x.hit(slot, d))

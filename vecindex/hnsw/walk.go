@@ -31,7 +31,7 @@ func (x *Index) admits(a *admission, slot uint32) bool {
 
 // descend walks greedily from the entry down to (and on) the given level and
 // returns the nearest node it came to.
-func (x *Index) descend(s *scratch, query []float32, entry uint32, from, to int) key {
+func (x *Index) descend(s *scratch, query row, entry uint32, from, to int) key {
 	s.batch = append(s.batch[:0], entry)
 	best := makeKey(x.score(s, query, s.batch)[0], entry)
 	for level := from; level >= to; level-- {
@@ -50,9 +50,9 @@ func (x *Index) descend(s *scratch, query []float32, entry uint32, from, to int)
 }
 
 // score computes the distances from query to at most block slots.
-func (x *Index) score(s *scratch, query []float32, slots []uint32) []float32 {
+func (x *Index) score(s *scratch, query row, slots []uint32) []float32 {
 	out := s.distances[:len(slots)]
-	x.space.Distances(query, x.slots.matrix, slots, out)
+	x.rows.distances(query, slots, out)
 	s.stats.Distances += len(slots)
 	return out
 }
@@ -60,7 +60,7 @@ func (x *Index) score(s *scratch, query []float32, slots []uint32) []float32 {
 // walk searches one level for the ef admitted nodes nearest to query, beginning at
 // start, and leaves them in s.found (Malkov and Yashunin's SEARCH-LAYER). It gives
 // up, and says so, when s.stats.Distances reaches budget.
-func (x *Index) walk(ctx context.Context, s *scratch, query []float32, start key, level, ef, budget int, adm *admission) (complete bool, err error) {
+func (x *Index) walk(ctx context.Context, s *scratch, query row, start key, level, ef, budget int, adm *admission) (complete bool, err error) {
 	s.visited.reset(x.slots.high.Load())
 	s.visited.meet([]uint32{start.slot() + 1})
 	s.found.reset(ef)

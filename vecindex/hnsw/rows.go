@@ -1,0 +1,57 @@
+package hnsw
+
+import (
+	"unsafe"
+
+	"github.com/vccdb/vccdb/vecindex/internal/space"
+)
+
+// row is what a vector is compared by in the graph, as bytes: the prepared vector
+// itself or a code of it.
+type row []byte
+
+// rows are the rows of all slots. A query is a row too, in memory of its own, so that
+// whoever links a slot looks for its neighbours with the row that is there.
+type rows interface {
+	// growLocked makes the rows of the slots below n usable.
+	growLocked(n int) error
+	// of is the row of a slot.
+	of(slot uint32) row
+	// forQuery makes a place for the row of a query.
+	forQuery(query []float32) row
+	// encode writes the row of a prepared vector. Where the vectors are the rows, it
+	// is there already.
+	encode(dst row, vec []float32)
+	// distances sets out[i] to the distance between q and the row of slots[i].
+	distances(q row, slots []uint32, out []float32)
+	// exact says that these distances need no second look.
+	exact() bool
+	// bytes is the memory that the rows have of their own.
+	bytes() int64
+}
+
+// floatRows are the vectors themselves.
+type floatRows struct {
+	space space.Space
+	slots *slots
+}
+
+func (r *floatRows) growLocked(int) error { return nil }
+func (r *floatRows) exact() bool          { return true }
+func (r *floatRows) bytes() int64         { return 0 }
+func (r *floatRows) of(slot uint32) row   { return bytesOf(r.slots.vector(slot)) }
+
+func (r *floatRows) forQuery(query []float32) row { return bytesOf(query) }
+func (r *floatRows) encode(row, []float32)        {}
+
+func (r *floatRows) distances(q row, slots []uint32, out []float32) {
+	r.space.Distances(floatsOf(q), r.slots.matrix, slots, out)
+}
+
+func bytesOf(v []float32) row {
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(v))), 4*len(v))
+}
+
+func floatsOf(r row) []float32 {
+	return unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(r))), len(r)/4)
+}
