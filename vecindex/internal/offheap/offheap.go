@@ -3,15 +3,20 @@
 // element never moves. The garbage collector neither scans nor counts them, so
 // elements must not hold Go pointers, and Free gives the memory back at once.
 //
+// An array may be a file (ReserveFile): what is written to it needs no memory that
+// the system can't take back, outlives the process, and is on disk once Sync has
+// returned.
+//
 // In race builds the memory is Go's (and the capacity small), so that the race
-// detector sees every access.
+// detector sees every access; a file is then written by Sync and Free only.
 //
 // An Array has no locks: Grow and Free must not run at the same time as each
-// other, but elements may be used while Grow adds more.
+// other, nor Free and Sync, but elements may be used while Grow adds more.
 package offheap
 
 import (
 	"errors"
+	"os"
 	"sync/atomic"
 	"unsafe"
 
@@ -44,6 +49,29 @@ func Reserve[T any](want int) (*Array[T], error) {
 	return &Array[T]{mem: mem, base: mem.base(), capacity: mem.len() / size}, nil
 }
 
+// ReserveFile is Reserve for an array that is the file at path, which is made if it
+// isn't there and stays when the array is freed. Elements are what the file holds,
+// zero beyond its end; they may be used after Grow as always. Nobody else may change
+// the file meanwhile. A disk that can't read a part of the file any more ends the
+// process when that part is used.
+func ReserveFile[T any](path string, want int) (*Array[T], error) {
+	var zero T
+	size := int(unsafe.Sizeof(zero))
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o640)
+	if err != nil {
+		return nil, fileError(err)
+	}
+	mem, err := reserveFile(file, want*size)
+	if err != nil {
+		return nil, errors.Join(fileError(err), file.Close())
+	}
+	return &Array[T]{mem: mem, base: mem.base(), capacity: mem.len() / size}, nil
+}
+
+func fileError(err error) error {
+	return errs.Wrap(err, errs.Unavailable, "vector_file_failed", "the file of a vector index can't be used")
+}
+
 // Cap is the number of elements the array can grow to.
 func (a *Array[T]) Cap() int { return a.capacity }
 
@@ -53,7 +81,8 @@ func (a *Array[T]) Len() int {
 	return int(a.committed.Load()) / int(unsafe.Sizeof(zero))
 }
 
-// Bytes is how much memory the array has asked for.
+// Bytes is how much memory, or of a file how much disk space, the array has asked
+// for.
 func (a *Array[T]) Bytes() int64 { return a.committed.Load() }
 
 // Grow makes the elements [0, n) usable.
@@ -70,6 +99,10 @@ func (a *Array[T]) Grow(n int) error {
 	// An eighth more, so that a growing array needs ever fewer calls.
 	need = min(roundUp(max(need, have+have/8), growQuantum), a.mem.len())
 	if err := a.mem.commit(have, need); err != nil {
+		if a.mem.file != nil {
+			return errs.Wrap(err, errs.StorageFull, "vector_file_full",
+				"the file of a vector index can't grow to %d bytes; nothing was changed. Make space on its disk", need)
+		}
 		return errs.Wrap(err, errs.Unavailable, "out_of_memory",
 			"the system has no memory for a growing vector index; nothing was changed")
 	}
@@ -93,11 +126,20 @@ func (a *Array[T]) Slice(i, n int) []T {
 // be touched.
 func (a *Array[T]) All() []T { return a.Slice(0, a.capacity) }
 
+// Sync returns once what was written to an array that is a file is on disk. After
+// an error a part may never get there. Elements may be used meanwhile; of what is
+// written then, any part may be on disk or not.
+func (a *Array[T]) Sync() error {
+	if err := a.mem.sync(int(a.committed.Load())); err != nil {
+		return fileError(err)
+	}
+	return nil
+}
+
 // Free gives everything back. The array and its elements must not be used again.
 func (a *Array[T]) Free() error {
 	a.base, a.capacity = nil, 0
-	a.committed.Store(0)
-	return a.mem.free()
+	return a.mem.free(int(a.committed.Swap(0)))
 }
 
 func roundUp(n, to int) int { return (n + to - 1) / to * to }
@@ -120,7 +162,18 @@ func ReserveIn[T any](g *Group, want int) *Array[T] {
 	return a
 }
 
-// Err is what went wrong in ReserveIn, nil if nothing did.
+// ReserveFileIn is ReserveFile as a member of g, as ReserveIn is Reserve.
+func ReserveFileIn[T any](g *Group, path string, want int) *Array[T] {
+	a, err := ReserveFile[T](path, want)
+	if err != nil {
+		g.err = errors.Join(g.err, err)
+		return &Array[T]{}
+	}
+	g.arrays = append(g.arrays, a)
+	return a
+}
+
+// Err is what went wrong in reserving, nil if nothing did.
 func (g *Group) Err() error { return g.err }
 
 // Free frees every array of the group.

@@ -1,6 +1,7 @@
 package offheap_test
 
 import (
+	"path/filepath"
 	"sync"
 	"testing"
 
@@ -112,6 +113,78 @@ func TestUseWhileGrowing(t *testing.T) {
 		if *a.At(u) != 20_000 {
 			t.Errorf("element %d is %d", u, *a.At(u))
 		}
+	}
+}
+
+// TestFile: an array that is a file has what it was given when it is opened again,
+// whether it was freed before or only synced, and grows beyond it.
+func TestFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "array")
+	const n = 200_000
+	a, err := offheap.ReserveFile[uint32](path, 4*n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range uint32(n) {
+		if err := a.Grow(int(i) + 1); err != nil {
+			t.Fatal(err)
+		}
+		if *a.At(i) != 0 {
+			t.Fatalf("element %d is %d at first", i, *a.At(i))
+		}
+		*a.At(i) = i + 1
+	}
+	if err := a.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	check := func(change uint32) {
+		t.Helper()
+		b, err := offheap.ReserveFile[uint32](path, 4*n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b.Len() != 0 || b.Bytes() != 0 {
+			t.Errorf("opened: %d elements, %d bytes", b.Len(), b.Bytes())
+		}
+		if err := b.Grow(2 * n); err != nil {
+			t.Fatal(err)
+		}
+		for i := range uint32(n) {
+			if *b.At(i) != i+change {
+				t.Fatalf("element %d is %d", i, *b.At(i))
+			}
+			*b.At(i)++
+		}
+		if *b.At(2*n - 1) != 0 {
+			t.Errorf("beyond the end: %d", *b.At(2*n - 1))
+		}
+		if err := b.Free(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check(1)
+	check(2)
+	if err := a.Free(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestNoFile: a file that can't be had is refused by name.
+func TestNoFile(t *testing.T) {
+	if _, err := offheap.ReserveFile[byte](t.TempDir(), 10); errs.CodeOf(err) != "vector_file_failed" {
+		t.Error(err)
+	}
+	var g offheap.Group
+	offheap.ReserveFileIn[byte](&g, filepath.Join(t.TempDir(), "a"), 10)
+	if err := g.Err(); err != nil {
+		t.Error(err)
+	}
+	offheap.ReserveFileIn[byte](&g, t.TempDir(), 10)
+	if errs.CodeOf(g.Err()) != "vector_file_failed" {
+		t.Error(g.Err())
+	}
+	if err := g.Free(); err != nil {
+		t.Error(err)
 	}
 }
 
