@@ -1,7 +1,10 @@
 package simd
 
 func genericKernels() Kernels {
-	return Kernels{Level: Generic, Dot: dotGeneric, L2: l2Generic, DotRows: dotRowsGeneric, L2Rows: l2RowsGeneric}
+	return Kernels{
+		Level: Generic, Dot: dotGeneric, L2: l2Generic, DotRows: dotRowsGeneric, L2Rows: l2RowsGeneric,
+		Hadamard: hadamardGeneric,
+	}
 }
 
 // dotGeneric has four sums so that the additions don't wait for each other.

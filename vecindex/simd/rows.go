@@ -10,7 +10,10 @@ type rowsFunc func(q *float32, n int, matrix *float32, stride int, rows *uint32,
 
 // fromRows makes a level's kernels of its two row kernels; a pair is a list of one.
 func fromRows(level Level, dot, l2 rowsFunc) Kernels {
-	return Kernels{Level: level, Dot: onePair(dot), L2: onePair(l2), DotRows: manyRows(dot), L2Rows: manyRows(l2)}
+	return Kernels{
+		Level: level, Dot: onePair(dot), L2: onePair(l2), DotRows: manyRows(dot), L2Rows: manyRows(l2),
+		Hadamard: hadamardGeneric,
+	}
 }
 
 func onePair(score rowsFunc) func(a, b []float32) float32 {

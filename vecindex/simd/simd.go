@@ -59,6 +59,9 @@ type Kernels struct {
 	DotRows func(q, matrix []float32, stride int, rows []uint32, out []float32)
 	// L2Rows is DotRows for the squared Euclidean distance.
 	L2Rows func(q, matrix []float32, stride int, rows []uint32, out []float32)
+	// Hadamard replaces x, whose length is a power of two, by its Walsh-Hadamard
+	// transform in natural order, not normalised. All levels give the same bits.
+	Hadamard func(x []float32)
 }
 
 // For returns the kernels of a level, or an error if this machine can't run them.
