@@ -3,7 +3,7 @@ package simd
 func genericKernels() Kernels {
 	return Kernels{
 		Level: Generic, Dot: dotGeneric, L2: l2Generic, DotRows: dotRowsGeneric, L2Rows: l2RowsGeneric,
-		Hadamard: hadamardGeneric,
+		Int8Rows: int8RowsGeneric, Hadamard: hadamardGeneric,
 	}
 }
 

@@ -5,7 +5,7 @@ import "github.com/klauspost/cpuid/v2"
 // Levels are the levels this machine can run, best first.
 func Levels() []Level {
 	var levels []Level
-	if cpuid.CPU.Supports(cpuid.AVX512F) {
+	if cpuid.CPU.Supports(cpuid.AVX512F, cpuid.AVX2) {
 		levels = append(levels, AVX512)
 	}
 	if cpuid.CPU.Supports(cpuid.AVX2, cpuid.FMA3) {
@@ -17,9 +17,13 @@ func Levels() []Level {
 func kernels(l Level) Kernels {
 	switch l {
 	case AVX512:
-		return fromRows(AVX512, dotRowsAVX512, l2RowsAVX512)
+		int8Rows := int8RowsAVX2
+		if cpuid.CPU.Supports(cpuid.AVX512VNNI) {
+			int8Rows = int8RowsVNNI
+		}
+		return fromRows(AVX512, dotRowsAVX512, l2RowsAVX512, int8Rows)
 	case AVX2:
-		return fromRows(AVX2, dotRowsAVX2, l2RowsAVX2)
+		return fromRows(AVX2, dotRowsAVX2, l2RowsAVX2, int8RowsAVX2)
 	default:
 		return genericKernels()
 	}
@@ -36,3 +40,9 @@ func dotRowsAVX2(q *float32, n int, matrix *float32, stride int, rows *uint32, c
 
 //go:noescape
 func l2RowsAVX2(q *float32, n int, matrix *float32, stride int, rows *uint32, count int, out *float32)
+
+//go:noescape
+func int8RowsVNNI(q *byte, n int, matrix *byte, stride int, rows *uint32, count int, out *float32, add, mul float32, ahead int)
+
+//go:noescape
+func int8RowsAVX2(q *byte, n int, matrix *byte, stride int, rows *uint32, count int, out *float32, add, mul float32, ahead int)

@@ -5,7 +5,9 @@ func Levels() []Level { return []Level{NEON, Generic} }
 
 func kernels(l Level) Kernels {
 	if l == NEON {
-		return fromRows(NEON, dotRowsNEON, l2RowsNEON)
+		k := fromRows(NEON, dotRowsNEON, l2RowsNEON, nil)
+		k.Int8Rows = int8RowsGeneric
+		return k
 	}
 	return genericKernels()
 }

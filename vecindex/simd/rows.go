@@ -8,11 +8,16 @@ import "unsafe"
 // stride floats apart in matrix.
 type rowsFunc func(q *float32, n int, matrix *float32, stride int, rows *uint32, count int, out *float32)
 
-// fromRows makes a level's kernels of its two row kernels; a pair is a list of one.
-func fromRows(level Level, dot, l2 rowsFunc) Kernels {
+// int8Func is the form of the assembly kernels for code rows: it scores count rows of
+// n bytes, stride bytes apart in matrix. The first ahead rows are prefetched at once,
+// and the others as many rows ahead.
+type int8Func func(q *byte, n int, matrix *byte, stride int, rows *uint32, count int, out *float32, add, mul float32, ahead int)
+
+// fromRows makes a level's kernels of its row kernels; a float32 pair is a list of one.
+func fromRows(level Level, dot, l2 rowsFunc, int8 int8Func) Kernels {
 	return Kernels{
 		Level: level, Dot: onePair(dot), L2: onePair(l2), DotRows: manyRows(dot), L2Rows: manyRows(l2),
-		Hadamard: hadamardGeneric,
+		Int8Rows: manyInt8Rows(int8), Hadamard: hadamardGeneric,
 	}
 }
 
@@ -33,5 +38,19 @@ func manyRows(score rowsFunc) func(q, matrix []float32, stride int, rows []uint3
 		}
 		out = out[:len(rows)]
 		score(unsafe.SliceData(q), len(q), unsafe.SliceData(matrix), stride, &rows[0], len(rows), &out[0])
+	}
+}
+
+// prefetchedLines is how many cache lines of code rows are asked for in advance.
+const prefetchedLines = 32
+
+func manyInt8Rows(score int8Func) func(q, matrix []byte, stride int, rows []uint32, add, mul float32, out []float32) {
+	return func(q, matrix []byte, stride int, rows []uint32, add, mul float32, out []float32) {
+		if len(rows) == 0 {
+			return
+		}
+		out = out[:len(rows)]
+		ahead := max(4, prefetchedLines*Int8Line/len(q))
+		score(unsafe.SliceData(q), len(q), unsafe.SliceData(matrix), stride, &rows[0], len(rows), &out[0], add, mul, ahead)
 	}
 }

@@ -1,8 +1,10 @@
-// Package simd scores float32 vectors: inner product and squared Euclidean
-// distance, one pair at a time or one query against a list of rows. Each
+// Package simd scores vectors: inner product and squared Euclidean distance of
+// float32 vectors, one pair at a time or one query against a list of rows, and
+// what int8 codes need. Each
 // instruction set is a Level with kernels of its own in Go assembly; Generic is
 // their plain-Go twin, runs everywhere and is what the others are tested
-// against. The sums of two levels differ by rounding only.
+// against. The float32 sums of two levels differ by rounding only; of the rest all
+// levels give the same bits.
 //
 // The package has no state, no goroutines and no locks: a caller asks for the
 // Kernels of a level once and keeps them.
@@ -59,6 +61,11 @@ type Kernels struct {
 	DotRows func(q, matrix []float32, stride int, rows []uint32, out []float32)
 	// L2Rows is DotRows for the squared Euclidean distance.
 	L2Rows func(q, matrix []float32, stride int, rows []uint32, out []float32)
+	// Int8Rows scores the code row q against the code rows rows[i] of matrix, where
+	// row r is matrix[r*stride : r*stride+len(q)]: out[i] is add + add_i + mul *
+	// scale_i * (the inner product of the codes), with the factors of row i. len(out)
+	// is at least len(rows). All levels give the same bits.
+	Int8Rows func(q, matrix []byte, stride int, rows []uint32, add, mul float32, out []float32)
 	// Hadamard replaces x, whose length is a power of two, by its Walsh-Hadamard
 	// transform in natural order, not normalised. All levels give the same bits.
 	Hadamard func(x []float32)
