@@ -65,6 +65,7 @@ type Engine struct {
 	counters counters
 	feed     feed
 	slow     slowLog
+	owners   owners
 	// defaultEf is the search width of vector indexes without one of their own.
 	defaultEf atomic.Int64
 	// measuring is set while a recall curve is being measured.

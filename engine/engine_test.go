@@ -354,6 +354,12 @@ func TestIndexesChangeUnderWrites(t *testing.T) {
 // TestSearchSeesAcknowledgedWrites has writers that search for what they have
 // just written, overwritten and deleted.
 func TestSearchSeesAcknowledgedWrites(t *testing.T) {
+	for _, what := range []engine.Return{engine.ReturnEntities, engine.ReturnKeys} {
+		t.Run(string(what), func(t *testing.T) { searchAfterWrites(t, what) })
+	}
+}
+
+func searchAfterWrites(t *testing.T, what engine.Return) {
 	db := testkit.Open(t)
 	db.Index(schema.IndexDef{Table: "t", Columns: []string{"v"}, Type: schema.Vector, Vector: &schema.VectorConfig{Metric: "l2", Dimension: 2}})
 	var wg sync.WaitGroup
@@ -367,7 +373,7 @@ func TestSearchSeesAcknowledgedWrites(t *testing.T) {
 					t.Errorf("apply: %v", err)
 					return
 				}
-				results, err := db.Search(context.Background(), engine.SearchRequest{Table: "t", Vectors: [][]float32{{at, 0.5}}, K: 1})
+				results, err := db.Search(context.Background(), engine.SearchRequest{Table: "t", Vectors: [][]float32{{at, 0.5}}, K: 1, Return: what})
 				if err != nil || len(results[0].Hits) != 1 || results[0].Hits[0].Key.String() != key || results[0].Hits[0].Distance != 0 {
 					t.Errorf("after writing %s at %v: %+v %v", key, at, results, err)
 					return
@@ -377,7 +383,7 @@ func TestSearchSeesAcknowledgedWrites(t *testing.T) {
 						t.Errorf("delete: %v", err)
 						return
 					}
-					results, err := db.Search(context.Background(), engine.SearchRequest{Table: "t", Vectors: [][]float32{{at, 0.5}}, K: 1})
+					results, err := db.Search(context.Background(), engine.SearchRequest{Table: "t", Vectors: [][]float32{{at, 0.5}}, K: 1, Return: what})
 					if err != nil || len(results[0].Hits) > 0 && results[0].Hits[0].Key.String() == key {
 						t.Errorf("%s is found after its deletion: %+v %v", key, results, err)
 						return

@@ -1,13 +1,12 @@
 package engine
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"encoding/binary"
 	"fmt"
 	"math"
 	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -15,20 +14,19 @@ import (
 	"github.com/vccdb/vccdb/engine/schema"
 	"github.com/vccdb/vccdb/internal/bitmap"
 	"github.com/vccdb/vccdb/internal/errs"
-	"github.com/vccdb/vccdb/internal/invariants"
 	"github.com/vccdb/vccdb/storage"
 	"github.com/vccdb/vccdb/vecindex"
 )
 
 // vectorSearch is one Search under way: what its query vectors share.
 type vectorSearch struct {
-	e        *Engine
-	req      *SearchRequest
-	t        *table
-	ix       *index
-	index    vecindex.Index
-	snapshot *storage.Snapshot
-	shape    *shape
+	e     *Engine
+	req   *SearchRequest
+	t     *table
+	ix    *index
+	index vecindex.Index
+	state lazySnapshot
+	shape *shape
 	// allow is nil without a filter.
 	allow *bitmap.Set
 	// filter found them; filterPlan tells of it if explain was asked for.
@@ -42,6 +40,29 @@ type vectorSearch struct {
 }
 
 const noSelf = -1
+
+// lazySnapshot is the state that filter and hits are read from, pinned at its first
+// use: a search that needs nothing of storage costs it nothing. The index may be
+// asked before or after, since either holds what was acknowledged when the search
+// began, and what changes later is recognised by its stamp.
+type lazySnapshot struct {
+	once     sync.Once
+	snapshot *storage.Snapshot
+}
+
+func (p *lazySnapshot) at(store *storage.Store) *storage.Snapshot {
+	p.once.Do(func() { p.snapshot = store.NewSnapshot() })
+	return p.snapshot
+}
+
+func (p *lazySnapshot) release() {
+	if p.snapshot != nil {
+		p.snapshot.Release()
+	}
+}
+
+// snapshot is the state that the search reads.
+func (s *vectorSearch) snapshot() *storage.Snapshot { return s.state.at(s.e.store) }
 
 // Search returns, for each query vector, the K nearest entities that pass the
 // filter, nearest first: never fewer than min(K, matches), never one that was
@@ -74,10 +95,7 @@ func (e *Engine) Search(ctx context.Context, req SearchRequest) ([]SearchResult,
 // all answers every query vector.
 func (s *vectorSearch) all(ctx context.Context) ([]SearchResult, error) {
 	e, req := s.e, s.req
-	// The snapshot is pinned before the index is asked: what is acknowledged by
-	// now is in both, and what changes later is recognised by its stamp.
-	s.snapshot = e.store.NewSnapshot()
-	defer s.snapshot.Release()
+	defer s.state.release()
 	if req.Key != nil {
 		if err := s.vectorOfKey(); err != nil {
 			return nil, err
@@ -85,7 +103,7 @@ func (s *vectorSearch) all(ctx context.Context) ([]SearchResult, error) {
 	}
 	if req.Filter != nil {
 		var err error
-		if s.allow, s.filter, err = e.matchingIDs(ctx, s.snapshot, s.t, req.Filter); err != nil {
+		if s.allow, s.filter, err = e.matchingIDs(ctx, s.snapshot(), s.t, req.Filter); err != nil {
 			return nil, err
 		}
 		if req.Explain {
@@ -93,22 +111,15 @@ func (s *vectorSearch) all(ctx context.Context) ([]SearchResult, error) {
 		}
 	}
 	results := make([]SearchResult, len(req.Vectors))
+	if len(req.Vectors) == 1 {
+		return results, s.run(ctx, req.Vectors[0], &results[0])
+	}
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(e.opts.Query.Workers)
 	for i, vector := range req.Vectors {
-		group.Go(func() error {
-			result, err := s.run(groupCtx, vector)
-			if err != nil {
-				return err
-			}
-			results[i] = *result
-			return nil
-		})
+		group.Go(func() error { return s.run(groupCtx, vector, &results[i]) })
 	}
-	if err := group.Wait(); err != nil {
-		return nil, err
-	}
-	return results, nil
+	return results, group.Wait()
 }
 
 // newSearch finds the index and checks the request.
@@ -238,7 +249,7 @@ func (s *vectorSearch) vectorOfKey() error {
 	if key.Table != s.t.name {
 		return errs.Field("invalid_query", "/key", "the key %s isn't of the table %s", key, s.t.name)
 	}
-	present, err := s.e.lookup(&s.snapshot.Reader, s.t, []string{key.PK})
+	present, err := s.e.lookup(&s.snapshot().Reader, s.t, []string{key.PK})
 	if err != nil {
 		return err
 	}
@@ -246,7 +257,7 @@ func (s *vectorSearch) vectorOfKey() error {
 		return errs.New(errs.NotFound, "entity_not_found", "there is no entity %s", key)
 	}
 	s.self = int64(present[0].id)
-	err = s.snapshot.Vectors(s.ix.def.ID, []uint32{present[0].id}, func(_ int, _ uint64, raw []byte) error {
+	err = s.snapshot().Vectors(s.ix.def.ID, []uint32{present[0].id}, func(_ int, _ uint64, raw []byte) error {
 		if raw != nil {
 			s.req.Vectors = [][]float32{decodeVector(nil, raw)}
 		}
@@ -259,7 +270,7 @@ func (s *vectorSearch) vectorOfKey() error {
 }
 
 // run answers one query vector.
-func (s *vectorSearch) run(ctx context.Context, vector []float32) (*SearchResult, error) {
+func (s *vectorSearch) run(ctx context.Context, vector []float32, result *SearchResult) error {
 	live := s.index.Len()
 	matching := live
 	if s.allow != nil {
@@ -272,14 +283,15 @@ func (s *vectorSearch) run(ctx context.Context, vector []float32) (*SearchResult
 	plan := planSearch(s.req, s.allow != nil, matching, live, ef)
 	s.e.counters.searchModes.add(plan.Mode)
 	plan.Filter = s.filterPlan
-	result := &SearchResult{Hits: []SearchHit{}, Plan: &plan}
+	*result = SearchResult{Hits: []SearchHit{}, Plan: &plan}
 	if plan.Mode == searchEmpty {
-		return result, nil
+		return nil
 	}
 	hits, err := s.collect(ctx, vector, ef, &plan)
 	if err != nil {
-		return nil, err
+		return err
 	}
+	result.Hits = slices.Grow(result.Hits, len(hits))
 	for _, h := range hits {
 		result.Hits = append(result.Hits, h.SearchHit)
 	}
@@ -287,13 +299,7 @@ func (s *vectorSearch) run(ctx context.Context, vector []float32) (*SearchResult
 		last := hits[len(hits)-1]
 		result.NextCursor = cursor{ID: last.id, Distance: last.Distance, Seen: s.after.Seen + len(hits)}.encode(s.fingerprint)
 	}
-	return result, nil
-}
-
-// foundHit is a hit with the id that breaks ties.
-type foundHit struct {
-	SearchHit
-	id uint32
+	return nil
 }
 
 // collect asks the index, checks its hits against the snapshot, and asks for
@@ -305,7 +311,7 @@ func (s *vectorSearch) collect(ctx context.Context, vector []float32, ef int, pl
 	}
 	for {
 		q := vecindex.Query{Vector: vector, K: ask, Ef: ef, Allow: s.allow, Exact: plan.Mode == searchExact}
-		hits, stats, err := s.index.Search(ctx, q, nil)
+		hits, stats, err := s.index.Search(ctx, q, make([]vecindex.Hit, 0, min(s.req.K, s.index.Len())))
 		if err != nil {
 			return nil, err
 		}
@@ -326,124 +332,6 @@ func (s *vectorSearch) collect(ctx context.Context, vector []float32, ef int, pl
 		ask *= 2
 		plan.Refills++
 	}
-}
-
-func (s *vectorSearch) tooFar(distance float32) bool {
-	return s.req.MaxDistance != nil && distance > *s.req.MaxDistance
-}
-
-// wanted says whether a hit belongs on this page at all.
-func (s *vectorSearch) wanted(h vecindex.Hit) bool {
-	if int64(h.ID) == s.self || s.tooFar(h.Distance) {
-		return false
-	}
-	return s.after.Seen == 0 || h.Distance > s.after.Distance || h.Distance == s.after.Distance && h.ID > s.after.ID
-}
-
-// resolve turns index hits into entities as the snapshot has them. Hits whose
-// entity is gone or has expired are dropped; one whose vector is another by now
-// gets the distance of that.
-func (s *vectorSearch) resolve(hits []vecindex.Hit, vector []float32, plan *SearchPlan) ([]foundHit, error) {
-	hits = slices.DeleteFunc(slices.Clone(hits), func(h vecindex.Hit) bool { return !s.wanted(h) })
-	ids := make([]uint32, len(hits))
-	for i, h := range hits {
-		ids[i] = h.ID
-	}
-	records := make([][]byte, len(hits))
-	var changed []int
-	err := s.snapshot.Entities(s.t.id, ids, func(i int, raw []byte) error {
-		if raw == nil {
-			return nil
-		}
-		r, err := decodeRecord(raw)
-		if err == nil && r.stamp != hits[i].Stamp {
-			changed = append(changed, i)
-		}
-		records[i] = bytes.Clone(raw)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	if err := s.rescore(hits, ids, changed, records, vector); err != nil {
-		return nil, err
-	}
-	return s.present(hits, records, plan)
-}
-
-// rescore looks at hits whose entity was written after the vector that was
-// scored. Mostly the vector is the same and only other fields changed.
-func (s *vectorSearch) rescore(hits []vecindex.Hit, ids []uint32, changed []int, records [][]byte, vector []float32) error {
-	if len(changed) == 0 {
-		return nil
-	}
-	changedIDs := make([]uint32, len(changed))
-	for i, at := range changed {
-		changedIDs[i] = ids[at]
-	}
-	return s.snapshot.Vectors(s.ix.def.ID, changedIDs, func(i int, stamp uint64, raw []byte) error {
-		at := changed[i]
-		switch {
-		case raw == nil:
-			records[at] = nil
-		case stamp != hits[at].Stamp:
-			hits[at].Distance = s.ix.vector.metric.Distance(vector, decodeVector(nil, raw))
-			if !s.wanted(hits[at]) {
-				records[at] = nil
-			}
-		}
-		return nil
-	})
-}
-
-// present makes the hits of the answer, nearest first.
-func (s *vectorSearch) present(hits []vecindex.Hit, records [][]byte, plan *SearchPlan) ([]foundHit, error) {
-	found := make([]foundHit, 0, len(hits))
-	for i, h := range hits {
-		if records[i] == nil {
-			plan.StaleDropped++
-			continue
-		}
-		hit, err := s.hit(h, records[i])
-		if err != nil {
-			return nil, err
-		}
-		if hit == nil {
-			plan.StaleDropped++
-			continue
-		}
-		found = append(found, foundHit{*hit, h.ID})
-	}
-	slices.SortStableFunc(found, func(a, b foundHit) int {
-		return cmp.Or(cmp.Compare(a.Distance, b.Distance), cmp.Compare(a.id, b.id))
-	})
-	if invariants.Enabled {
-		for i := 1; i < len(found); i++ {
-			invariants.Check(found[i].id != found[i-1].id, "the id %d is twice among the hits of %s", found[i].id, s.ix.subject())
-		}
-	}
-	return found, nil
-}
-
-// hit is nil if the entity has expired.
-func (s *vectorSearch) hit(h vecindex.Hit, raw []byte) (*SearchHit, error) {
-	r, err := decodeRecord(raw)
-	if err != nil {
-		return nil, err
-	}
-	expired, err := s.shape.schema.docExpired(r.doc, s.shape.nowMs)
-	if err != nil || expired {
-		return nil, err
-	}
-	hit := &SearchHit{
-		Key:      Key{s.t.name, string(r.pk)},
-		Distance: h.Distance,
-		Score:    s.ix.vector.metric.Score(h.Distance),
-	}
-	if s.req.Return != ReturnKeys {
-		hit.Doc, err = s.shape.doc(r.doc)
-	}
-	return hit, err
 }
 
 // VectorConfig returns the definition of a vector index as it is in force.
