@@ -59,32 +59,35 @@ func damage(t *testing.T, script []byte) {
 		damageFile(t, path, next)
 	}
 	again := mustOpen(t, path)
-	for _, e := range again.Epochs() {
+	for _, e := range slices.Backward(again.Epochs()) {
 		got, lost := load(t, again, e)
-		want := states[e.Sequence]
 		for i, c := range e.Columns {
-			for element := range c.Count {
-				isLost := slices.ContainsFunc(lost, func(l Lost) bool {
-					return l.Column == c.Name && l.First <= element && element < l.First+l.N
-				})
-				at := element * c.Stride
-				if !isLost && !bytes.Equal(got[i][at:at+c.Stride], want[i][at:at+c.Stride]) {
-					t.Fatalf("element %d of %s, epoch %d, is another and not lost", element, c.Name, e.Epoch)
-				}
-			}
+			checkColumn(t, e, c, got[i], states[e.Sequence][i], lost)
 		}
-		// It goes on from whatever there is.
 		if len(lost) == 0 {
 			for i, a := range m.columns {
 				a.data = got[i]
 			}
 		}
-		mustSave(t, again, m.state(9))
-		got, lost = load(t, again, again.Epochs()[0])
-		if len(lost) == 0 && !slices.EqualFunc(got, m.bytes(), slices.Equal) {
-			t.Fatal("what was saved on damaged files came back different")
+	}
+	// It goes on from whatever there is.
+	mustSave(t, again, m.state(9))
+	if got, lost := load(t, again, again.Epochs()[0]); len(lost) == 0 && !slices.EqualFunc(got, m.bytes(), slices.Equal) {
+		t.Fatal("what was saved on damaged files came back different")
+	}
+}
+
+// checkColumn: what isn't lost is what was saved.
+func checkColumn(t *testing.T, e *Manifest, c Layout, got, want []byte, lost []Lost) {
+	t.Helper()
+	for element := range c.Count {
+		isLost := slices.ContainsFunc(lost, func(l Lost) bool {
+			return l.Column == c.Name && l.First <= element && element < l.First+l.N
+		})
+		at := element * c.Stride
+		if !isLost && !bytes.Equal(got[at:at+c.Stride], want[at:at+c.Stride]) {
+			t.Fatalf("element %d of %s, epoch %d, is another and not lost", element, c.Name, e.Epoch)
 		}
-		break
 	}
 }
 
