@@ -36,9 +36,11 @@ func vectorOf(id uint32, stamp uint64, dim int) []float32 {
 // TestConcurrent puts, replaces, deletes and searches from many goroutines at once,
 // while linkers and sweeps run. Whatever a search returns must have been true at
 // some moment between its start and its end.
-func TestConcurrent(t *testing.T) {
+func TestConcurrent(t *testing.T) { eachQuantization(t, testConcurrent) }
+
+func testConcurrent(t *testing.T, quantization vecindex.Quantization) {
 	const writers, searchers, opsEach, numIDs, dim = 3, 3, 12_000 / raceFactor, 600, 12
-	x := open(t, Options{Dimension: dim, Metric: vecindex.L2, M: 6, EfConstruction: 24, Ef: 16, MaxPending: 200, Workers: 3})
+	x := open(t, Options{Quantization: quantization, Dimension: dim, Metric: vecindex.L2, M: 6, EfConstruction: 24, Ef: 16, MaxPending: 200, Workers: 3})
 	histories := make([]history, numIDs)
 	ctx := context.Background()
 	write := func(w int) {
@@ -149,9 +151,11 @@ func searchOnce(t *testing.T, x *Index, histories []history, rng *rand.Rand, dim
 // TestReplacedIsFoundOnce replaces a vector by others near it, all the time. A search
 // of the graph for it never finds two of them, and one of them as surely as it finds
 // anything.
-func TestReplacedIsFoundOnce(t *testing.T) {
+func TestReplacedIsFoundOnce(t *testing.T) { eachQuantization(t, testReplacedIsFoundOnce) }
+
+func testReplacedIsFoundOnce(t *testing.T, quantization vecindex.Quantization) {
 	const n, dim, enough = 2000, 8, 5000 / raceFactor
-	x := open(t, Options{Dimension: dim, Metric: vecindex.L2, EfConstruction: 60, Workers: 2})
+	x := open(t, Options{Quantization: quantization, Dimension: dim, Metric: vecindex.L2, EfConstruction: 60, Workers: 2})
 	c := newClusters(20, dim, 5)
 	for id := range uint32(n) {
 		put(t, x, id, c.vector())

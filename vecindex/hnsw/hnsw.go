@@ -44,6 +44,7 @@ import (
 	"log/slog"
 	"math"
 	"math/rand/v2"
+	"path/filepath"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -59,6 +60,11 @@ import (
 type Options struct {
 	Dimension int
 	Metric    vecindex.Metric
+	// Quantization is what the graph is walked on. None: the vectors themselves.
+	Quantization vecindex.Quantization
+	// Dir is a folder, which exists, for the vectors of a quantized graph: they lie in
+	// a file there instead of in memory. None: they are in memory.
+	Dir string
 	// M is the number of links a node gets on each level; level 0 holds up to 2M. 16.
 	M int
 	// EfConstruction is the width of the search for a new node's neighbours. 200.
@@ -118,6 +124,7 @@ func (o *Options) validate() error {
 		return nil
 	}
 	for _, err := range []error{
+		check("quantization", int(o.Quantization), 0, int(vecindex.Int8)),
 		check("m", o.M, 2, maxM),
 		check("ef_construction", o.EfConstruction, 1, maxEf),
 		check("ef", o.Ef, 1, maxEf),
@@ -130,6 +137,14 @@ func (o *Options) validate() error {
 		}
 	}
 	return nil
+}
+
+// coldVectors is the file that the vectors lie in, none if they are in memory.
+func (o *Options) coldVectors() string {
+	if o.Dir == "" || o.Quantization == vecindex.Unquantized {
+		return ""
+	}
+	return filepath.Join(o.Dir, "vectors")
 }
 
 // Index is a vecindex.Index that searches a graph.
@@ -181,10 +196,12 @@ func New(o Options) (*Index, error) {
 		return nil, err
 	}
 	x := &Index{opts: o, space: sp, stop: make(chan struct{}), wake: make(chan struct{}, 1)}
-	if x.slots, err = newSlots(o.Capacity, sp.Stride); err != nil {
+	if x.slots, err = newSlots(o.Capacity, sp.Stride, o.coldVectors()); err != nil {
 		return nil, err
 	}
-	x.rows = &floatRows{space: sp, slots: x.slots}
+	if x.rows, err = newRows(&o, sp, x.slots); err != nil {
+		return nil, errors.Join(err, x.slots.arrays.Free())
+	}
 	if x.graph, err = newGraph(o.Capacity, o.M); err != nil {
 		return nil, errors.Join(err, x.slots.arrays.Free())
 	}

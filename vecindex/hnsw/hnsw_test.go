@@ -101,17 +101,32 @@ func TestIndex(t *testing.T) {
 	if raceFactor > 1 {
 		levels = levels[:1] // the kernels are not what the race detector is for
 	}
-	for _, level := range levels {
-		t.Run(level.String(), func(t *testing.T) {
-			indextest.Run(t, func(t *testing.T, metric vecindex.Metric, dim int) vecindex.Index {
-				// Few slots and links, so that sweeps and full rows happen.
-				x, err := New(Options{Dimension: dim, Metric: metric, M: 4, EfConstruction: 20, Ef: 10, Kernel: level, Capacity: 1 << 14})
-				if err != nil {
-					t.Fatal(err)
-				}
-				return x
+	for _, quantization := range quantizations {
+		for _, level := range levels {
+			t.Run(fmt.Sprint(quantization, "/", level), func(t *testing.T) {
+				indextest.Run(t, func(t *testing.T, metric vecindex.Metric, dim int) vecindex.Index {
+					// Few slots and links, so that sweeps and full rows happen.
+					x, err := New(Options{
+						Dimension: dim, Metric: metric, Quantization: quantization, Dir: t.TempDir(),
+						M: 4, EfConstruction: 20, Ef: 10, Kernel: level, Capacity: 1 << 14,
+					})
+					if err != nil {
+						t.Fatal(err)
+					}
+					return x
+				})
 			})
-		})
+		}
+	}
+}
+
+// quantizations are all that a graph can be made with.
+var quantizations = []vecindex.Quantization{vecindex.Unquantized, vecindex.Int8}
+
+// eachQuantization runs a test for all of them.
+func eachQuantization(t *testing.T, run func(t *testing.T, quantization vecindex.Quantization)) {
+	for _, q := range quantizations {
+		t.Run(q.String(), func(t *testing.T) { run(t, q) })
 	}
 }
 

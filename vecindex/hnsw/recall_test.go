@@ -40,12 +40,14 @@ func queries(c *clusters, n, k, ef int) []vecindex.Query {
 }
 
 // TestRecall is the gate: recall@10 at the default widths, against the exact scan.
-func TestRecall(t *testing.T) {
+func TestRecall(t *testing.T) { eachQuantization(t, testRecall) }
+
+func testRecall(t *testing.T, quantization vecindex.Quantization) {
 	const n, dim, gate = 4000 / raceFactor, 48, 0.95
 	for _, metric := range indextest.Metrics {
 		t.Run(metric.String(), func(t *testing.T) {
 			c := newClusters(1, dim, 50)
-			x, oracle := open(t, Options{Dimension: dim, Metric: metric}), newFlat(t, metric, dim)
+			x, oracle := open(t, Options{Quantization: quantization, Dimension: dim, Metric: metric}), newFlat(t, metric, dim)
 			for id := range uint32(n) {
 				v := c.vector()
 				put(t, x, id, v)
@@ -72,10 +74,12 @@ func newFlat(t testing.TB, metric vecindex.Metric, dim int) vecindex.Index {
 
 // TestRecallAfterUpdates replaces and deletes most of an index several times over.
 // The graph stays as good as a new one, near enough, and takes no more slots.
-func TestRecallAfterUpdates(t *testing.T) {
+func TestRecallAfterUpdates(t *testing.T) { eachQuantization(t, testRecallAfterUpdates) }
+
+func testRecallAfterUpdates(t *testing.T, quantization vecindex.Quantization) {
 	const n, rounds, dim, gate = 3000 / raceFactor, 6, 32, 0.93
 	c := newClusters(2, dim, 50)
-	x, oracle := open(t, Options{Dimension: dim, Workers: 2, MaxPending: 500}), newFlat(t, vecindex.Cosine, dim)
+	x, oracle := open(t, Options{Quantization: quantization, Dimension: dim, Workers: 2, MaxPending: 500}), newFlat(t, vecindex.Cosine, dim)
 	for range rounds {
 		for id := range uint32(n) {
 			v := c.vector()
@@ -104,10 +108,12 @@ func TestRecallAfterUpdates(t *testing.T) {
 
 // TestStranded deletes all but a few of every cluster: what is left has lost its
 // neighbours and their neighbours, and must be found all the same.
-func TestStranded(t *testing.T) {
+func TestStranded(t *testing.T) { eachQuantization(t, testStranded) }
+
+func testStranded(t *testing.T, quantization vecindex.Quantization) {
 	const numClusters, perCluster, dim = 100, 60 / raceFactor, 16
 	c := newClusters(4, dim, numClusters)
-	x := open(t, Options{Dimension: dim, M: 6, EfConstruction: 40})
+	x := open(t, Options{Quantization: quantization, Dimension: dim, M: 6, EfConstruction: 40})
 	vectors := map[uint32][]float32{}
 	for id := range uint32(numClusters * perCluster) {
 		v := c.in(int(id) % numClusters)
@@ -138,10 +144,12 @@ func TestStranded(t *testing.T) {
 
 // TestDuplicates: many equal vectors keep neither each other nor the rest from being
 // found.
-func TestDuplicates(t *testing.T) {
+func TestDuplicates(t *testing.T) { eachQuantization(t, testDuplicates) }
+
+func testDuplicates(t *testing.T, quantization vecindex.Quantization) {
 	const copies, numOthers, dim = 300, 2000 / raceFactor, 12
 	c := newClusters(5, dim, 20)
-	x := open(t, Options{Dimension: dim, Metric: vecindex.L2})
+	x := open(t, Options{Quantization: quantization, Dimension: dim, Metric: vecindex.L2})
 	same := c.vector()
 	for id := range uint32(copies) {
 		put(t, x, id, same)
@@ -172,10 +180,12 @@ func TestDuplicates(t *testing.T) {
 
 // TestFilters: whatever share of the ids is allowed, an answer has only those, as
 // many as there are, and nearly the nearest.
-func TestFilters(t *testing.T) {
+func TestFilters(t *testing.T) { eachQuantization(t, testFilters) }
+
+func testFilters(t *testing.T, quantization vecindex.Quantization) {
 	const n, dim, k, gate = 30_000 / raceFactor, 16, 10, 0.9 // the graph is a thin one
 	c := newClusters(6, dim, 40)
-	x, oracle := open(t, Options{Dimension: dim, M: 8, EfConstruction: 60}), newFlat(t, vecindex.Cosine, dim)
+	x, oracle := open(t, Options{Quantization: quantization, Dimension: dim, M: 8, EfConstruction: 60}), newFlat(t, vecindex.Cosine, dim)
 	for id := range uint32(n) {
 		v := c.vector()
 		put(t, x, id, v)

@@ -3,7 +3,9 @@ package hnsw
 import (
 	"unsafe"
 
+	"github.com/vccdb/vccdb/vecindex"
 	"github.com/vccdb/vccdb/vecindex/internal/space"
+	"github.com/vccdb/vccdb/vecindex/quant"
 )
 
 // row is what a vector is compared by in the graph, as bytes: the prepared vector
@@ -54,4 +56,17 @@ func bytesOf(v []float32) row {
 
 func floatsOf(r row) []float32 {
 	return unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(r))), len(r)/4)
+}
+
+// newRows makes the rows that an index with these options has.
+func newRows(o *Options, sp space.Space, s *slots) (rows, error) {
+	if o.Quantization == vecindex.Unquantized {
+		return &floatRows{space: sp, slots: s}, nil
+	}
+	codec, err := quant.NewInt8(o.Metric, o.Dimension, o.Seed, o.Kernel)
+	if err != nil {
+		return nil, err
+	}
+	r := newCodeRows(&s.arrays, o.Capacity, codec)
+	return r, s.arrays.Err()
 }

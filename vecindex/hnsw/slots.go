@@ -30,10 +30,15 @@ type slots struct {
 	free []uint32      // guarded by the index's mu
 }
 
-func newSlots(capacity, stride int) (*slots, error) {
+// newSlots reserves the columns; the vectors in a file if one is named.
+func newSlots(capacity, stride int, file string) (*slots, error) {
 	s := &slots{stride: stride}
 	g := &s.arrays
-	s.vectors = offheap.ReserveIn[float32](g, capacity*stride)
+	if file != "" {
+		s.vectors = offheap.ReserveFileIn[float32](g, file, capacity*stride)
+	} else {
+		s.vectors = offheap.ReserveIn[float32](g, capacity*stride)
+	}
 	s.ids = offheap.ReserveIn[uint32](g, capacity)
 	s.stamps = offheap.ReserveIn[uint64](g, capacity)
 	s.levels = offheap.ReserveIn[uint8](g, capacity)
