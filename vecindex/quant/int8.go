@@ -30,8 +30,8 @@ type Int8 struct {
 	metric   vecindex.Metric
 	rotation *Rotation
 	stride   int
-	score    func(q, matrix []byte, stride int, rows []uint32, add, mul float32, out []float32)
-	scratch  sync.Pool // of *[]float32, Padded long
+	kernels  simd.Kernels
+	scratch  sync.Pool // of *[]float32: Padded elements, and zeros up to whole lanes
 }
 
 // NewInt8 makes the code of a metric and a dimension. The seed decides on the
@@ -57,9 +57,12 @@ func NewPaddedInt8(metric vecindex.Metric, dim, padded int, seed uint64, level s
 		metric:   metric,
 		rotation: NewRotation(dim, padded, seed),
 		stride:   (padded + simd.Int8Tail + simd.Int8Line - 1) / simd.Int8Line * simd.Int8Line,
-		score:    k.Int8Rows,
+		kernels:  k,
 	}
-	c.scratch.New = func() any { s := make([]float32, padded); return &s }
+	c.scratch.New = func() any {
+		s := make([]float32, (padded+simd.CodeLanes-1)/simd.CodeLanes*simd.CodeLanes)
+		return &s
+	}
 	return c, nil
 }
 
@@ -79,37 +82,26 @@ func (c *Int8) Rotation() *Rotation { return c.rotation }
 func (c *Int8) Encode(row []byte, vec []float32) {
 	scratch := c.scratch.Get().(*[]float32)
 	c.rotation.Apply(*scratch, vec)
-	c.EncodeRotated(row, *scratch)
+	c.encode(row[:c.stride], *scratch)
 	c.scratch.Put(scratch)
 }
 
-// EncodeRotated is Encode of a vector that the rotation was applied to already.
-func (c *Int8) EncodeRotated(row []byte, rotated []float32) {
-	row, rotated = row[:c.stride], rotated[:c.rotation.padded]
-	largest := uint32(0) // floats without a sign are in the order of their bits
-	for _, v := range rotated {
-		largest = max(largest, math.Float32bits(v)&^(1<<31))
-	}
-	clear(row[len(rotated):])
-	if largest == 0 {
-		clear(row)
+// encode is Encode of a vector that is rotated, with zeros up to whole lanes.
+func (c *Int8) encode(row []byte, rotated []float32) {
+	largest := c.kernels.Largest(rotated)
+	steps := maxCode / largest
+	if steps > math.MaxFloat32 {
+		clear(row) // too short to be told from zero
 		return
 	}
-	steps := maxCode / float64(math.Float32frombits(largest))
-	var norm2, product float64
-	for i, v := range rotated {
-		x := float64(v)
-		// Adding 1.5·2²³ leaves a float's nearest integer in its low bits.
-		code := int8(math.Float32bits(float32(x*steps) + 3<<22))
-		row[i] = byte(code)
-		norm2 += x * x
-		product += x * float64(code)
-	}
+	clear(row[len(rotated):])
+	norm2, product, sum := c.kernels.Codes(row, rotated, steps)
+	step := float64(largest) / maxCode
 	add := float32(0)
 	if c.metric == vecindex.L2 {
-		add = float32(norm2)
+		add = float32(float64(norm2) * step * step)
 	}
-	simd.SetInt8Tail(row, float32(norm2/product), add)
+	simd.SetInt8Tail(row, float32(float64(norm2)/float64(product)*step), add, sum)
 }
 
 // Decode writes the rotated vector that a row stands for to dst, which has Padded
@@ -138,5 +130,5 @@ func (c *Int8) DistancesIn(q, matrix []byte, stride int, rows []uint32, out []fl
 	case vecindex.L2:
 		mul = -2 * scale
 	}
-	c.score(q, matrix, stride, rows, add, mul, out)
+	c.kernels.Int8Rows(q, matrix, stride, rows, add, mul, out)
 }

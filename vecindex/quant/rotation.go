@@ -37,9 +37,9 @@ type Rotation struct {
 	// factors[r] is what coordinates are multiplied by before they are transformed
 	// in round r, turns before they are turned: random signs, and what makes the
 	// step an orthogonal one. turns is nil if H has all coordinates.
-	factors  [rounds][]float32
-	turns    []float32
-	hadamard func([]float32)
+	factors [rounds][]float32
+	turns   []float32
+	kernels simd.Kernels
 }
 
 // NewRotation makes the map that seed stands for, of vectors of dimension dim into
@@ -53,7 +53,7 @@ func NewRotation(dim, padded int, seed uint64) *Rotation {
 	if err != nil {
 		panic(err) // a machine always has its best level
 	}
-	r := &Rotation{dim: dim, padded: padded, block: 1 << (bits.Len(uint(padded)) - 1), hadamard: k.Hadamard}
+	r := &Rotation{dim: dim, padded: padded, block: 1 << (bits.Len(uint(padded)) - 1), kernels: k}
 	rng := rand.New(rand.NewPCG(seed, 0x526f746174696f6e))
 	for round := range r.factors {
 		r.factors[round] = signs(rng, padded)
@@ -110,28 +110,15 @@ func (r *Rotation) turned(v []float32) (low, high []float32) {
 // sets the first Padded elements of dst, which may be the same memory.
 func (r *Rotation) Apply(dst, src []float32) {
 	dst = dst[:r.padded]
-	src = src[:r.dim]
-	for i, f := range r.factors[0][:len(src)] {
-		dst[i] = src[i] * f
-	}
-	clear(dst[len(src):])
-	r.hadamard(r.transformed(dst, 0))
+	r.kernels.Multiply(dst[:r.dim], src[:r.dim], r.factors[0])
+	clear(dst[r.dim:])
+	r.kernels.Hadamard(r.transformed(dst, 0))
 	for round := 1; round < rounds; round++ {
 		if round == rounds/2 && r.turns != nil {
-			multiply(dst, r.turns)
-			low, high := r.turned(dst)
-			for i, a := range low {
-				b := high[i]
-				low[i], high[i] = a+b, a-b
-			}
+			r.kernels.Multiply(dst, dst, r.turns)
+			r.kernels.Butterfly(r.turned(dst))
 		}
-		multiply(dst, r.factors[round])
-		r.hadamard(r.transformed(dst, round))
-	}
-}
-
-func multiply(v, by []float32) {
-	for i, f := range by[:len(v)] {
-		v[i] *= f
+		r.kernels.Multiply(dst, dst, r.factors[round])
+		r.kernels.Hadamard(r.transformed(dst, round))
 	}
 }

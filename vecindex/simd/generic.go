@@ -3,7 +3,9 @@ package simd
 func genericKernels() Kernels {
 	return Kernels{
 		Level: Generic, Dot: dotGeneric, L2: l2Generic, DotRows: dotRowsGeneric, L2Rows: l2RowsGeneric,
-		Int8Rows: int8RowsGeneric, Hadamard: hadamardGeneric,
+		Int8Rows: int8RowsGeneric,
+		Multiply: multiplyGeneric, Butterfly: butterflyGeneric, Hadamard: hadamardGeneric,
+		Largest: largestGeneric, Codes: codesGeneric,
 	}
 }
 

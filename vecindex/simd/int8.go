@@ -17,12 +17,8 @@ const (
 	Int8Tail = 12
 )
 
-// SetInt8Tail writes the factors of a code row behind its codes.
-func SetInt8Tail(row []byte, scale, add float32) {
-	sum := int32(0)
-	for _, c := range row[:len(row)-Int8Tail] {
-		sum += int32(int8(c))
-	}
+// SetInt8Tail writes the factors of a code row behind its codes, whose sum is given.
+func SetInt8Tail(row []byte, scale, add float32, sum int32) {
 	tail := row[len(row)-Int8Tail:]
 	binary.LittleEndian.PutUint32(tail, math.Float32bits(scale))
 	binary.LittleEndian.PutUint32(tail[4:], math.Float32bits(add))

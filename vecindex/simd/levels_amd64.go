@@ -21,9 +21,9 @@ func kernels(l Level) Kernels {
 		if cpuid.CPU.Supports(cpuid.AVX512VNNI) {
 			int8Rows = int8RowsVNNI
 		}
-		return fromRows(AVX512, dotRowsAVX512, l2RowsAVX512, int8Rows)
+		return withCodes(fromRows(AVX512, dotRowsAVX512, l2RowsAVX512, int8Rows))
 	case AVX2:
-		return fromRows(AVX2, dotRowsAVX2, l2RowsAVX2, int8RowsAVX2)
+		return withCodes(fromRows(AVX2, dotRowsAVX2, l2RowsAVX2, int8RowsAVX2))
 	default:
 		return genericKernels()
 	}

@@ -13,12 +13,13 @@ type rowsFunc func(q *float32, n int, matrix *float32, stride int, rows *uint32,
 // and the others as many rows ahead.
 type int8Func func(q *byte, n int, matrix *byte, stride int, rows *uint32, count int, out *float32, add, mul float32, ahead int)
 
-// fromRows makes a level's kernels of its row kernels; a float32 pair is a list of one.
+// fromRows makes a level's kernels of its row kernels, a float32 pair being a list of
+// one. The rest are the plain ones.
 func fromRows(level Level, dot, l2 rowsFunc, int8 int8Func) Kernels {
-	return Kernels{
-		Level: level, Dot: onePair(dot), L2: onePair(l2), DotRows: manyRows(dot), L2Rows: manyRows(l2),
-		Int8Rows: manyInt8Rows(int8), Hadamard: hadamardGeneric,
-	}
+	k := genericKernels()
+	k.Level, k.Dot, k.L2, k.DotRows, k.L2Rows = level, onePair(dot), onePair(l2), manyRows(dot), manyRows(l2)
+	k.Int8Rows = manyInt8Rows(int8)
+	return k
 }
 
 func onePair(score rowsFunc) func(a, b []float32) float32 {

@@ -66,9 +66,21 @@ type Kernels struct {
 	// scale_i * (the inner product of the codes), with the factors of row i. len(out)
 	// is at least len(rows). All levels give the same bits.
 	Int8Rows func(q, matrix []byte, stride int, rows []uint32, add, mul float32, out []float32)
+
+	// Multiply sets dst[i] to a[i]*b[i]; the three may be the same memory.
+	Multiply func(dst, a, b []float32)
+	// Butterfly replaces a and b, of the same length, by their sum and difference.
+	Butterfly func(a, b []float32)
 	// Hadamard replaces x, whose length is a power of two, by its Walsh-Hadamard
-	// transform in natural order, not normalised. All levels give the same bits.
+	// transform in natural order, not normalised.
 	Hadamard func(x []float32)
+	// Largest is the largest size of an element of x, 0 if there is none. The length
+	// is a multiple of CodeLanes.
+	Largest func(x []float32) float32
+	// Codes sets codes[i] to the signed integer nearest to y[i] = x[i]*steps, which is
+	// between -127 and 127, and returns the sums of y[i]², of y[i] times its code and
+	// of the codes. The length is a multiple of CodeLanes.
+	Codes func(codes []byte, x []float32, steps float32) (norm2, product float32, sum int32)
 }
 
 // For returns the kernels of a level, or an error if this machine can't run them.

@@ -3,7 +3,6 @@ package simd_test
 import (
 	"fmt"
 	"math"
-	"math/bits"
 	"math/rand/v2"
 	"testing"
 
@@ -210,35 +209,6 @@ func BenchmarkRows(b *testing.B) {
 					}
 					b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(rows)), "ns/row")
 				})
-			}
-		}
-	}
-}
-
-// TestHadamard compares every level bit by bit with the definition: element i of the
-// transform is the sum of (-1)^popcount(i&j) x[j], exact for small integers.
-func TestHadamard(t *testing.T) {
-	rng := rand.New(rand.NewPCG(4, 4))
-	for _, level := range simd.Levels() {
-		k, _ := simd.For(level)
-		for n := 1; n <= 4096; n *= 2 {
-			x, got := make([]float32, n+1), make([]float32, n+2)
-			for i := range x {
-				x[i] = float32(rng.IntN(2001) - 1000)
-			}
-			copy(got[1:], x)
-			k.Hadamard(got[1 : n+1]) // not aligned
-			for try := range min(n, 64) {
-				i, want := (try*rng.IntN(64)+try)%n, 0
-				for j := range n {
-					want += (1 - 2*(bits.OnesCount(uint(i&j))&1)) * int(x[j])
-				}
-				if got[1+i] != float32(want) {
-					t.Fatalf("%v, length %d: element %d is %v, want %d", level, n, i, got[1+i], want)
-				}
-			}
-			if got[0] != 0 || got[n+1] != x[n] {
-				t.Fatalf("%v, length %d: wrote outside", level, n)
 			}
 		}
 	}
