@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
 	"io"
 	"os"
 	"runtime"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -146,29 +148,51 @@ func readFile[T any](name string, limit int, read func(io.Reader, int) (T, error
 	return content, err
 }
 
+// exactPart is how many vectors are searched by all queries before the next ones
+// are: so many that they stay in the processor's cache.
+const exactPart = 4096
+
 // exactNeighbours finds the k nearest of each query with the exact index.
 func exactNeighbours(ctx context.Context, w *workload, k int) ([][]int32, error) {
-	index, err := flat.New(w.metric, w.base.Dim, flat.Options{})
-	if err != nil {
-		return nil, err
-	}
-	defer index.Close()
-	for i := range w.base.Len() {
-		if err := index.Put(uint32(i), 0, w.base.Row(i)); err != nil {
-			return nil, fmt.Errorf("vector %d: %w", i, err)
+	nearest := make([][]vecindex.Hit, w.queries.Len())
+	for from := 0; from < w.base.Len(); from += exactPart {
+		if err := searchPart(ctx, w, from, min(w.base.Len(), from+exactPart), k, nearest); err != nil {
+			return nil, err
 		}
 	}
-	truth := make([][]int32, w.queries.Len())
+	truth := make([][]int32, len(nearest))
+	for i, hits := range nearest {
+		for _, h := range hits {
+			truth[i] = append(truth[i], int32(h.ID))
+		}
+	}
+	return truth, nil
+}
+
+// searchPart brings the k nearest of each query up to date with the vectors from
+// from to to.
+func searchPart(ctx context.Context, w *workload, from, to, k int, nearest [][]vecindex.Hit) error {
+	index, err := flat.New(w.metric, w.base.Dim, flat.Options{})
+	if err != nil {
+		return err
+	}
+	defer index.Close()
+	for i := from; i < to; i++ {
+		if err := index.Put(uint32(i), 0, w.base.Row(i)); err != nil {
+			return fmt.Errorf("vector %d: %w", i, err)
+		}
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.GOMAXPROCS(0))
-	for i := range truth {
+	for i := range nearest {
 		group.Go(func() error {
-			hits, _, err := index.Search(ctx, vecindex.Query{Vector: w.queries.Row(i), K: k}, nil)
-			for _, h := range hits {
-				truth[i] = append(truth[i], int32(h.ID))
-			}
+			hits, _, err := index.Search(ctx, vecindex.Query{Vector: w.queries.Row(i), K: k}, nearest[i])
+			slices.SortFunc(hits, func(a, b vecindex.Hit) int {
+				return cmp.Or(cmp.Compare(a.Distance, b.Distance), cmp.Compare(a.ID, b.ID))
+			})
+			nearest[i] = hits[:min(k, len(hits))]
 			return err
 		})
 	}
-	return truth, group.Wait()
+	return group.Wait()
 }

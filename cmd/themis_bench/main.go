@@ -5,6 +5,7 @@
 //	themis_bench soak     insert a million entities and watch the server's memory
 //	themis_bench slow     search beside a thousand slow connections
 //	themis_bench console  how long the pages of the console take
+//	themis_bench data     make the data sets that comparisons work on
 //	themis_bench gen      write synthetic vectors as fvecs, with exact neighbours as ivecs
 //	themis_bench words    make the word vectors that the repository ships
 //
@@ -39,6 +40,7 @@ func commands() []command {
 		{"soak", "insert many entities and watch the server's memory", setupSoak},
 		{"slow", "search beside a thousand slow connections", setupSlow},
 		{"console", "measure how long the pages of the console take", setupConsole},
+		{"data", "make the data sets that comparisons work on", setupData},
 		{"gen", "write synthetic vectors as fvecs, with exact neighbours as ivecs", setupGen},
 		{"words", "make the word vectors that the repository ships", setupWords},
 	}

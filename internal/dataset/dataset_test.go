@@ -196,6 +196,10 @@ func TestReadWink(t *testing.T) {
 	if !reflect.DeepEqual(got, want) {
 		t.Fatalf("got %v, want %v", got, want)
 	}
+	all := collect(t, ReadWinkAll(strings.NewReader(file)))
+	if len(all) != 4 || all[1].Text != "," || all[3].Text != "b" || all[3].Rank != 4 {
+		t.Errorf("without leaving out any: got %v", all)
+	}
 }
 
 func TestReadWinkRefused(t *testing.T) {

@@ -16,15 +16,24 @@ import (
 // to an array of the components, then their norm and the word's position. It is
 // read as a stream: the whole of it is 300 MB. After an error it yields nothing
 // more.
-func ReadWink(r io.Reader) iter.Seq2[Word, error] {
+func ReadWink(r io.Reader) iter.Seq2[Word, error] { return winkWords(r, plainWord) }
+
+// ReadWinkAll is ReadWink without leaving out any: numbers, signs and names with
+// hyphens too.
+func ReadWinkAll(r io.Reader) iter.Seq2[Word, error] {
+	return winkWords(r, func(string) bool { return true })
+}
+
+// winkWords yields what is wanted.
+func winkWords(r io.Reader, wanted func(string) bool) iter.Seq2[Word, error] {
 	return func(yield func(Word, error) bool) {
-		if err := readWink(jsontext.NewDecoder(r), yield); err != nil {
+		if err := readWink(jsontext.NewDecoder(r), wanted, yield); err != nil {
 			yield(Word{}, fmt.Errorf("wink embeddings: %w", err))
 		}
 	}
 }
 
-func readWink(d *jsontext.Decoder, yield func(Word, error) bool) error {
+func readWink(d *jsontext.Decoder, wanted func(string) bool, yield func(Word, error) bool) error {
 	if err := expect(d, '{'); err != nil {
 		return err
 	}
@@ -38,7 +47,7 @@ func readWink(d *jsontext.Decoder, yield func(Word, error) bool) error {
 		case name.Kind() == '}':
 			return errors.New(`no member "vectors"`)
 		case name.String() == "vectors":
-			return readWinkVectors(d, dim, yield)
+			return readWinkVectors(d, dim, wanted, yield)
 		case name.String() == "dimensions":
 			value, err := d.ReadToken()
 			if err != nil {
@@ -56,7 +65,7 @@ func readWink(d *jsontext.Decoder, yield func(Word, error) bool) error {
 	}
 }
 
-func readWinkVectors(d *jsontext.Decoder, dim int, yield func(Word, error) bool) error {
+func readWinkVectors(d *jsontext.Decoder, dim int, wanted func(string) bool, yield func(Word, error) bool) error {
 	if dim == 0 {
 		return errors.New("the vectors come before their dimension")
 	}
@@ -69,7 +78,7 @@ func readWinkVectors(d *jsontext.Decoder, dim int, yield func(Word, error) bool)
 			return err
 		}
 		text := name.String()
-		if !plainWord(text) {
+		if !wanted(text) {
 			if err := d.SkipValue(); err != nil {
 				return err
 			}
