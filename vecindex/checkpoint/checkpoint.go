@@ -41,9 +41,16 @@ type Column struct {
 	Count, Stride, PerBlock int
 	// Changed says which blocks changed since the last epoch; nil says that all did.
 	Changed Changed
+	// Late, if not nil, are marks that count as well, as they are when a block's turn
+	// comes: its state is then not older than that of the columns before.
+	Late *Marks
 	// Copy writes the n elements from first on to dst, all of its n*Stride bytes, in
 	// whatever order within a block Load's receiver expects.
 	Copy func(dst []byte, first, n int)
+}
+
+func (c *Column) changed(block int) bool {
+	return c.Changed.has(block) || c.Late != nil && c.Late.has(block)
 }
 
 // blocks is the number of blocks of the column.

@@ -41,6 +41,8 @@ func (m *Marks) Mark(element uint32) {
 	}
 }
 
+func (m *Marks) has(block int) bool { return atomic.LoadUint32(m.flags.At(uint32(block))) != 0 }
+
 // Changed is a set of blocks.
 type Changed []uint64
 

@@ -139,7 +139,7 @@ func (w *writer) column(ctx context.Context, epoch uint64, c *Column) (Layout, e
 		old = nil
 	}
 	for i := range l.blocks {
-		if old != nil && i < len(old.blocks) && old.length(i) == l.length(i) && !c.Changed.has(i) && !w.emptied[old.blocks[i].file] {
+		if old != nil && i < len(old.blocks) && old.length(i) == l.length(i) && !c.changed(i) && !w.emptied[old.blocks[i].file] {
 			l.blocks[i] = old.blocks[i]
 			continue
 		}

@@ -23,6 +23,7 @@ func (x *Index) Put(id uint32, stamp uint64, vec []float32) error {
 	}
 	*x.slots.ids.At(slot) = id
 	*x.slots.stamps.At(slot) = stamp
+	x.slots.vouch(slot)
 	x.publish(id, slot)
 	return nil
 }
@@ -114,6 +115,8 @@ func (x *Index) publish(id, slot uint32) {
 	now := x.clock.Load() + 1
 	x.slots.pending.setLocked(slot) // before the birth, see isLinked
 	atomic.StoreUint64(x.slots.births.At(slot), now)
+	x.slots.marks.Mark(slot)
+	x.slots.fateMarks.Mark(slot)
 	x.mu.pending++
 	old, replaced := x.slots.placeOf(id)
 	atomic.StoreUint32(x.slots.places.At(id), slot+1)
@@ -132,6 +135,7 @@ func (x *Index) publish(id, slot uint32) {
 // killLocked turns a slot into a tombstone.
 func (x *Index) killLocked(slot uint32, now uint64) {
 	atomic.StoreUint64(x.slots.deaths.At(slot), now)
+	x.slots.fateMarks.Mark(slot)
 	x.slots.dead.set(slot)
 	if x.slots.pending.has(slot) {
 		x.mu.pending--

@@ -7,6 +7,7 @@ import (
 
 	"unsafe"
 
+	"github.com/vccdb/vccdb/vecindex/checkpoint"
 	"github.com/vccdb/vccdb/vecindex/internal/offheap"
 	"github.com/vccdb/vccdb/vecindex/simd"
 )
@@ -33,6 +34,10 @@ type graph struct {
 	upperHigh uint32     // rows from here on were never used; guarded by the index's mu
 	upperFree [][]uint32 // by level: first rows of free runs; guarded by the index's mu
 
+	// marks are the slots whose level 0 rows changed since the last checkpoint, and
+	// upperMarks the rows above.
+	marks, upperMarks *checkpoint.Marks
+
 	// entry is the node every search starts at, packed; changed under top.
 	entry atomic.Uint64
 	// top is held while the entry may change, and by the linkers of the first nodes.
@@ -51,6 +56,8 @@ func newGraph(capacity, m int) (*graph, error) {
 	// A node has 1/(M-1) rows above level 0 on average, at most 1.
 	g.upper = offheap.ReserveIn[uint32](&g.arrays, capacity*g.rowUp)
 	g.upperAt = offheap.ReserveIn[uint32](&g.arrays, capacity)
+	g.marks = checkpoint.NewMarks(&g.arrays, capacity, checkpoint.PerBlock(4*g.row0))
+	g.upperMarks = checkpoint.NewMarks(&g.arrays, capacity, checkpoint.PerBlock(4*g.rowUp))
 	if err := g.arrays.Err(); err != nil {
 		return nil, errors.Join(err, g.arrays.Free())
 	}
@@ -62,7 +69,7 @@ func roundUp(n, to int) int { return (n + to - 1) / to * to }
 // growLocked makes the rows of the slots below n usable, those above level 0
 // excepted.
 func (g *graph) growLocked(n int) error {
-	return firstError(g.level0.Grow(n*g.row0), g.upperAt.Grow(n))
+	return firstError(g.level0.Grow(n*g.row0), g.upperAt.Grow(n), g.marks.Grow(n))
 }
 
 // takeUpperLocked gives a slot its rows above level 0.
@@ -75,13 +82,18 @@ func (g *graph) takeUpperLocked(slot uint32, level int) error {
 		at = free[len(free)-1]
 		g.upperFree[level] = free[:len(free)-1]
 	} else {
-		if err := g.upper.Grow((int(at) + level) * g.rowUp); err != nil {
+		if err := g.growUpperLocked(int(at) + level); err != nil {
 			return err
 		}
 		g.upperHigh += uint32(level)
 	}
 	*g.upperAt.At(slot) = at
 	return nil
+}
+
+// growUpperLocked makes the first n rows above level 0 usable.
+func (g *graph) growUpperLocked(n int) error {
+	return firstError(g.upper.Grow(n*g.rowUp), g.upperMarks.Grow(n))
 }
 
 // dropUpperLocked takes a slot's rows above level 0 back.
@@ -111,7 +123,17 @@ func appendLinks(dst, row []uint32) []uint32 {
 	return dst
 }
 
-// writeLinks makes links the content of a row. The caller holds the stripe.
+// write makes links the row of a slot on a level. The caller holds the stripe and
+// shares linking.
+func (g *graph) write(slot uint32, level int, links []uint32) {
+	writeLinks(g.row(slot, level), links)
+	if level == 0 {
+		g.marks.Mark(slot)
+	} else {
+		g.upperMarks.Mark(*g.upperAt.At(slot) + uint32(level) - 1)
+	}
+}
+
 func writeLinks(row, links []uint32) {
 	for i := range row {
 		var link uint32
@@ -139,7 +161,7 @@ func (g *graph) setEntry(slot uint32, level int) {
 func (g *graph) clearEntry() { g.entry.Store(0) }
 
 func (g *graph) bytes() int64 {
-	return g.level0.Bytes() + g.upper.Bytes() + g.upperAt.Bytes()
+	return g.level0.Bytes() + g.upper.Bytes() + g.upperAt.Bytes() + g.marks.Bytes() + g.upperMarks.Bytes()
 }
 
 // prefetch asks for a level 0 row that may be needed soon.

@@ -44,7 +44,6 @@ import (
 	"log/slog"
 	"math"
 	"math/rand/v2"
-	"path/filepath"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -65,6 +64,10 @@ type Options struct {
 	// Dir is a folder, which exists, for the vectors of a quantized graph: they lie in
 	// a file there instead of in memory. None: they are in memory.
 	Dir string
+	// Restore reads the vector of an id anew from where it is kept for good, appended
+	// to dst; false if there is none with that stamp any more. It is called for what the
+	// file in Dir turns out not to hold. None: such vectors count as farthest.
+	Restore func(dst []float32, id uint32, stamp uint64) ([]float32, bool)
 	// M is the number of links a node gets on each level; level 0 holds up to 2M. 16.
 	M int
 	// EfConstruction is the width of the search for a new node's neighbours. 200.
@@ -139,14 +142,6 @@ func (o *Options) validate() error {
 	return nil
 }
 
-// coldVectors is the file that the vectors lie in, none if they are in memory.
-func (o *Options) coldVectors() string {
-	if o.Dir == "" || o.Quantization == vecindex.Unquantized {
-		return ""
-	}
-	return filepath.Join(o.Dir, "vectors")
-}
-
 // Index is a vecindex.Index that searches a graph.
 type Index struct {
 	opts  Options
@@ -163,6 +158,13 @@ type Index struct {
 	gate      gate         // every call is inside it; Close and the sweep wait on it
 	linking   sync.RWMutex // shared by whoever changes links; alone: the links stand still
 	scratches sync.Pool    // *scratch
+
+	// loaded says that there may be suspect slots, see cold.go; fixed before the index
+	// is used.
+	loaded    bool
+	torn      bool         // links were lost in the load; as loaded
+	restoring sync.Mutex   // held while a vector is restored
+	restored  atomic.Int64 // vectors that were
 
 	stop    chan struct{} // closed by Close
 	wake    chan struct{} // tells the sweeper to look; holds one
@@ -187,6 +189,20 @@ var _ vecindex.Index = (*Index)(nil)
 
 // New makes an empty index and starts its workers.
 func New(o Options) (*Index, error) {
+	file, err := o.newColdFile()
+	if err != nil {
+		return nil, err
+	}
+	x, err := build(o, file)
+	if err != nil {
+		return nil, err
+	}
+	x.start()
+	return x, nil
+}
+
+// build makes an empty index without workers, its vectors in a file if one is named.
+func build(o Options, file string) (*Index, error) {
 	o.ensureDefaults()
 	if err := o.validate(); err != nil {
 		return nil, err
@@ -196,7 +212,7 @@ func New(o Options) (*Index, error) {
 		return nil, err
 	}
 	x := &Index{opts: o, space: sp, stop: make(chan struct{}), wake: make(chan struct{}, 1)}
-	if x.slots, err = newSlots(o.Capacity, sp.Stride, o.coldVectors()); err != nil {
+	if x.slots, err = newSlots(o.Capacity, sp.Stride, file); err != nil {
 		return nil, err
 	}
 	if x.rows, err = newRows(&o, sp, x.slots); err != nil {
@@ -205,17 +221,25 @@ func New(o Options) (*Index, error) {
 	if x.graph, err = newGraph(o.Capacity, o.M); err != nil {
 		return nil, errors.Join(err, x.slots.arrays.Free())
 	}
+	if err := x.newMarks(); err != nil {
+		return nil, errors.Join(err, x.free())
+	}
 	x.ef.Store(int64(o.Ef))
 	x.scratches.New = func() any { return x.newScratch() }
 	x.mu.rng = rand.New(rand.NewPCG(o.Seed, 0))
 	x.mu.shrunk = make(chan struct{})
 	x.mu.work = sync.NewCond(&x.mu)
-	for range o.Workers {
+	return x, nil
+}
+
+func (x *Index) start() {
+	for range x.opts.Workers {
 		x.workers.Go(x.runLinker)
 	}
 	x.workers.Go(x.runSweeper)
-	return x, nil
 }
+
+func (x *Index) free() error { return errors.Join(x.slots.arrays.Free(), x.graph.arrays.Free()) }
 
 // SetEf changes the width of searches that name none.
 func (x *Index) SetEf(ef int) error {
@@ -245,7 +269,7 @@ func (x *Index) Close() error {
 	x.mu.Unlock()
 	x.workers.Wait()
 	x.gate.wait()
-	return errors.Join(x.slots.arrays.Free(), x.graph.arrays.Free())
+	return x.free()
 }
 
 func firstError(errors ...error) error {

@@ -86,7 +86,7 @@ func (x *Index) join(s *scratch, node uint32, level int, add []key) {
 		x.rank(s, node, s.links[:old])
 		x.keepDiverse(s, len(row))
 	}
-	writeLinks(row, s.links)
+	x.graph.write(node, level, s.links)
 }
 
 // rank adds the living among the slots to s.candidates and the dead, the condemned

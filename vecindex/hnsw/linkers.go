@@ -12,6 +12,7 @@ func (x *Index) runLinker() {
 		}
 		x.rows.encode(x.rows.of(slot), x.slots.vector(slot))
 		x.linking.RLock()
+		x.slots.marks.Mark(slot)
 		x.link(s, slot)
 		x.settle(slot)
 		x.linking.RUnlock()

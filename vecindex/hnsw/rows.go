@@ -30,6 +30,8 @@ type rows interface {
 	exact() bool
 	// bytes is the memory that the rows have of their own.
 	bytes() int64
+	// parts are what the rows have of their own for each slot.
+	parts() []part
 }
 
 // floatRows are the vectors themselves.
@@ -41,6 +43,7 @@ type floatRows struct {
 func (r *floatRows) growLocked(int) error { return nil }
 func (r *floatRows) exact() bool          { return true }
 func (r *floatRows) bytes() int64         { return 0 }
+func (r *floatRows) parts() []part        { return nil }
 func (r *floatRows) of(slot uint32) row   { return bytesOf(r.slots.vector(slot)) }
 
 func (r *floatRows) forQuery(query []float32) row { return bytesOf(query) }

@@ -23,6 +23,7 @@ type scratch struct {
 	hits      []vecindex.Hit
 	batch     []uint32 // slots to score
 	distances []float32
+	lost      []int // of batch: vectors that can't be had
 	stats     vecindex.SearchStats
 	// What follows is for changing rows.
 	candidates []key    // ranked by distance to the node whose row it is

@@ -2,6 +2,7 @@ package hnsw
 
 import (
 	"context"
+	"math"
 	"slices"
 
 	"github.com/vccdb/vccdb/internal/errs"
@@ -119,7 +120,14 @@ func (x *Index) rerank(s *scratch, k int) {
 // slots.
 func (x *Index) scoreExact(s *scratch, slots []uint32) []float32 {
 	out := s.distances[:len(slots)]
+	s.lost = s.lost[:0]
+	if x.loaded {
+		s.lost = x.appendLost(s.lost, slots)
+	}
 	x.space.Distances(s.query, x.slots.matrix, slots, out)
+	for _, i := range s.lost {
+		out[i] = math.MaxFloat32
+	}
 	s.stats.Distances += len(slots)
 	return out
 }

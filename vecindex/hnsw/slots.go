@@ -4,6 +4,7 @@ import (
 	"errors"
 	"sync/atomic"
 
+	"github.com/vccdb/vccdb/vecindex/checkpoint"
 	"github.com/vccdb/vccdb/vecindex/internal/offheap"
 )
 
@@ -13,6 +14,7 @@ import (
 type slots struct {
 	arrays  offheap.Group
 	stride  int
+	file    string // that the vectors lie in; none if they are in memory
 	vectors *offheap.Array[float32]
 	matrix  []float32 // vectors in full length, for kernels
 	ids     *offheap.Array[uint32]
@@ -26,16 +28,27 @@ type slots struct {
 	condemned bitset
 	places    *offheap.Array[uint32] // by id: its slot + 1; 0: none
 
+	// sums are the CRC-32C of the vectors, if those lie in a file, and suspect the slots
+	// for which nobody has looked yet whether the file still holds them.
+	sums    *offheap.Array[uint32]
+	suspect bitset
+
+	// marks are the slots that were put since the last checkpoint, and fateMarks those
+	// whose birth or death changed. Marking is done with the index's mu held.
+	marks, fateMarks *checkpoint.Marks
+
 	high atomic.Uint32 // slots from here on were never used
 	free []uint32      // guarded by the index's mu
 }
 
 // newSlots reserves the columns; the vectors in a file if one is named.
 func newSlots(capacity, stride int, file string) (*slots, error) {
-	s := &slots{stride: stride}
+	s := &slots{stride: stride, file: file}
 	g := &s.arrays
 	if file != "" {
 		s.vectors = offheap.ReserveFileIn[float32](g, file, capacity*stride)
+		s.sums = offheap.ReserveIn[uint32](g, capacity)
+		s.suspect = newBitset(g, capacity)
 	} else {
 		s.vectors = offheap.ReserveIn[float32](g, capacity*stride)
 	}
@@ -57,6 +70,11 @@ func newSlots(capacity, stride int, file string) (*slots, error) {
 
 // growLocked makes the slots below n usable.
 func (s *slots) growLocked(n int) error {
+	if s.file != "" {
+		if err := firstError(s.sums.Grow(n), s.suspect.grow(n)); err != nil {
+			return err
+		}
+	}
 	return firstError(
 		s.vectors.Grow(n*s.stride),
 		s.ids.Grow(n),
@@ -67,6 +85,8 @@ func (s *slots) growLocked(n int) error {
 		s.dead.grow(n),
 		s.pending.grow(n),
 		s.condemned.grow(n),
+		s.marks.Grow(n),
+		s.fateMarks.Grow(n),
 	)
 }
 
@@ -94,7 +114,11 @@ func (s *slots) placeOf(id uint32) (slot uint32, ok bool) {
 
 // bytes is the memory of all columns.
 func (s *slots) bytes() int64 {
-	return s.vectors.Bytes() + s.ids.Bytes() + s.stamps.Bytes() + s.levels.Bytes() + s.births.Bytes() +
+	cold := int64(0)
+	if s.file != "" {
+		cold = s.sums.Bytes() + s.suspect.words.Bytes()
+	}
+	return cold + s.vectors.Bytes() + s.ids.Bytes() + s.stamps.Bytes() + s.levels.Bytes() + s.births.Bytes() +
 		s.deaths.Bytes() + s.dead.words.Bytes() + s.pending.members.words.Bytes() + s.pending.summary.words.Bytes() +
-		s.condemned.words.Bytes() + s.places.Bytes()
+		s.condemned.words.Bytes() + s.places.Bytes() + s.marks.Bytes() + s.fateMarks.Bytes()
 }

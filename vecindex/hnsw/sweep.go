@@ -26,6 +26,7 @@ func (x *Index) sweepDueLocked() bool {
 
 // runSweeper takes dead slots back when it is woken.
 func (x *Index) runSweeper() {
+	x.rejoinLoaded()
 	for {
 		select {
 		case <-x.stop:
@@ -69,6 +70,7 @@ func (x *Index) emptyLimbo() {
 func (x *Index) freeLocked(slot uint32) {
 	atomic.StoreUint64(x.slots.births.At(slot), 0)
 	atomic.StoreUint64(x.slots.deaths.At(slot), 0)
+	x.slots.fateMarks.Mark(slot)
 	x.slots.dead.clear(slot)
 	x.graph.dropUpperLocked(slot, int(*x.slots.levels.At(slot)))
 	x.slots.free = append(x.slots.free, slot)
@@ -224,7 +226,7 @@ func (x *Index) repairRow(s *scratch, node uint32, level int) (before, after int
 	x.rank(s, node, s.links)
 	x.keepDiverse(s, len(row))
 	s.refill(before)
-	writeLinks(row, s.links)
+	x.graph.write(node, level, s.links)
 	return before, len(s.links)
 }
 
@@ -282,7 +284,7 @@ func (x *Index) clearRows(nodes []uint32) {
 	defer x.linking.Unlock()
 	for _, slot := range nodes {
 		for level := range int(*x.slots.levels.At(slot)) + 1 {
-			writeLinks(x.graph.row(slot, level), nil)
+			x.graph.write(slot, level, nil)
 		}
 	}
 }
