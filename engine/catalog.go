@@ -293,8 +293,9 @@ func (e *Engine) DropTable(ctx context.Context, name string) error {
 	delete(e.catalog.tables, name)
 	t.schema.Store(newTableSchema(nil))
 	for _, ix := range indexes {
-		ix.close(e.log)
+		e.closeIndex(ix)
 	}
+	e.sets.forget(t.id)
 	return nil
 }
 

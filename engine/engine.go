@@ -62,6 +62,7 @@ type Engine struct {
 	wg   sync.WaitGroup
 
 	load     loadState
+	sets     termSets
 	counters counters
 	feed     feed
 	slow     slowLog
@@ -103,6 +104,7 @@ func Open(_ context.Context, opts Options) (*Engine, error) {
 		return nil, err
 	}
 	e.store = store
+	e.sets.init(store, opts.Query.FilterCacheBytes)
 	e.ctx, e.stop = context.WithCancel(context.Background())
 	if err := e.start(); err != nil {
 		e.Close()

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/RoaringBitmap/roaring/v2"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/vccdb/vccdb/engine/query"
@@ -23,7 +22,9 @@ type execution struct {
 	t        *table
 	schema   *tableSchema
 	snapshot *storage.Snapshot
-	plan     *query.Plan
+	// state is what the bitmaps in memory are asked with.
+	state setState
+	plan  *query.Plan
 	// order and limit are what the plan was made for.
 	order []query.Order
 	limit int
@@ -32,8 +33,9 @@ type execution struct {
 	nowMs    int64
 	// scanned counts the entities read, passed those of them that match.
 	scanned, passed int
-	// yielded counts what nodes of the plan yielded.
-	yielded map[query.Node]int
+	// yielded counts what nodes of the plan yielded, and remembered the ranges that
+	// they had in memory.
+	yielded, remembered map[query.Node]int
 	// parallel is set once candidates were fetched in parallel.
 	parallel bool
 	// window bounds how many candidates are in memory at once; maxWindow when 0.
@@ -48,9 +50,15 @@ type match struct {
 
 // newExecution plans a filter on a snapshot.
 func (e *Engine) newExecution(ctx context.Context, snapshot *storage.Snapshot, t *table, filter *query.Expr, order []query.Order, limit int) (*execution, error) {
+	return e.plan(ctx, snapshot, t, filter, order, limit, false)
+}
+
+// plan is newExecution; ids says that the ids of all matches are wanted and no
+// entities.
+func (e *Engine) plan(ctx context.Context, snapshot *storage.Snapshot, t *table, filter *query.Expr, order []query.Order, limit int, ids bool) (*execution, error) {
 	x := &execution{e: e, t: t, schema: t.schema.Load(), snapshot: snapshot, order: order, limit: limit, nowMs: e.opts.Now().UnixMilli()}
 	est := estimator{x: x}
-	plan, err := query.Build(ctx, filter, order, limit, x.schema.readyDefs(), est, query.Options{SingleValued: x.schema.singleValued})
+	plan, err := query.Build(ctx, filter, order, limit, x.schema.readyDefs(snapshot), est, query.Options{IDs: ids, SingleValued: x.schema.singleValued})
 	if err != nil {
 		return nil, err
 	}
@@ -65,6 +73,9 @@ func (e *Engine) newExecution(ctx context.Context, snapshot *storage.Snapshot, t
 type estimator struct{ x *execution }
 
 func (s estimator) Count(ctx context.Context, index uint32, r query.Range, limit int) (int, bool, error) {
+	if ids := s.x.idsInMemory(ctx, index, r); ids != nil {
+		return int(ids.GetCardinality()), true, nil
+	}
 	return s.x.snapshot.CountTerms(ctx, index, storage.TermRange{Lo: r.Lo, Hi: r.Hi}, limit)
 }
 
@@ -86,6 +97,7 @@ func (x *execution) report() *PlanReport {
 			actual = x.yielded[step.Node]
 		}
 		step.ActualCount = &actual
+		step.InMemory = x.remembered[step.Node]
 	}
 	advice := query.Advise(&plan, query.Run{
 		// One more than wanted is looked for, to know whether there is a next page.
@@ -100,6 +112,14 @@ func (x *execution) yield(node query.Node, n int) {
 		x.yielded = map[query.Node]int{}
 	}
 	x.yielded[node] += n
+}
+
+// remember counts a range of a node that was in memory.
+func (x *execution) remember(node query.Node) {
+	if x.remembered == nil {
+		x.remembered = map[query.Node]int{}
+	}
+	x.remembered[node]++
 }
 
 func (x *execution) mode() query.Mode {
@@ -303,102 +323,10 @@ func missingEntity(table string, id uint32) error {
 		"an index of %s names an entity (id %d) that isn't there; rebuild the indexes with POST /index/reindex", table, id)
 }
 
-// ids collects what a node yields.
-func (x *execution) ids(ctx context.Context, node query.Node) (*roaring.Bitmap, error) {
-	switch n := node.(type) {
-	case *query.TermScan:
-		return x.termIDs(ctx, n)
-	case *query.Intersection:
-		return x.combine(ctx, n, n.Children, (*roaring.Bitmap).And)
-	case *query.Union:
-		return x.combine(ctx, n, n.Children, (*roaring.Bitmap).Or)
-	case *query.Empty:
-		return roaring.New(), nil
-	}
-	return nil, errs.New(errs.Internal, "internal", "a plan has the node %T where ids are collected", node)
-}
-
-func (x *execution) combine(ctx context.Context, node query.Node, children []query.Node, with func(a, b *roaring.Bitmap)) (*roaring.Bitmap, error) {
-	var all *roaring.Bitmap
-	for _, child := range children {
-		ids, err := x.ids(ctx, child)
-		if err != nil {
-			return nil, err
-		}
-		if all == nil {
-			all = ids
-			continue
-		}
-		with(all, ids)
-	}
-	x.yield(node, int(all.GetCardinality()))
-	return all, nil
-}
-
-// termIDs reads the ids of term ranges. Within a term they ascend, so they are
-// added in runs.
-func (x *execution) termIDs(ctx context.Context, scan *query.TermScan) (*roaring.Bitmap, error) {
-	all := roaring.New()
-	run := make([]uint32, 0, 4096)
-	for _, r := range scan.Ranges {
-		steps := uint64(0)
-		err := x.snapshot.ScanTerms(ctx, scan.Index, storage.TermRange{Lo: r.Lo, Hi: r.Hi}, func(_ []byte, id uint32) (bool, error) {
-			steps++
-			if run = append(run, id); len(run) == cap(run) {
-				all.AddMany(run)
-				run = run[:0]
-			}
-			return true, nil
-		})
-		if err != nil {
-			return nil, err
-		}
-		x.e.counters.rangeScanSteps.Add(steps)
-		x.yield(scan, int(steps))
-	}
-	all.AddMany(run)
-	return all, nil
-}
-
-// exactIDs collects the ids of all matches.
-func (x *execution) exactIDs(ctx context.Context) (*bitmap.Set, error) {
-	set := &bitmap.Set{}
-	_, full := x.plan.Root.(*query.FullScan)
-	if full || x.residual != nil || len(x.schema.ttl) > 0 {
-		return set, x.each(ctx, 0, func(m match) (bool, error) {
-			set.Add(m.id)
-			return true, nil
-		})
-	}
-	ids, err := x.ids(ctx, x.plan.Root)
-	if err != nil {
-		return nil, err
-	}
-	ids.Iterate(func(id uint32) bool {
-		set.Add(id)
-		return true
-	})
-	return set, nil
-}
-
-// count counts the matches, without reading entities where the indexes know.
-func (x *execution) count(ctx context.Context) (int, error) {
-	if scan, ok := x.plan.Root.(*query.TermScan); ok && x.residual == nil && len(x.schema.ttl) == 0 && x.ascending(scan) {
-		n, _, err := x.snapshot.CountTerms(ctx, scan.Index, storage.TermRange{Lo: scan.Ranges[0].Lo, Hi: scan.Ranges[0].Hi}, maxID)
-		x.yield(scan, n)
-		return n, err
-	}
-	ids, err := x.exactIDs(ctx)
-	if err != nil {
-		return 0, err
-	}
-	return ids.Len(), nil
-}
-
 // matchingIDs turns a filter into the set of ids that pass it. The execution is
 // nil if the filter couldn't be planned.
 func (e *Engine) matchingIDs(ctx context.Context, snapshot *storage.Snapshot, t *table, filter *query.Expr) (*bitmap.Set, *execution, error) {
-	x, err := e.newExecution(ctx, snapshot, t, filter, nil, 0)
+	x, err := e.plan(ctx, snapshot, t, filter, nil, 0, true)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -435,7 +363,7 @@ func (e *Engine) query(ctx context.Context, req QueryRequest) (*QueryResult, *ex
 	if req.Return == ReturnCount {
 		limit = 0
 	}
-	x, err := e.newExecution(ctx, snapshot, t, req.Filter, req.Order, limit)
+	x, err := e.plan(ctx, snapshot, t, req.Filter, req.Order, limit, req.Return == ReturnCount)
 	if err != nil {
 		return nil, nil, err
 	}

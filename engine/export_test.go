@@ -2,8 +2,11 @@ package engine
 
 import (
 	"context"
+	"fmt"
+	"slices"
 
 	"github.com/vccdb/vccdb/engine/jobs"
+	"github.com/vccdb/vccdb/engine/query"
 	"github.com/vccdb/vccdb/engine/schema"
 	"github.com/vccdb/vccdb/storage"
 )
@@ -47,4 +50,81 @@ func DropRebuilt(ctx context.Context, e *Engine, tableName, column string, typ s
 		return nil, err
 	}
 	return job, e.dropIndex(t, []string{column}, typ)
+}
+
+// KeepFewTerms makes the engine keep bitmaps also of terms with few ids.
+func KeepFewTerms(e *Engine) { e.sets.few = 1 }
+
+// TermSets are the figures of the bitmaps kept for filters.
+func TermSets(e *Engine) TermSetStats { return e.sets.stats() }
+
+// State is one state of the database, and what a filter finds in it.
+type State struct {
+	e        *Engine
+	snapshot *storage.Snapshot
+}
+
+// Pin pins the present state.
+func Pin(e *Engine) *State { return &State{e, e.store.NewSnapshot()} }
+
+// Release gives it up.
+func (s *State) Release() { s.snapshot.Release() }
+
+// Matching finds the ids that pass a filter as a vector search does.
+func (s *State) Matching(ctx context.Context, tableName string, filter *query.Expr) ([]uint32, error) {
+	t, err := s.e.table(tableName)
+	if err != nil {
+		return nil, err
+	}
+	set, _, err := s.e.matchingIDs(ctx, s.snapshot, t, filter)
+	if err != nil {
+		return nil, err
+	}
+	ids := slices.Collect(set.All)
+	if len(ids) != set.Len() {
+		return nil, fmt.Errorf("a set of %d ids says it has %d", len(ids), set.Len())
+	}
+	return ids, nil
+}
+
+// Scanned finds them by looking at every entity.
+func (s *State) Scanned(ctx context.Context, tableName string, filter *query.Expr) ([]uint32, error) {
+	t, err := s.e.table(tableName)
+	if err != nil {
+		return nil, err
+	}
+	var ids []uint32
+	matcher := filter.Compile()
+	schema, now := t.schema.Load(), s.e.opts.Now().UnixMilli()
+	return ids, s.snapshot.ScanEntities(ctx, t.id, 0, func(id uint32, raw []byte) (bool, error) {
+		r, err := decodeRecord(raw)
+		if err != nil {
+			return false, err
+		}
+		expired, err := schema.docExpired(r.doc, now)
+		if err != nil || expired {
+			return true, err
+		}
+		ok, err := matcher.Match(r.doc)
+		if ok {
+			ids = append(ids, id)
+		}
+		return true, err
+	})
+}
+
+// CountMatching turns a filter into the set of ids as a vector search does and
+// returns how many there are.
+func CountMatching(ctx context.Context, e *Engine, tableName string, filter *query.Expr) (int, error) {
+	t, err := e.table(tableName)
+	if err != nil {
+		return 0, err
+	}
+	snapshot := e.store.NewSnapshot()
+	defer snapshot.Release()
+	set, _, err := e.matchingIDs(ctx, snapshot, t, filter)
+	if err != nil {
+		return 0, err
+	}
+	return set.Len(), nil
 }

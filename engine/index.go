@@ -168,13 +168,13 @@ func (e *Engine) makeReady(t *table, ix *index) error {
 	if _, err := e.store.Commit(&b, storage.CommitOptions{}); err != nil {
 		return err
 	}
-	ready := &index{def: def, vector: ix.vector, multi: ix.multi}
+	ready := &index{def: def, vector: ix.vector, multi: ix.multi, readyAfter: e.store.Snapshots()}
 	list := t.schema.Load().list()
 	list = slices.DeleteFunc(list, func(x *index) bool { return x == old })
 	list[slices.Index(list, ix)] = ready
 	t.schema.Store(newTableSchema(list))
 	if old != nil {
-		old.close(e.log)
+		e.closeIndex(old)
 	}
 	return nil
 }
@@ -210,7 +210,7 @@ func (e *Engine) removeLocked(t *table, indexes ...*index) error {
 	}
 	t.schema.Store(newTableSchema(kept))
 	for _, ix := range gone {
-		ix.close(e.log)
+		e.closeIndex(ix)
 	}
 	return nil
 }

@@ -57,6 +57,7 @@ func TestModel(t *testing.T) {
 	opts.Now = func() time.Time { return m.now }
 	opts.Query.ParallelThreshold, opts.Query.BatchSize = 20, 7
 	m.db = testkit.OpenWith(t, opts)
+	engine.KeepFewTerms(m.db.Engine)
 	for _, def := range modelIndexes() {
 		m.toggleIndex(def)
 	}

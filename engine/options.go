@@ -47,6 +47,9 @@ type QueryOptions struct {
 	// SlowThreshold is how long a query or search may take before it is kept in
 	// SlowQueries; 100 ms. A negative one keeps none.
 	SlowThreshold time.Duration
+	// FilterCacheBytes bounds the memory of the bitmaps that are kept of the index
+	// terms filters ask for; 64 MiB. A negative one keeps none.
+	FilterCacheBytes int64
 }
 
 // EnsureDefaults returns o with every unset field filled.
@@ -60,6 +63,7 @@ func (o Options) EnsureDefaults() Options {
 	setDefault(&o.Query.BatchSize, 50)
 	setDefault(&o.Query.Workers, runtime.GOMAXPROCS(0))
 	setDefault(&o.Query.SlowThreshold, 100*time.Millisecond)
+	setDefault(&o.Query.FilterCacheBytes, 64<<20)
 	setDefault(&o.SweepInterval, time.Second)
 	o.Feed = o.Feed.EnsureDefaults()
 	o.Copies = o.Copies.ensureDefaults(o.Storage.Path)

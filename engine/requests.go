@@ -231,4 +231,6 @@ type Stats struct {
 	ExpiredEntitiesSwept  uint64
 	OplogFirst, OplogLast uint64
 	Feed                  FeedStats
+	// TermSets are the bitmaps kept for filters.
+	TermSets TermSetStats
 }

@@ -65,6 +65,7 @@ func (e *Engine) Stats() (Stats, error) {
 		CursorAnchorHits:     e.counters.cursorAnchorHits.Load(),
 		RangeScanSteps:       e.counters.rangeScanSteps.Load(),
 		SlowQueries:          e.slow.seen.Load(),
+		TermSets:             e.sets.stats(),
 		ExpiredEntitiesSwept: e.counters.expiredSwept.Load(),
 		OplogLast:            uint64(last),
 		Archive:              e.store.Archive(),

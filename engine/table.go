@@ -38,6 +38,8 @@ type index struct {
 	// entity with more than one term. Without such, the planner may take two
 	// bounds on the column for one range. See multiCounter.
 	multi *atomic.Bool
+	// readyAfter is the last snapshot that may lack entries of the index.
+	readyAfter uint64
 }
 
 func newIndex(def *schema.IndexDef) *index {
@@ -68,8 +70,13 @@ type build struct {
 	through atomic.Int64
 }
 
-// ready says whether queries may use the index.
+// ready says whether the index has all its entries by now.
 func (ix *index) ready() bool { return ix.build == nil }
+
+// readyIn says whether it has them in a snapshot, so that queries on that may use it.
+func (ix *index) readyIn(snapshot *storage.Snapshot) bool {
+	return ix.ready() && snapshot.Place() > ix.readyAfter
+}
 
 // covers says whether a writer of id has to maintain the index.
 func (ix *index) covers(id uint32) bool {
@@ -155,11 +162,11 @@ func (s *tableSchema) defs() []*schema.IndexDef {
 	return defs
 }
 
-// readyDefs lists what the planner may use.
-func (s *tableSchema) readyDefs() []*schema.IndexDef {
+// readyDefs lists what the planner may use on a snapshot.
+func (s *tableSchema) readyDefs(snapshot *storage.Snapshot) []*schema.IndexDef {
 	var defs []*schema.IndexDef
 	for _, b := range s.indexes {
-		if b.ready() {
+		if b.readyIn(snapshot) {
 			defs = append(defs, b.def)
 		}
 	}

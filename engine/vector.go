@@ -324,6 +324,12 @@ func decodeVector(dst []float32, raw []byte) []float32 {
 	return dst
 }
 
+// closeIndex gives back what is in memory of an index that was dropped.
+func (e *Engine) closeIndex(ix *index) {
+	e.sets.forget(ix.def.ID)
+	ix.close(e.log)
+}
+
 func (ix *index) close(log *slog.Logger) {
 	if ix.vector == nil {
 		return

@@ -481,7 +481,8 @@ func (w *write) commit(ctx context.Context) error {
 	for i := range w.changes {
 		events = w.changes[i].addTo(w.e.store, &b, events)
 	}
-	_, err := w.e.store.Commit(&b, storage.CommitOptions{OnCommit: func(storage.Seq) {
+	_, err := w.e.store.Commit(&b, storage.CommitOptions{OnCommit: func(first storage.Seq) {
+		w.e.sets.note(first, w.changes)
 		for _, ev := range events {
 			ev.apply(w.e.log)
 		}

@@ -359,6 +359,7 @@ func (s *Store) finishGroup(err error) {
 		close(c.done)
 	}
 	clear(g.members)
+	s.settled.advance(s.LastSeq())
 	if g.rows.SizeBytes() > keptGroupBytes {
 		g.rows, g.feedRow = rocks.Batch{}, nil
 	}

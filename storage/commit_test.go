@@ -23,6 +23,7 @@ func TestGroupCommit(t *testing.T) {
 	type call struct{ first, ops Seq }
 	var calls []call // written by the committer alone
 	var total atomic.Int64
+	var told atomic.Uint64 // the last sequence that an OnCommit has told of
 	var wait sync.WaitGroup
 	for c := range committers {
 		wait.Go(func() {
@@ -42,12 +43,17 @@ func TestGroupCommit(t *testing.T) {
 				last, err := s.Commit(&b, CommitOptions{OnCommit: func(f Seq) {
 					first = f
 					calls = append(calls, call{f, ops})
+					told.Store(uint64(f + ops - 1))
 				}})
 				if err != nil || last != first+ops-1 {
 					t.Errorf("sequences %d to %d for %d operations, %v", first, last, ops, err)
 				}
-				if seen, err := s.Latest().Seq(); err != nil || seen < last {
+				seen, err := s.Latest().Seq()
+				if err != nil || seen < last {
 					t.Errorf("a reader sees sequence %d after the commit of %d, %v", seen, last, err)
+				}
+				if !s.AwaitSettled(t.Context(), seen) || Seq(told.Load()) < seen {
+					t.Errorf("sequence %d is said to be settled, and %d was the last to be told", seen, told.Load())
 				}
 			}
 		})

@@ -22,6 +22,7 @@ type Reader struct {
 // Snapshot is a Reader of the state at NewSnapshot, the same for all calls.
 type Snapshot struct {
 	Reader
+	place uint64
 }
 
 // Latest returns the Reader of the newest committed state. A scan on it sees the
@@ -32,8 +33,16 @@ func (s *Store) Latest() *Reader { return s.latest }
 // NewSnapshot pins the present state. It must be released: until then RocksDB
 // keeps every row it shows. On a closed store its reads fail.
 func (s *Store) NewSnapshot() *Snapshot {
-	return &Snapshot{Reader{view: s.db.Pin()}}
+	place := s.pins.Add(1) // before the state is pinned
+	return &Snapshot{Reader{view: s.db.Pin()}, place}
 }
+
+// Place is the snapshot's place among all of the store. Of a commit that is over,
+// every snapshot beyond the Snapshots of that moment has what it wrote.
+func (s *Snapshot) Place() uint64 { return s.place }
+
+// Snapshots is how many were taken.
+func (s *Store) Snapshots() uint64 { return s.pins.Load() }
 
 // Release gives the state up; running reads finish on it, later ones fail with
 // Unavailable, "storage_closed". Releasing again does nothing.

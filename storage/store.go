@@ -24,7 +24,8 @@
 // syncs, and with an archive one follows the log (archiver.go). Close ends them and
 // waits. queue.mu guards the commit queue and
 // counters.mu the counter values; neither is held during a call into RocksDB.
-// walSync makes syncs of the log take turns; written.mu guards the write shares.
+// walSync makes syncs of the log take turns; written.mu guards the write shares
+// and settled.mu how far commits are over.
 // archiver.turn makes steps of the archiver take turns, timeline the making of a
 // timeline; archiver.mu guards its figures. During a step a sync of the log may be
 // waited for, and a recovery holds timeline and then archiver.turn; no other two
@@ -101,9 +102,11 @@ type Store struct {
 	counters counterTable
 	queue    commitQueue
 	written  recentWrites
-	group    groupState // the committer's own
-	archive  *archiver  // nil without one
-	timeline sync.Mutex // held while the timeline is looked up or made, or RocksDB recovers
+	settled  settled
+	pins     atomic.Uint64 // snapshots taken
+	group    groupState    // the committer's own
+	archive  *archiver     // nil without one
+	timeline sync.Mutex    // held while the timeline is looked up or made, or RocksDB recovers
 
 	// unsynced says that the write-ahead log has records that were not synced.
 	unsynced atomic.Bool
@@ -139,6 +142,7 @@ func Open(o Options) (*Store, error) {
 	s := &Store{db: db, opts: o, log: o.Logger, stop: make(chan struct{})}
 	s.latest = &Reader{view: db.Latest()}
 	s.queue.init()
+	s.settled.init()
 	s.lookAtDisk()
 	if err := s.load(fresh); err != nil {
 		db.Close()
@@ -148,6 +152,7 @@ func Open(o Options) (*Store, error) {
 		db.Close()
 		return nil, err
 	}
+	s.settled.advance(s.LastSeq())
 	s.workers.Go(s.runCommitter)
 	if o.Durability == DurabilityInterval {
 		s.workers.Go(s.runSyncer)

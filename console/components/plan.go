@@ -165,12 +165,19 @@ func planStep(s query.Step, depth int) PlanStep {
 		if s.Ranges > 1 {
 			step.Text += " (" + format.Count(s.Ranges) + " ranges)"
 		}
+		if s.InMemory > 0 {
+			step.Text += ", in memory"
+		}
 	case "order_scan":
 		step.Title, step.Text = "Walk along an index", s.Detail
 	case "full_scan":
 		step.Title = fullScan
 	case "intersect":
 		step.Title = "In all of these"
+	case "exclude":
+		step.Title = "In the first and not in the second"
+	case "all_ids":
+		step.Title = "All entities, without reading them"
 	case "union":
 		step.Title = "In any of these"
 	case "filter":

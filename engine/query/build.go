@@ -28,6 +28,8 @@ const (
 	maxPrefixes = 256
 	// maxCounted bounds the ranges of one scan that are counted one by one.
 	maxCounted = 64
+	// inMemoryCost is reading an entry of a range whose ids are in memory.
+	inMemoryCost = 1.0 / 256
 )
 
 type builder struct {
@@ -51,6 +53,8 @@ type access struct {
 	count  int
 	// countExact: count isn't estimated.
 	countExact bool
+	// cost is of reading it.
+	cost float64
 }
 
 func (a *access) nothing() bool { return a.countExact && a.count == 0 }
@@ -130,8 +134,11 @@ func conjoin(conditions []*Expr) *Expr { return And(conditions...) }
 // nil if there is no index for any. rest are the conditions it leaves open.
 func (b *builder) conjunction(conditions []*Expr) (best *access, rest []*Expr, err error) {
 	candidates, err := b.candidates(conditions)
-	if err != nil || len(candidates) == 0 {
-		return nil, conditions, err
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(candidates) == 0 {
+		return b.onlyExclude(conditions)
 	}
 	slices.SortStableFunc(candidates, func(x, y *access) int {
 		return cmp.Or(cmp.Compare(x.count, y.count), -cmp.Compare(len(x.covers), len(y.covers)))
@@ -145,6 +152,9 @@ func (b *builder) conjunction(conditions []*Expr) (best *access, rest []*Expr, e
 		if !answered(chosen, i) {
 			rest = append(rest, condition)
 		}
+	}
+	if best, rest, err = b.exclude(best, rest); err != nil {
+		return nil, nil, err
 	}
 	best.exact = len(rest) == 0
 	return best, rest, nil
@@ -161,7 +171,7 @@ func (b *builder) choose(candidates []*access) []*access {
 			continue
 		}
 		share := min(1, float64(c.count)/float64(entities))
-		if float64(c.count) < left*(1-share)*documentCost {
+		if c.cost < left*(1-share)*documentCost {
 			chosen = append(chosen, c)
 			left *= share
 		}
@@ -183,6 +193,7 @@ func intersect(chosen []*access) *access {
 	out := &access{ranged: first.ranged, count: first.count}
 	children := &Intersection{}
 	for _, a := range chosen {
+		out.cost += a.cost
 		children.Children = append(children.Children, a.node)
 		out.steps = append(out.steps, a.steps...)
 	}
@@ -251,6 +262,7 @@ func (b *builder) union(or *Expr) (*access, error) {
 		out.exact = out.exact && a.exact
 		out.ranged = out.ranged || a.ranged
 		out.count += a.count
+		out.cost += a.cost
 		out.countExact = out.countExact && a.countExact
 	}
 	out.node = union
@@ -396,9 +408,17 @@ func (b *builder) estimate(s *scan, conditions []*Expr) (*access, error) {
 	node := &TermScan{Index: s.def.ID, Ranges: s.ranges, Exact: s.exact}
 	return &access{
 		node:   node,
-		covers: s.covers, exact: s.exact, ranged: s.ranged, count: n, countExact: exact,
+		covers: s.covers, exact: s.exact, ranged: s.ranged, count: n, countExact: exact, cost: b.readCost(n, exact),
 		steps: []Step{{Action: "index_scan", Index: indexText(s.def), Ranges: len(s.ranges), EstimatedCount: n, Answers: answers, Node: node}},
 	}, nil
+}
+
+// readCost is of reading n entries.
+func (b *builder) readCost(n int, exact bool) float64 {
+	if exact && n > b.opt.CountLimit {
+		return float64(n) * inMemoryCost
+	}
+	return float64(n)
 }
 
 func indexText(def *schema.IndexDef) string {

@@ -22,6 +22,8 @@ type memoryTable struct {
 	entities int
 	// skew, if set, is added to counts beyond the limit.
 	skew func() int
+	// inMemory, if set, says whether the ids of a range are.
+	inMemory func() bool
 }
 
 type entry struct {
@@ -80,7 +82,7 @@ func (m *memoryTable) Entities() int {
 
 func (m *memoryTable) Count(_ context.Context, index uint32, r Range, limit int) (int, bool, error) {
 	n := len(m.scan(index, r))
-	if n <= limit {
+	if n <= limit || m.inMemory != nil && m.inMemory() {
 		return n, true, nil
 	}
 	if m.skew != nil {
@@ -124,6 +126,11 @@ func (m *memoryTable) ids(node Node) map[uint32]bool {
 					delete(out, id)
 				}
 			}
+		}
+	case *Difference:
+		out = m.ids(n.From)
+		for id := range m.ids(n.Without) {
+			delete(out, id)
 		}
 	case *FullScan:
 		for id := range m.docs {

@@ -26,8 +26,8 @@ const (
 	ModeIndexParallel Mode = "index_parallel"
 )
 
-// Node yields entity ids: TermScan, Intersection, Union, OrderScan, FullScan or
-// Empty.
+// Node yields entity ids: TermScan, Intersection, Union, Difference, OrderScan,
+// FullScan or Empty.
 type Node interface{ node() }
 
 // TermScan yields the ids of all index terms in the ranges. An id comes once
@@ -47,6 +47,9 @@ type Intersection struct{ Children []Node }
 
 // Union yields the ids that any child yields.
 type Union struct{ Children []Node }
+
+// Difference yields the ids of From that Without doesn't yield.
+type Difference struct{ From, Without Node }
 
 // OrderScan yields ids in the order of the request's one order column, by
 // walking its index. It is the Root of a plan only. An id comes once for each of
@@ -71,6 +74,7 @@ type Empty struct{}
 func (*TermScan) node()     {}
 func (*Intersection) node() {}
 func (*Union) node()        {}
+func (*Difference) node()   {}
 func (*OrderScan) node()    {}
 func (*FullScan) node()     {}
 func (*Empty) node()        {}
@@ -107,6 +111,9 @@ type Step struct {
 	// read, ids found, entities that passed. nil before. It may be far below the
 	// estimate where the page was full early.
 	ActualCount *int `json:"actual_count,omitempty"`
+	// InMemory is how many of the ranges were found in memory when the plan was
+	// carried out.
+	InMemory int `json:"in_memory,omitzero"`
 	// Answers is the part of the filter that the step answers or checks.
 	Answers *Expr `json:"answers,omitempty"`
 	// Detail is what else there is to say.
@@ -152,7 +159,9 @@ type Estimate struct {
 // it must be of the snapshot that the plan is carried out on.
 type Estimator interface {
 	// Count is the number of entries of the index in the range. It may stop
-	// counting at limit and estimate the rest, and is then not exact.
+	// counting at limit and estimate the rest, and is then not exact. An exact
+	// count beyond the limit says that the range's ids are in memory, where reading
+	// them costs next to nothing.
 	Count(ctx context.Context, index uint32, r Range, limit int) (n int, exact bool, err error)
 	// Entities is the number of entities in the table.
 	Entities() int
@@ -162,6 +171,9 @@ type Estimator interface {
 type Options struct {
 	// CountLimit is where counting gives way to estimating; 1000 when 0.
 	CountLimit int
+	// IDs says that the ids of all matches are wanted and no documents. Then what
+	// an index says is left out is taken away from what others find.
+	IDs bool
 	// SingleValued says that no document in the snapshot has more than one term
 	// in the index. It lets two bounds on one column become one range, and lets a
 	// bound cut off the beginning of an OrderScan; on documents with arrays both

@@ -225,7 +225,7 @@ func TestPlansAgainstNaive(t *testing.T) {
 			return
 		}
 	}
-	for _, kind := range []string{"*query.TermScan", "*query.Intersection", "*query.Union", "*query.OrderScan", "*query.FullScan", "*query.Empty",
+	for _, kind := range []string{"*query.TermScan", "*query.Intersection", "*query.Union", "*query.Difference", "*query.OrderScan", "*query.FullScan", "*query.Empty",
 		"exact", "residual", "bounded walk", "single-valued"} {
 		if seen[kind] < 20 {
 			t.Errorf("only %d plans with %s: the test has lost its force (%v)", seen[kind], kind, seen)
@@ -249,11 +249,13 @@ func testRandomTable(t *testing.T, g generator, filters int, seen map[string]int
 	for range filters {
 		table.entities = []int{0, 1, 1000, 1_000_000}[g.IntN(4)]
 		table.skew = func() int { return []int{0, 1000, 1_000_000}[g.IntN(3)] }
+		table.inMemory = func() bool { return g.IntN(3) == 0 }
 		opt := Options{CountLimit: []int{0, 1, 5}[g.IntN(3)]}
 		if g.IntN(2) == 0 {
 			opt.SingleValued = func(index uint32) bool { return table.single[index] }
 		}
 		order, limit := g.order()
+		opt.IDs = len(order) == 0 && limit == 0 && g.IntN(2) == 0
 		filter := g.filter(3)
 		if len(order) > 0 && g.IntN(2) == 0 {
 			filter = fmt.Sprintf(`{"and":[%s,%s]}`, g.boundOn(order[0].Column), g.filter(g.IntN(2)))

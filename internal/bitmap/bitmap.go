@@ -21,6 +21,10 @@ func Of(ids ...uint32) *Set {
 	return s
 }
 
+// FromWords returns the set of the n bits that are set in words, which it takes
+// over: id is bit id%64 of word id/64.
+func FromWords(words []uint64, n int) *Set { return &Set{words: words, n: n} }
+
 // Add puts id into the set.
 func (s *Set) Add(id uint32) {
 	w := int(id >> 6)
