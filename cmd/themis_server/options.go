@@ -33,6 +33,7 @@ func engineOptions(c *config.Config, logger *slog.Logger) engine.Options {
 		},
 		Query: engine.QueryOptions{
 			ParallelThreshold: c.Query.ParallelThreshold, BatchSize: c.Query.BatchSize, SlowThreshold: slowThreshold(c),
+			FilterCacheBytes: filterCacheBytes(c),
 		},
 		Copies: engine.CopyOptions{
 			SnapshotDirs: c.Storage.SnapshotDirs, BackupDir: c.Storage.BackupDir, Version: thisBuild().Version,
@@ -51,6 +52,14 @@ func copyPlan(c *config.Storage) schedule.Plan {
 		Snapshots: rule(c.SnapshotIntervalMinutes, c.SnapshotKeep),
 		Backups:   rule(c.BackupIntervalMinutes, c.BackupKeep),
 	}
+}
+
+// filterCacheBytes is negative where nothing is kept.
+func filterCacheBytes(c *config.Config) int64 {
+	if c.Query.FilterCacheMB == 0 {
+		return -1
+	}
+	return int64(c.Query.FilterCacheMB) << 20
 }
 
 // slowThreshold is negative where none are kept.

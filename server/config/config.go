@@ -145,6 +145,8 @@ type Query struct {
 	BatchSize         int `koanf:"batch_size"`
 	// SlowThresholdMs 0 keeps no slow queries.
 	SlowThresholdMs int `koanf:"slow_threshold_ms"`
+	// FilterCacheMB 0 keeps no ids of index terms in memory.
+	FilterCacheMB int `koanf:"filter_cache_mb"`
 }
 
 // Console configures the web console and how long a sign-in to it lasts.

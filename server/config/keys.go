@@ -189,6 +189,8 @@ var keys = []key{
 		about: "Candidates of one parallel fetch."},
 	{path: "query.slow_threshold_ms", kind: integer, def: 100, min: 0, max: 3_600_000, reload: true,
 		about: "How long a query or search takes that is kept in the list of slow ones; 0 keeps none."},
+	{path: "query.filter_cache_mb", kind: integer, def: 64, min: 0, max: 1 << 20,
+		about: "Memory for the ids of index terms that filters ask for; 0 keeps none, and every filter reads them anew."},
 
 	{path: "console.enabled", kind: boolean, def: true,
 		about: "Whether the console is served, at /console/."},

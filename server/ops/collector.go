@@ -119,6 +119,12 @@ func (c *engineCollector) indexFigures() {
 		func(s *engine.Stats, _ *VectorStats) float64 { return float64(s.CursorAnchorHits) })
 	c.counter("themis_index_range_scan_steps_total", "Index entries that range scans went over.",
 		func(s *engine.Stats, _ *VectorStats) float64 { return float64(s.RangeScanSteps) })
+	c.counter("vccdb_filter_terms_hit_total", "Ranges of index terms whose ids filters found in memory.",
+		func(s *engine.Stats, _ *VectorStats) float64 { return float64(s.TermSets.Hits) })
+	c.counter("vccdb_filter_terms_miss_total", "Ranges of index terms whose ids filters had to read.",
+		func(s *engine.Stats, _ *VectorStats) float64 { return float64(s.TermSets.Misses) })
+	c.gauge("vccdb_filter_terms_bytes", "Memory of the ids of index terms that are kept for filters.",
+		func(s *engine.Stats, _ *VectorStats) float64 { return float64(s.TermSets.Bytes) })
 	c.counter("vccdb_expired_entities_total", "Entities removed because their time was up.",
 		func(s *engine.Stats, _ *VectorStats) float64 { return float64(s.ExpiredEntitiesSwept) })
 }
