@@ -1,9 +1,11 @@
 package quant_test
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/vccdb/vccdb/internal/errs"
@@ -225,4 +227,48 @@ func BenchmarkEncode(b *testing.B) {
 			}
 		})
 	}
+}
+
+// FuzzInt8 codes whatever vectors are allowed: all levels make the same row of it,
+// which decodes to the vector within half a step, and distances are numbers.
+func FuzzInt8(f *testing.F) {
+	f.Add([]byte("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ!?.,;:"), uint16(3))
+	f.Add(make([]byte, 400), uint16(28))
+	f.Fuzz(func(t *testing.T, data []byte, padding uint16) {
+		v := make([]float32, len(data)/4)
+		for i := range v {
+			v[i] = math.Float32frombits(binary.LittleEndian.Uint32(data[4*i:]))
+		}
+		padded := len(v) + int(padding)
+		if norm2 := dot(v, v); len(v) == 0 || padded > vecindex.MaxDimension || !(norm2 <= vecindex.MaxSquaredLength) {
+			return
+		}
+		var first []byte
+		for _, level := range simd.Levels() {
+			c := newInt8(t, vecindex.L2, len(v), padded, level)
+			row, rotated, decoded := encode(c, v), make([]float32, padded), make([]float32, padded)
+			if first == nil {
+				first = row
+			}
+			if !slices.Equal(row, first) {
+				t.Errorf("%v makes another row", level)
+			}
+			c.Rotation().Apply(rotated, v)
+			c.Decode(decoded, row)
+			largest := 0.0
+			for _, x := range rotated {
+				largest = max(largest, math.Abs(float64(x)))
+			}
+			for i, x := range rotated {
+				if d := math.Abs(float64(decoded[i] - x)); d > 0.51*largest/127+0.01*math.Abs(float64(x))+1e-36 {
+					t.Errorf("%v: coordinate %d is %v, decoded %v", level, i, x, decoded[i])
+				}
+			}
+			var out [1]float32
+			c.Distances(row, row, []uint32{0}, out[:])
+			if d := math.Abs(float64(out[0])); !(d <= 0.01*dot(v, v)+1e-36) {
+				t.Errorf("%v: the distance to itself is %v", level, out[0])
+			}
+		}
+	})
 }

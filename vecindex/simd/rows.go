@@ -43,7 +43,7 @@ func manyRows(score rowsFunc) func(q, matrix []float32, stride int, rows []uint3
 }
 
 // prefetchedLines is how many cache lines of code rows are asked for in advance.
-const prefetchedLines = 32
+const prefetchedLines = 64
 
 func manyInt8Rows(score int8Func) func(q, matrix []byte, stride int, rows []uint32, add, mul float32, out []float32) {
 	return func(q, matrix []byte, stride int, rows []uint32, add, mul float32, out []float32) {
