@@ -129,7 +129,7 @@ func (e *Engine) loadIndexes() error {
 			ix.build = newBuild(nil)
 		}
 		if def.Type == schema.Vector {
-			v, err := e.newVectorIndex(def)
+			v, err := e.newVectorIndex(def, ix.ready())
 			if err != nil {
 				return err
 			}

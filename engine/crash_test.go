@@ -42,6 +42,7 @@ func crashDoc(key string, i int) string {
 func crashChild(dir string) {
 	opts := testkit.Options(dir)
 	opts.Storage.Durability = "sync"
+	opts.Vector.CheckpointInterval = 2 * time.Millisecond // so that one is always being made
 	e, err := engine.Open(context.Background(), opts)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "open:", err)

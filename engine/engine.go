@@ -9,10 +9,11 @@
 // every read and search that starts afterwards.
 //
 // RocksDB is the only commit point. Vector indexes are caches of what it holds:
-// they are filled from it at each start, in the background, and while that goes
-// on searches answer Unavailable and everything else works.
+// they are loaded at each start, in the background, from their checkpoints and from
+// it, and while that goes on searches answer Unavailable and everything else works.
 //
-// Goroutines: one that loads vectors at a start, one that sweeps expired
+// Goroutines: one that loads vectors at a start, one that makes checkpoints of vector
+// indexes, one that sweeps expired
 // entities and trims the oplog and the change feed, one that hands new events to
 // the feed's streams, one that lists the copies there are at a start, one per job,
 // and those of the storage and vector packages; Close stops them all and waits.
@@ -132,7 +133,11 @@ func (e *Engine) start() (err error) {
 	if err := e.resumeBuilds(); err != nil {
 		return err
 	}
+	if err := e.removeStrayFolders(); err != nil { // they take room, and nothing else
+		e.log.Warn("the files of dropped vector indexes could not be removed", "component", "vector", "error", err)
+	}
 	e.startLoading()
+	e.wg.Go(e.checkpointLoop)
 	e.wg.Go(e.sweepLoop)
 	e.wg.Go(e.noteCopies)
 	e.feed.seen.Store(uint64(e.store.FeedRange().Last))
@@ -160,15 +165,20 @@ func (e *Engine) restoreClock() error {
 	})
 }
 
-// startLoading fills the vector indexes in the background.
+// loadingIndex is a vector index on its way into memory.
+type loadingIndex struct {
+	*vectorIndex
+	table uint32
+}
+
+// startLoading brings the vector indexes into memory, in the background.
 func (e *Engine) startLoading() {
-	var loading []*vectorIndex
+	var loading []loadingIndex
 	for _, t := range e.allTables() {
 		for _, b := range t.schema.Load().indexes {
-			if b.vector != nil && b.ready() && b.vector.current() != nil {
-				b.vector.loading.Store(true)
+			if b.vector != nil && b.ready() && b.vector.dimension() != 0 {
 				b.vector.beginLoad()
-				loading = append(loading, b.vector)
+				loading = append(loading, loadingIndex{b.vector, t.id})
 				e.load.total.Add(uint64(e.store.Counter(indexCounter(b.def.ID))))
 			}
 		}
@@ -177,15 +187,19 @@ func (e *Engine) startLoading() {
 		e.load.finished.Store(true)
 		return
 	}
-	e.wg.Go(func() { e.loadVectors(loading) })
+	last := e.store.LastSeq()
+	e.wg.Go(func() { e.loadVectors(loading, last) })
 }
 
-func (e *Engine) loadVectors(loading []*vectorIndex) {
+func (e *Engine) loadVectors(loading []loadingIndex, last storage.Seq) {
 	started := time.Now()
 	log := e.log.With("component", "vector")
 	log.Info("loading vectors", "indexes", len(loading), "vectors", e.load.total.Load())
 	for _, v := range loading {
-		if err := v.load(e.ctx, e.store, &e.load.done); err != nil {
+		if err := v.load(e.ctx, e, v.table, last, &e.load.done); err != nil {
+			if v.closed() {
+				continue // dropped
+			}
 			if e.ctx.Err() == nil {
 				log.Error("loading vectors failed; this index can't be searched", "index", v.subject, "error", err)
 				e.load.failure.Store(errs.Wrap(err, errs.Unavailable, "vector_load_failed",
@@ -193,7 +207,6 @@ func (e *Engine) loadVectors(loading []*vectorIndex) {
 			}
 			return
 		}
-		v.loading.Store(false)
 		log.Info("vectors loaded", "index", v.subject, "done", e.load.done.Load(), "total", e.load.total.Load(),
 			"seconds", time.Since(started).Seconds())
 	}
@@ -244,6 +257,7 @@ func (e *Engine) Close() error {
 	e.stop()
 	e.jobs.Close()
 	e.wg.Wait()
+	e.saveAll()
 	// The committer goes first: it is what feeds the vector indexes.
 	err := e.store.Close()
 	for _, t := range e.allTables() {

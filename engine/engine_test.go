@@ -534,6 +534,7 @@ func TestCheckFindsDamage(t *testing.T) {
 // stored ones; the loader must not bring back what it found in its snapshot.
 func TestWritesWhileVectorsLoad(t *testing.T) {
 	opts := testkit.Options(t.TempDir())
+	opts.Vector.CheckpointInterval = -1
 	db := testkit.OpenWith(t, opts)
 	db.Index(schema.IndexDef{Table: "t", Columns: []string{"v"}, Type: schema.Vector, Vector: &schema.VectorConfig{Metric: "l2", Dimension: 2}})
 	// Enough that loading them takes many times as long as the first write.

@@ -128,3 +128,15 @@ func CountMatching(ctx context.Context, e *Engine, tableName string, filter *que
 	}
 	return set.Len(), nil
 }
+
+// TrimOplog removes what no start needs of the oplog, but for checkpoints.
+func TrimOplog(e *Engine) error { return e.store.TrimOplog(e.store.LastSeq() - oplogKeep) }
+
+// OplogNeeded is how far checkpoints let the oplog be trimmed.
+func OplogNeeded(e *Engine) uint64 { return uint64(e.oplogNeeded(e.store.LastSeq())) }
+
+// NewTimeline makes the copy of a database at path one of its own, as a restore does.
+func NewTimeline(path string) error {
+	_, err := storage.Adopt(path)
+	return err
+}

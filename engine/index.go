@@ -117,7 +117,7 @@ func (e *Engine) startBuild(_ context.Context, t *table, def schema.IndexDef, re
 	ix := newIndex(&def)
 	ix.build = newBuild(replaces)
 	if def.Type == schema.Vector {
-		v, err := e.newVectorIndex(&def)
+		v, err := e.newVectorIndex(&def, false)
 		if err != nil {
 			return nil, err
 		}
@@ -125,7 +125,7 @@ func (e *Engine) startBuild(_ context.Context, t *table, def schema.IndexDef, re
 	}
 	putIndexDef(&batch, &def)
 	if _, err := e.store.Commit(&batch, storage.CommitOptions{}); err != nil {
-		ix.close(e.log)
+		e.closeIndex(ix)
 		return nil, err
 	}
 	t.schema.Store(newTableSchema(append(s.list(), ix)))
@@ -390,6 +390,7 @@ func (e *Engine) indexInfos(indexes []*index) ([]IndexInfo, error) {
 			continue
 		}
 		infos[i].Loading, infos[i].EfByDefault = ix.vector.loading.Load(), ix.vector.ef.Load() == 0
+		infos[i].Checkpoint = ix.vector.checkpoints.describe(e.store.LastSeq())
 		if v := ix.vector.current(); v != nil {
 			usage := v.Usage()
 			infos[i].Usage = &usage

@@ -113,6 +113,10 @@ func (m *model) step() {
 	case n < 988:
 		m.deleteWhere()
 	case n < 990:
+		// With a negative interval this run's changes are in no checkpoint, and the next
+		// start finds them in the oplog.
+		interval := []time.Duration{-1, time.Millisecond, 50 * time.Millisecond}[m.r.IntN(3)]
+		m.db.SetOptions(func(o *engine.Options) { o.Vector.CheckpointInterval = interval })
 		m.db.Reopen()
 	default:
 		m.stale()

@@ -33,6 +33,11 @@ type VectorOptions struct {
 	// Workers is how many goroutines link vectors into the graph of each index; 0
 	// is one per core.
 	Workers int
+	// CheckpointInterval is how long after a change an index is saved, 60 s;
+	// CheckpointOperations after how many changes it is at once, 100,000. A negative
+	// interval saves it only when asked.
+	CheckpointInterval   time.Duration
+	CheckpointOperations int
 }
 
 // QueryOptions govern the fetching of candidates.
@@ -59,6 +64,8 @@ func (o Options) EnsureDefaults() Options {
 	setDefault(&o.Vector.EfConstruction, 200)
 	setDefault(&o.Vector.Ef, 64)
 	setDefault(&o.Vector.Workers, runtime.GOMAXPROCS(0))
+	setDefault(&o.Vector.CheckpointInterval, time.Minute)
+	setDefault(&o.Vector.CheckpointOperations, 100_000)
 	setDefault(&o.Query.ParallelThreshold, 100)
 	setDefault(&o.Query.BatchSize, 50)
 	setDefault(&o.Query.Workers, runtime.GOMAXPROCS(0))

@@ -50,6 +50,8 @@ type IndexInfo struct {
 	// too, by the method of that name, which goes over the graph for it.
 	Usage       *vecindex.Usage `json:"-"`
 	VectorStats *vecindex.Stats `json:"-"`
+	// Checkpoint is set for a vector index that was saved, or tried to be.
+	Checkpoint *CheckpointInfo `json:"-"`
 }
 
 // ScrollPage is one page of a table in id order.
@@ -231,6 +233,7 @@ type Stats struct {
 	ExpiredEntitiesSwept  uint64
 	OplogFirst, OplogLast uint64
 	Feed                  FeedStats
+	Checkpoints           CheckpointStats
 	// TermSets are the bitmaps kept for filters.
 	TermSets TermSetStats
 }

@@ -15,6 +15,9 @@ type counters struct {
 	cursorAnchorHits, rangeScanSteps atomic.Uint64
 	expiredSwept, oplogTrimmed       atomic.Uint64
 
+	checkpoints, checkpointFailures, checkpointsDamaged atomic.Uint64
+	checkpointBytes, checkpointMs                       atomic.Uint64
+
 	queryModes, searchModes tally
 }
 
@@ -68,6 +71,7 @@ func (e *Engine) Stats() (Stats, error) {
 		TermSets:             e.sets.stats(),
 		ExpiredEntitiesSwept: e.counters.expiredSwept.Load(),
 		OplogLast:            uint64(last),
+		Checkpoints:          e.checkpointStats(),
 		Archive:              e.store.Archive(),
 		Copies:               CopyStats{LastSnapshot: e.copies.snapshot.load(), LastBackup: e.copies.backup.load()},
 	}

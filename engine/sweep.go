@@ -12,8 +12,8 @@ import (
 const (
 	// sweepBatch is how many expired entities one write removes.
 	sweepBatch = 500
-	// oplogKeep is how many oplog records stay: enough to restore the clock from
-	// and to look back at. Trimming waits for twice as many.
+	// oplogKeep is how many oplog records stay at least: enough to restore the clock
+	// from and to look back at. Trimming waits for twice as many.
 	oplogKeep = 10_000
 )
 
@@ -114,7 +114,10 @@ func (e *Engine) trimOplog() error {
 	if err != nil || uint64(last) < e.counters.oplogTrimmed.Load()+2*oplogKeep {
 		return err
 	}
-	upTo := last - oplogKeep
+	upTo := min(last-oplogKeep, e.oplogNeeded(last))
+	if uint64(upTo) < e.counters.oplogTrimmed.Load()+oplogKeep {
+		return nil
+	}
 	if err := e.store.TrimOplog(upTo); err != nil {
 		return err
 	}

@@ -5,8 +5,10 @@ import (
 	"cmp"
 	"context"
 	"encoding/binary"
+	"errors"
 	"log/slog"
 	"math"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -22,7 +24,8 @@ import (
 )
 
 // vectorIndex is the in-memory index behind one vector column. Storage holds
-// the vectors; this is a cache of them that is filled again at each start.
+// the vectors; this is a cache of them that is loaded at each start, see
+// vectorload.go.
 //
 // write serialises everything that changes the contents: the committer and, at
 // a start, the loader. dimensionMu serialises the one moment at which an index
@@ -34,6 +37,8 @@ type vectorIndex struct {
 	metric  vecindex.Metric
 	opts    VectorOptions
 	log     *slog.Logger
+	store   *storage.Store
+	dir     string // for its files
 
 	dimensionMu sync.Mutex
 	// index is nil until the dimension is known.
@@ -50,9 +55,12 @@ type vectorIndex struct {
 		// touched holds the ids that changed while the loader was under way: what
 		// it still finds in its snapshot for them is old. Nil when nothing loads.
 		touched *bitmap.Set
+		// closed says that the index was dropped, or the engine is closing.
+		closed bool
 	}
 	// loading is set until the stored vectors are in.
-	loading atomic.Bool
+	loading     atomic.Bool
+	checkpoints checkpoints
 }
 
 // vectorEvent is one committed change for a vector index; vector is nil for a
@@ -70,16 +78,23 @@ const (
 	defaultEngine       = "auto"
 )
 
-func (e *Engine) newVectorIndex(def *schema.IndexDef) (*vectorIndex, error) {
+// newVectorIndex makes the index of a definition: empty, or to be loaded.
+func (e *Engine) newVectorIndex(def *schema.IndexDef, load bool) (*vectorIndex, error) {
 	c := def.Vector
 	metric, ok := vecindex.ParseMetric(c.Metric)
 	if !ok {
 		return nil, errs.New(errs.Invalid, "invalid_index", "%q is no metric; use cosine, l2 or dot", c.Metric)
 	}
-	v := &vectorIndex{id: def.ID, subject: indexSubject(def), config: *c, metric: metric, opts: e.opts.Vector, log: e.log, defaultEf: &e.defaultEf}
+	v := &vectorIndex{
+		id: def.ID, subject: indexSubject(def), config: *c, metric: metric, opts: e.opts.Vector, log: e.log, defaultEf: &e.defaultEf,
+		store: e.store, dir: e.indexFolder(def.ID),
+	}
 	v.ef.Store(int64(c.Ef))
-	if c.Dimension > 0 {
-		if err := v.open(c.Dimension); err != nil {
+	switch {
+	case load:
+		v.fixedDimension.Store(int64(c.Dimension))
+	case c.Dimension > 0:
+		if err := v.open(e, c.Dimension); err != nil {
 			return nil, err
 		}
 	}
@@ -87,26 +102,38 @@ func (e *Engine) newVectorIndex(def *schema.IndexDef) (*vectorIndex, error) {
 }
 
 // open makes the empty in-memory index.
-func (v *vectorIndex) open(dimension int) error {
-	var ix vecindex.Index
-	var err error
-	switch v.opts.Engine {
-	case "flat":
-		ix, err = flat.New(v.metric, dimension, flat.Options{})
-	default:
-		c := v.config
-		ix, err = hnsw.New(hnsw.Options{
-			Dimension: dimension, Metric: v.metric,
-			M: c.M, EfConstruction: c.EfConstruction, Ef: v.width(),
-			Workers: v.opts.Workers, Logger: v.log,
-		})
-	}
+func (v *vectorIndex) open(e *Engine, dimension int) error {
+	ix, err := v.newIndex(dimension)
 	if err != nil {
 		return err
+	}
+	if v.opts.Engine != "flat" {
+		if err := v.openFolder(e); err != nil {
+			return errors.Join(err, ix.Close())
+		}
 	}
 	v.fixedDimension.Store(int64(dimension))
 	v.index.Store(&ix)
 	return nil
+}
+
+// newIndex makes an empty index and the folder for its files.
+func (v *vectorIndex) newIndex(dimension int) (vecindex.Index, error) {
+	if v.opts.Engine == "flat" {
+		return flat.New(v.metric, dimension, flat.Options{})
+	}
+	if err := os.MkdirAll(v.dir, 0o750); err != nil {
+		return nil, errs.Wrap(err, errs.Unavailable, "vector_folder_failed", "the folder for the files of %s can't be made", v.subject)
+	}
+	return hnsw.New(v.graphOptions(dimension))
+}
+
+func (v *vectorIndex) graphOptions(dimension int) hnsw.Options {
+	return hnsw.Options{
+		Dimension: dimension, Metric: v.metric, Dir: v.dir, Restore: v.restoreVector,
+		M: v.config.M, EfConstruction: v.config.EfConstruction, Ef: v.width(),
+		Workers: v.opts.Workers, Logger: v.log,
+	}
 }
 
 // current returns the in-memory index, nil while it has no dimension.
@@ -252,7 +279,7 @@ func (e *Engine) fixDimension(ix *index, dimension int) error {
 	if _, err := e.store.Commit(&b, storage.CommitOptions{}); err != nil {
 		return err
 	}
-	return v.open(dimension)
+	return v.open(e, dimension)
 }
 
 // apply makes a committed change visible to searches.
@@ -260,6 +287,7 @@ func (ev vectorEvent) apply(log *slog.Logger) {
 	v := ev.index
 	v.write.Lock()
 	defer v.write.Unlock()
+	v.checkpoints.changes.Add(1)
 	if v.write.touched != nil {
 		v.write.touched.Add(ev.id)
 	}
@@ -273,47 +301,14 @@ func (ev vectorEvent) apply(log *slog.Logger) {
 	}
 	if invariants.Enabled {
 		old, _ := ix.Stamp(ev.id)
-		invariants.Check(ev.stamp > old, "the vector of id %d in %s goes from write %d back to %d", ev.id, v.subject, old, ev.stamp)
+		// A loader may have found it in storage before the event came.
+		invariants.Check(ev.stamp > old || ev.stamp == old && v.write.touched != nil, "the vector of id %d in %s goes from write %d back to %d", ev.id, v.subject, old, ev.stamp)
 	}
 	if err := ix.Put(ev.id, ev.stamp, ev.vector); err != nil {
 		// The vector is safe in storage; the memory for it isn't to be had.
 		log.Error("a stored vector can't be searched until the index is rebuilt",
 			"component", "vector", "index", v.subject, "error", err)
 	}
-}
-
-// beginLoad makes writers note what they touch, from before the first of them.
-func (v *vectorIndex) beginLoad() {
-	v.write.Lock()
-	defer v.write.Unlock()
-	v.write.touched = &bitmap.Set{}
-}
-
-// load puts every stored vector into the index, from a snapshot, while writes
-// go on. beginLoad came first.
-func (v *vectorIndex) load(ctx context.Context, store *storage.Store, loaded *atomic.Uint64) error {
-	ix := v.current()
-	if ix == nil {
-		return nil
-	}
-	snapshot := store.NewSnapshot()
-	defer snapshot.Release()
-	var vector []float32
-	err := snapshot.ScanVectors(ctx, v.id, 0, func(id uint32, stamp uint64, raw []byte) (bool, error) {
-		vector = decodeVector(vector[:0], raw)
-		v.write.Lock()
-		defer v.write.Unlock()
-		loaded.Add(1)
-		if v.write.touched.Contains(id) {
-			return true, nil
-		}
-		return true, ix.Put(id, stamp, vector)
-	})
-	ix.AllowBacklog()
-	v.write.Lock()
-	v.write.touched = nil
-	v.write.Unlock()
-	return err
 }
 
 // decodeVector appends the little-endian float32s of raw to dst.
@@ -328,12 +323,18 @@ func decodeVector(dst []float32, raw []byte) []float32 {
 func (e *Engine) closeIndex(ix *index) {
 	e.sets.forget(ix.def.ID)
 	ix.close(e.log)
+	if ix.vector != nil {
+		ix.vector.removeFolder()
+	}
 }
 
 func (ix *index) close(log *slog.Logger) {
 	if ix.vector == nil {
 		return
 	}
+	ix.vector.write.Lock()
+	ix.vector.write.closed = true
+	ix.vector.write.Unlock()
 	if v := ix.vector.current(); v != nil {
 		if err := v.Close(); err != nil {
 			log.Error("closing a vector index failed", "component", "vector", "index", ix.subject(), "error", err)
