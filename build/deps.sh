@@ -3,7 +3,8 @@
 # it links to, and npm for the console's libraries. Does nothing when they are
 # there, installs them with apt where that has them, and elsewhere says what is
 # missing. --compilers leaves npm out; --npm and --browser see to nothing but npm,
-# or a Chromium, which tests drive. Calls at the same time wait for each other.
+# or a Chromium, which tests drive; --peers to the libraries that benchmarks compare
+# with. Calls at the same time wait for each other.
 set -euo pipefail
 
 # grocksdb, the Go binding, is written against one minor release of RocksDB.
@@ -92,6 +93,14 @@ browser() {
 	install chromium fonts-dejavu-core
 }
 
+# The libraries that benchmarks compare with; those that are missing are left out.
+peers() {
+	printf '#include <hnswlib/hnswlib.h>\n#include <faiss/IndexHNSW.h>\n' |
+		"${CXX:-g++}" -std=c++17 -fopenmp -fsyntax-only -x c++ - >/dev/null 2>&1 && return 0
+	command -v apt-get >/dev/null && install g++ libhnswlib-dev libfaiss-dev && return 0
+	say "hnswlib and FAISS with their headers aren't here; the benchmarks leave out what is missing."
+}
+
 # Runs a command and shows what it said only if it fails.
 quietly() {
 	local log status=0
@@ -119,6 +128,10 @@ case ${1:-} in
 	;;
 --browser)
 	browser
+	exit
+	;;
+--peers)
+	peers
 	exit
 	;;
 *) say "there is no option $1" && exit 1 ;;

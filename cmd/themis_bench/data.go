@@ -114,21 +114,31 @@ func fillWords(w *workload, nq int) error {
 }
 
 func (f *workloadFlags) readTruth(w *workload, k int) error {
-	var err error
-	if w.truth, err = readFile(f.truth, w.queries.Len(), dataset.ReadIvecs); err != nil {
+	if err := w.readTruth(f.truth, k); err != nil {
 		return err
 	}
-	if len(w.truth) < w.queries.Len() {
-		return fmt.Errorf("%s has neighbours for %d of %d queries", f.truth, len(w.truth), w.queries.Len())
-	}
-	for i, row := range w.truth {
-		if len(row) < k {
-			return fmt.Errorf("%s has only %d neighbours for query %d; k is %d", f.truth, len(row), i, k)
-		}
+	for _, row := range w.truth {
 		for _, id := range row[:k] {
 			if id < 0 || int(id) >= w.base.Len() {
 				return fmt.Errorf("%s names vector %d, and there are %d: neighbours of a whole set don't fit a part of it", f.truth, id, w.base.Len())
 			}
+		}
+	}
+	return nil
+}
+
+// readTruth reads at least k neighbours of each query.
+func (w *workload) readTruth(file string, k int) error {
+	var err error
+	if w.truth, err = readFile(file, w.queries.Len(), dataset.ReadIvecs); err != nil {
+		return err
+	}
+	if len(w.truth) < w.queries.Len() {
+		return fmt.Errorf("%s has neighbours for %d of %d queries", file, len(w.truth), w.queries.Len())
+	}
+	for i, row := range w.truth {
+		if len(row) < k {
+			return fmt.Errorf("%s has only %d neighbours for query %d; k is %d", file, len(row), i, k)
 		}
 	}
 	return nil

@@ -1,12 +1,14 @@
 // Command themis_bench measures vector search and shows the database at work:
 //
 //	themis_bench recall   recall@k and speed over ef, in this process or over HTTP
+//	themis_bench compare  speed at equal recall, build time and memory of our index and other libraries
 //	themis_bench demo     load English words into a server and search them
 //	themis_bench soak     insert a million entities and watch the server's memory
 //	themis_bench slow     search beside a thousand slow connections
 //	themis_bench console  how long the pages of the console take
 //	themis_bench data     make the data sets that comparisons work on
 //	themis_bench gen      write synthetic vectors as fvecs, with exact neighbours as ivecs
+//	themis_bench peer     build and search our index as compare asks on standard input
 //	themis_bench words    make the word vectors that the repository ships
 //
 // Each takes -help. What goes over HTTP uses the public REST API only.
@@ -36,12 +38,14 @@ type command struct {
 func commands() []command {
 	return []command{
 		{"recall", "measure recall@k and speed over ef, in this process or over HTTP", setupRecall},
+		{"compare", "compare our index with other libraries: speed at equal recall, build time, memory", setupCompare},
 		{"demo", "load English words into a server and search them", setupDemo},
 		{"soak", "insert many entities and watch the server's memory", setupSoak},
 		{"slow", "search beside a thousand slow connections", setupSlow},
 		{"console", "measure how long the pages of the console take", setupConsole},
 		{"data", "make the data sets that comparisons work on", setupData},
 		{"gen", "write synthetic vectors as fvecs, with exact neighbours as ivecs", setupGen},
+		{"peer", "build and search our index as compare asks on standard input", setupPeer},
 		{"words", "make the word vectors that the repository ships", setupWords},
 	}
 }
