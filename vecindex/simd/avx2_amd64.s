@@ -49,8 +49,8 @@ GLOBL tails<>(SB), RODATA|NOPTR, $64
 #define TERM(d, p, q, v, t) VFMADD231PS d(p)(AX*1), q, v
 #define TERMREG(f, q, v) VFMADD231PS f, q, v
 
-// func dotRowsAVX2(q *float32, n int, matrix *float32, stride int, rows *uint32, count int, out *float32)
-TEXT ·dotRowsAVX2(SB), NOSPLIT, $0-56
+// func dotRowsAVX2(q *float32, n int, matrix *float32, stride int, rows *uint32, count int, out *float32, ahead int)
+TEXT ·dotRowsAVX2(SB), NOSPLIT, $0-64
 #include "rows_amd64.h"
 
 #undef TERM
@@ -64,6 +64,6 @@ TEXT ·dotRowsAVX2(SB), NOSPLIT, $0-56
 	VSUBPS      f, q, f; \
 	VFMADD231PS f, f, v
 
-// func l2RowsAVX2(q *float32, n int, matrix *float32, stride int, rows *uint32, count int, out *float32)
-TEXT ·l2RowsAVX2(SB), NOSPLIT, $0-56
+// func l2RowsAVX2(q *float32, n int, matrix *float32, stride int, rows *uint32, count int, out *float32, ahead int)
+TEXT ·l2RowsAVX2(SB), NOSPLIT, $0-64
 #include "rows_amd64.h"

@@ -30,16 +30,16 @@ func kernels(l Level) Kernels {
 }
 
 //go:noescape
-func dotRowsAVX512(q *float32, n int, matrix *float32, stride int, rows *uint32, count int, out *float32)
+func dotRowsAVX512(q *float32, n int, matrix *float32, stride int, rows *uint32, count int, out *float32, ahead int)
 
 //go:noescape
-func l2RowsAVX512(q *float32, n int, matrix *float32, stride int, rows *uint32, count int, out *float32)
+func l2RowsAVX512(q *float32, n int, matrix *float32, stride int, rows *uint32, count int, out *float32, ahead int)
 
 //go:noescape
-func dotRowsAVX2(q *float32, n int, matrix *float32, stride int, rows *uint32, count int, out *float32)
+func dotRowsAVX2(q *float32, n int, matrix *float32, stride int, rows *uint32, count int, out *float32, ahead int)
 
 //go:noescape
-func l2RowsAVX2(q *float32, n int, matrix *float32, stride int, rows *uint32, count int, out *float32)
+func l2RowsAVX2(q *float32, n int, matrix *float32, stride int, rows *uint32, count int, out *float32, ahead int)
 
 //go:noescape
 func int8RowsVNNI(q *byte, n int, matrix *byte, stride int, rows *uint32, count int, out *float32, add, mul float32, ahead int)

@@ -17,10 +17,10 @@ func kernels(l Level) Kernels {
 }
 
 //go:noescape
-func dotRowsNEON(q *float32, n int, matrix *float32, stride int, rows *uint32, count int, out *float32)
+func dotRowsNEON(q *float32, n int, matrix *float32, stride int, rows *uint32, count int, out *float32, ahead int)
 
 //go:noescape
-func l2RowsNEON(q *float32, n int, matrix *float32, stride int, rows *uint32, count int, out *float32)
+func l2RowsNEON(q *float32, n int, matrix *float32, stride int, rows *uint32, count int, out *float32, ahead int)
 
 //go:noescape
 func int8RowsSDOT(q *byte, n int, matrix *byte, stride int, rows *uint32, count int, out *float32, add, mul float32, ahead int)

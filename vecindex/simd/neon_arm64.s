@@ -5,8 +5,8 @@
 #define TERM(f, q, v) FMLA4(f, q, v)
 #define TERMONE(f, q, v) FMADDS f, v, q, v
 
-// func dotRowsNEON(q *float32, n int, matrix *float32, stride int, rows *uint32, count int, out *float32)
-TEXT ·dotRowsNEON(SB), NOSPLIT, $0-56
+// func dotRowsNEON(q *float32, n int, matrix *float32, stride int, rows *uint32, count int, out *float32, ahead int)
+TEXT ·dotRowsNEON(SB), NOSPLIT, $0-64
 #include "rows_arm64.h"
 
 #undef TERM
@@ -20,6 +20,6 @@ TEXT ·dotRowsNEON(SB), NOSPLIT, $0-56
 	FSUBS  f, q, f; \
 	FMADDS f, v, f, v
 
-// func l2RowsNEON(q *float32, n int, matrix *float32, stride int, rows *uint32, count int, out *float32)
-TEXT ·l2RowsNEON(SB), NOSPLIT, $0-56
+// func l2RowsNEON(q *float32, n int, matrix *float32, stride int, rows *uint32, count int, out *float32, ahead int)
+TEXT ·l2RowsNEON(SB), NOSPLIT, $0-64
 #include "rows_arm64.h"

@@ -1,10 +1,10 @@
 // The body of a row kernel, the same for AVX2 and AVX-512, dot and l2. A .s file
 // defines the pieces below and includes this file once per kernel.
 //
-// Rows are scored four at a time, each with two sums, while the lines of the next
-// four are prefetched at the pace at which these four are read: a graph walk is
-// bound by memory latency, so its misses must overlap. The one to three rows left
-// over are scored singly, with the same sums in the same order, so that a row's
+// Rows are scored four at a time, each with two sums. A graph walk is bound by memory
+// latency, so its misses must overlap: the first rows of a list are all prefetched at
+// once, and then four more at the pace at which four are read. The one to three rows
+// left over are scored singly, with the same sums in the same order, so that a row's
 // score doesn't depend on its place in the list.
 //
 //	SI              end of the query
@@ -12,7 +12,7 @@
 //	AX              where in the row we are, counted from its end, up to 0
 //	DI R14          the row numbers, and how many are left
 //	R8-R11          ends of the four rows
-//	R12 R13 BX CX   ends of the next four, the last one repeated if there are fewer
+//	R12 R13 BX CX   ends of the four rows asked for, or of the query if there are none
 //	A0-A7           the sums: two per row
 //	Q0 Q1 T0 T1     parts of the query, temporaries
 //
@@ -33,11 +33,12 @@
 	ADDQ  matrix+16(FP), p; \
 	ADDQ  DX, p
 
-#define NEXTROW(i, p) \
-	MOVQ    $i, AX;  \
-	CMPQ    AX, R14; \
-	CMOVQGE R14, AX; \
-	ROW(-4(DI)(AX*4), p)
+// SOMEROW is row AX+i of the list, counted from 1, or its last row.
+#define SOMEROW(i, p) \
+	LEAQ    i(AX), p; \
+	CMPQ    p, R14;   \
+	CMOVQGE R14, p;   \
+	ROW(-4(DI)(p*4), p)
 
 	MOVQ q+0(FP), SI
 	MOVQ n+8(FP), DX
@@ -50,15 +51,43 @@
 	CMPQ R14, $4
 	JLT  single
 
+	// The rows of the start, whole.
+	MOVQ    ahead+56(FP), BX
+	CMPQ    BX, R14
+	CMOVQGT R14, BX
+	XORL    CX, CX
+
+start:
+	ROW(0(DI)(CX*4), R8)
+	MOVQ DX, AX
+	NEGQ AX
+
+startLine:
+	PREFETCHT0 (R8)(AX*1)
+	ADDQ       $64, AX
+	JLT        startLine
+	INCQ       CX
+	CMPQ       CX, BX
+	JLT        start
+
 four:
 	ROW(0(DI), R8)
 	ROW(4(DI), R9)
 	ROW(8(DI), R10)
 	ROW(12(DI), R11)
-	NEXTROW(5, R12)
-	NEXTROW(6, R13)
-	NEXTROW(7, BX)
-	NEXTROW(8, CX)
+	MOVQ SI, R12
+	MOVQ SI, R13
+	MOVQ SI, BX
+	MOVQ SI, CX
+	MOVQ ahead+56(FP), AX
+	CMPQ AX, R14
+	JGE  fourAsk
+	SOMEROW(1, R12)
+	SOMEROW(2, R13)
+	SOMEROW(3, BX)
+	SOMEROW(4, CX)
+
+fourAsk:
 	ZERO(A0)
 	ZERO(A1)
 	ZERO(A2)
@@ -184,4 +213,4 @@ done:
 	RET
 
 #undef ROW
-#undef NEXTROW
+#undef SOMEROW

@@ -1,12 +1,14 @@
 // The body of a NEON row kernel, the same for dot and l2. The plan is that of
-// rows_amd64.h: four rows at a time with two sums each, the next four prefetched,
-// the rest singly with the same sums in the same order.
+// rows_amd64.h: the first rows of a list prefetched at once, four rows at a time with
+// two sums each and four more prefetched, the rest singly with the same sums in the
+// same order.
 //
 //	R0 R1           query, and its length in floats
 //	R2 R3           matrix, and the bytes between rows
 //	R4 R5 R6        row numbers, how many are left, where the scores go
 //	R8-R11          places in the four rows
-//	R12-R15         places in the next four, the last one repeated if there are fewer
+//	R12-R15         places in the four rows asked for, or in the query if there are none
+//	R17             how many rows ahead is asked
 //	R19 R20         place in the query, and how many floats are left
 //	V0-V3 V4-V7     parts of the query and of a row
 //	V16-V23         the sums: two per row
@@ -19,8 +21,9 @@
 	MOVWU index, R7; \
 	MADD  R3, R2, R7, p
 
-#define NEXTROW(i, p) \
-	MOVD  $i, R16;          \
+// SOMEROW is row R17+i of the list, counted from 1, or its last row.
+#define SOMEROW(i, p) \
+	ADD   $i, R17, R16;     \
 	CMP   R5, R16;          \
 	CSEL  LT, R16, R5, R16; \
 	SUB   $1, R16, R16;     \
@@ -62,19 +65,45 @@
 	MOVD rows+32(FP), R4
 	MOVD count+40(FP), R5
 	MOVD out+48(FP), R6
+	MOVD ahead+56(FP), R17
 	LSL  $2, R3, R3
 	CMP  $4, R5
 	BLT  single
+
+	// The rows of the start, whole.
+	CMP  R5, R17
+	CSEL LT, R17, R5, R16
+	MOVD ZR, R19
+
+start:
+	ROW((R4)(R19<<2), R8)
+	MOVD R1, R20
+
+startLine:
+	AHEAD(R8)
+	SUBS $16, R20, R20
+	BGT  startLine
+	ADD  $1, R19, R19
+	CMP  R16, R19
+	BLT  start
 
 four:
 	ROW(0(R4), R8)
 	ROW(4(R4), R9)
 	ROW(8(R4), R10)
 	ROW(12(R4), R11)
-	NEXTROW(5, R12)
-	NEXTROW(6, R13)
-	NEXTROW(7, R14)
-	NEXTROW(8, R15)
+	MOVD R0, R12
+	MOVD R0, R13
+	MOVD R0, R14
+	MOVD R0, R15
+	CMP  R5, R17
+	BGE  fourAsk
+	SOMEROW(1, R12)
+	SOMEROW(2, R13)
+	SOMEROW(3, R14)
+	SOMEROW(4, R15)
+
+fourAsk:
 	VEOR V16.B16, V16.B16, V16.B16
 	VEOR V17.B16, V17.B16, V17.B16
 	VEOR V18.B16, V18.B16, V18.B16
@@ -191,7 +220,7 @@ done:
 	RET
 
 #undef ROW
-#undef NEXTROW
+#undef SOMEROW
 #undef SIXTEEN
 #undef FOUR
 #undef AHEAD
