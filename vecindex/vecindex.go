@@ -138,6 +138,11 @@ type Query struct {
 	// Ef is the width of the graph search; below K it counts as K. 0 takes the
 	// index's default. Exact engines ignore it.
 	Ef int
+	// Slack ends a graph search early: what is more than Slack times as far as the
+	// K-th nearest found is not looked at any closer. It makes easy queries cheaper
+	// than hard ones, at the same Ef. 0 stands for no such end; the dot metric, which
+	// is no distance, has none. Exact engines ignore it.
+	Slack float32
 	// Allow restricts the hits to these ids; nil allows all.
 	Allow *bitmap.Set
 	// Exact asks for a scan of every allowed vector instead of the graph.

@@ -1,6 +1,8 @@
 package hnsw
 
 import (
+	"unsafe"
+
 	"github.com/vccdb/vccdb/vecindex/internal/offheap"
 	"github.com/vccdb/vccdb/vecindex/quant"
 )
@@ -31,6 +33,10 @@ func (r *codeRows) of(slot uint32) row {
 func (r *codeRows) forQuery([]float32) row { return make(row, r.codec.Stride()) }
 
 func (r *codeRows) encode(dst row, vec []float32) { r.codec.Encode(dst, vec) }
+
+func (r *codeRows) prefetch(slots []uint32) {
+	prefetchRows(unsafe.Pointer(unsafe.SliceData(r.matrix)), r.codec.Stride(), slots)
+}
 
 func (r *codeRows) distances(q row, slots []uint32, out []float32) {
 	r.codec.Distances(q, r.matrix, slots, out)

@@ -56,10 +56,10 @@ const linkBudget = 100
 func (x *Index) findNeighbours(s *scratch, slot uint32, start key, level int) {
 	for _, ghosts := range []bool{false, true} {
 		adm := admission{linking: true, ghosts: ghosts, self: slot}
-		budget := s.stats.Distances + linkBudget*x.opts.EfConstruction
+		r := reach{ef: x.opts.EfConstruction, budget: s.stats.Distances + linkBudget*x.opts.EfConstruction}
 		// What an incomplete walk has found will do, and without a deadline there is no
 		// error.
-		_, _ = x.walk(context.Background(), s, x.rows.of(slot), start, level, x.opts.EfConstruction, budget, &adm)
+		_, _ = x.walk(context.Background(), s, x.rows.of(slot), start, level, r, &adm)
 		if len(s.found.keys) > 0 {
 			return
 		}

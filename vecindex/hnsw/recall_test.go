@@ -286,3 +286,41 @@ func TestGhosts(t *testing.T) {
 		t.Errorf("missed %d of %d times", missed, times)
 	}
 }
+
+// TestSlack: an early end makes searches cheaper, the more so the smaller the slack,
+// costs little recall, and a slack that never ends a walk changes nothing.
+func TestSlack(t *testing.T) { eachQuantization(t, testSlack) }
+
+func testSlack(t *testing.T, quantization vecindex.Quantization) {
+	const n, dim, k, ef = 4000 / raceFactor, 32, 10, 200
+	c := newClusters(21, dim, 30)
+	x := open(t, Options{Quantization: quantization, Dimension: dim, Metric: vecindex.L2})
+	oracle := newFlat(t, vecindex.L2, dim)
+	for id := range uint32(n) {
+		v := c.vector()
+		put(t, x, id, v)
+		put(t, oracle, id, v)
+	}
+	drain(t, x)
+	qs := queries(c, 50, k, ef)
+	var before int
+	for _, slack := range []float32{0, 1e9, 1.4, 1.1} {
+		distances := 0
+		for i := range qs {
+			qs[i].Slack = slack
+			_, stats := search(t, x, qs[i])
+			distances += stats.Distances
+		}
+		got := recall(t, x, oracle, qs)
+		t.Logf("slack %v: %d distances, recall %.3f", slack, distances/len(qs), got)
+		switch {
+		case slack == 1e9 && distances != before:
+			t.Errorf("an end that is never reached: %d distances instead of %d", distances, before)
+		case slack > 0 && slack < 1e9 && distances >= before:
+			t.Errorf("slack %v: %d distances, no fewer than %d", slack, distances, before)
+		case got < 0.9:
+			t.Errorf("slack %v: recall %.3f", slack, got)
+		}
+		before = distances
+	}
+}

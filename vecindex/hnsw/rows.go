@@ -6,6 +6,7 @@ import (
 	"github.com/vccdb/vccdb/vecindex"
 	"github.com/vccdb/vccdb/vecindex/internal/space"
 	"github.com/vccdb/vccdb/vecindex/quant"
+	"github.com/vccdb/vccdb/vecindex/simd"
 )
 
 // row is what a vector is compared by in the graph, as bytes: the prepared vector
@@ -26,6 +27,8 @@ type rows interface {
 	encode(dst row, vec []float32)
 	// distances sets out[i] to the distance between q and the row of slots[i].
 	distances(q row, slots []uint32, out []float32)
+	// prefetch asks for the rows of slots that are scored soon.
+	prefetch(slots []uint32)
 	// exact says that these distances need no second look.
 	exact() bool
 	// bytes is the memory that the rows have of their own.
@@ -51,6 +54,24 @@ func (r *floatRows) encode(row, []float32)        {}
 
 func (r *floatRows) distances(q row, slots []uint32, out []float32) {
 	r.space.Distances(floatsOf(q), r.slots.matrix, slots, out)
+}
+
+func (r *floatRows) prefetch(slots []uint32) {
+	prefetchRows(unsafe.Pointer(unsafe.SliceData(r.slots.matrix)), 4*r.slots.stride, slots)
+}
+
+// prefetchLines is how many cache lines are asked for in advance: more than that may
+// push each other out before they are used.
+const prefetchLines = 64
+
+func prefetchRows(matrix unsafe.Pointer, stride int, slots []uint32) {
+	lines := (stride + 63) / 64
+	if len(slots)*lines > prefetchLines {
+		slots = slots[:max(1, min(len(slots), prefetchLines/lines))]
+	}
+	if len(slots) > 0 {
+		simd.PrefetchRows(matrix, stride, slots, min(lines, prefetchLines))
+	}
 }
 
 func bytesOf(v []float32) row {

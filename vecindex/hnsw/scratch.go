@@ -200,7 +200,7 @@ func (v *visited) reset(n uint32) {
 }
 
 // meet adds the links of a row and returns those that are new, valid until the
-// next call. It has no branch on whether a link is new, as that is a coin toss.
+// next reset. It has no branch on whether a link is new, as that is a coin toss.
 func (v *visited) meet(row []uint32) []uint32 {
 	from := len(v.trail)
 	v.trail = slices.Grow(v.trail, len(row))

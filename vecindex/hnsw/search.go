@@ -72,11 +72,14 @@ func (x *Index) walkGraph(ctx context.Context, s *scratch, q vecindex.Query, clo
 	if !ok {
 		return true, nil
 	}
-	budget += s.stats.Distances // the pending ones don't count
+	r := reach{ef: max(q.Ef, q.K+bornMeanwhile), k: q.K, slack: q.Slack, budget: budget + s.stats.Distances} // the pending ones don't count
+	if x.opts.Metric == vecindex.Dot {
+		r.slack = 0 // inner products aren't distances that could be a multiple of each other
+	}
 	x.rows.encode(s.row, s.query)
 	start := x.descend(s, s.row, entry, level, 1)
 	adm := admission{clock: clock, allow: q.Allow}
-	return x.walk(ctx, s, s.row, start, 0, max(q.Ef, q.K+bornMeanwhile), budget, &adm)
+	return x.walk(ctx, s, s.row, start, 0, r, &adm)
 }
 
 // mergeFound makes s.hits what the pending scan and the walk have found, nearest

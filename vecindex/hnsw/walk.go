@@ -57,22 +57,43 @@ func (x *Index) score(s *scratch, query row, slots []uint32) []float32 {
 	return out
 }
 
-// walk searches one level for the ef admitted nodes nearest to query, beginning at
-// start, and leaves them in s.found (Malkov and Yashunin's SEARCH-LAYER). It gives
-// up, and says so, when s.stats.Distances reaches budget.
-func (x *Index) walk(ctx context.Context, s *scratch, query row, start key, level, ef, budget int, adm *admission) (complete bool, err error) {
+// reach is how far a walk goes.
+type reach struct {
+	// ef is how many nodes are found at most.
+	ef int
+	// k and slack end the walk early: a node more than slack times as far as the k-th
+	// found is not expanded any more. A slack of 0 doesn't.
+	k     int
+	slack float32
+	// budget is the number of distances at which the walk is given up.
+	budget int
+}
+
+// walk searches one level for the admitted nodes nearest to query, beginning at
+// start, and leaves them in s.found (Malkov and Yashunin's SEARCH-LAYER; the end by
+// slack is the Adaptive Beam Search of Al-Jazzazi et al., 2025, arXiv:2505.15636).
+// It gives up, and says so, when s.stats.Distances reaches the budget.
+//
+// A walk waits for memory most of the time. So three nodes are under way at once:
+// the links of one are asked for, while the rows of the next one's neighbours are
+// asked for, while those of a third are scored. A node is therefore chosen two
+// expansions before the nodes near it could take its place, which costs a hop or two
+// more in all, and no recall.
+func (x *Index) walk(ctx context.Context, s *scratch, query row, start key, level int, r reach, adm *admission) (complete bool, err error) {
 	s.visited.reset(x.slots.high.Load())
 	s.visited.meet([]uint32{start.slot() + 1})
-	s.found.reset(ef)
+	s.found.reset(r.ef)
 	s.detours = s.detours[:0]
 	x.note(s, adm, start)
 	look := s.stats.Distances + contextEvery
+	chosen := uint32(noSlot)
+	var met []uint32
 	for {
-		node, ok := s.nextNode()
-		if !ok {
+		next := s.nextNode(s.bound(r))
+		if next == noSlot && chosen == noSlot && len(met) == 0 {
 			return true, nil
 		}
-		if s.stats.Distances >= budget {
+		if s.stats.Distances >= r.budget {
 			return false, nil
 		}
 		if s.stats.Distances >= look {
@@ -81,17 +102,40 @@ func (x *Index) walk(ctx context.Context, s *scratch, query row, start key, leve
 			}
 			look += contextEvery
 		}
-		s.stats.Hops++
-		if runnerUp := s.found.nearestLeft(); runnerUp != farthest && level == 0 {
-			x.graph.prefetch(runnerUp.slot())
+		if next != noSlot && level == 0 {
+			x.graph.prefetch(next)
 		}
-		fresh := s.visited.meet(x.graph.row(node, level))
-		for i, d := range x.score(s, query, fresh) {
-			if k := makeKey(d, fresh[i]); k < s.found.bound() {
-				x.note(s, adm, k)
-			}
+		var fresh []uint32
+		if chosen != noSlot {
+			s.stats.Hops++
+			fresh = s.visited.meet(x.graph.row(chosen, level))
+			x.rows.prefetch(fresh)
+		}
+		x.consider(s, query, met, r, adm)
+		chosen, met = next, fresh
+	}
+}
+
+// consider scores nodes and remembers those that are near enough.
+func (x *Index) consider(s *scratch, query row, slots []uint32, r reach, adm *admission) {
+	bound := s.bound(r)
+	for i, d := range x.score(s, query, slots) {
+		if k := makeKey(d, slots[i]); k < bound {
+			x.note(s, adm, k)
+			bound = min(bound, s.found.bound())
 		}
 	}
+}
+
+// bound is the key that a node must be below to be of use.
+func (s *scratch) bound(r reach) key {
+	bound := s.found.bound()
+	if r.slack > 0 && len(s.found.keys) >= r.k {
+		// Codes may put what is equal below zero.
+		kth := max(0, s.found.keys[r.k-1].distance())
+		bound = min(bound, makeKey(r.slack*kth, noSlot>>1))
+	}
+	return bound
 }
 
 // note remembers a node near enough to be expanded: as found if it is admitted, and
@@ -104,18 +148,18 @@ func (x *Index) note(s *scratch, adm *admission, k key) {
 	}
 }
 
-// nextNode takes the nearest node that is left to expand, unless it is farther than
-// everything found.
-func (s *scratch) nextNode() (slot uint32, ok bool) {
+// nextNode takes the nearest node that is left to expand, noSlot if none is below the
+// bound.
+func (s *scratch) nextNode(bound key) (slot uint32) {
 	found, detour := s.found.nearestLeft(), s.detours.top()
 	switch {
-	case found < detour:
+	case found < detour && found <= bound:
 		s.found.expand()
-		return found.slot(), true
-	case detour < s.found.bound():
+		return found.slot()
+	case detour < bound:
 		s.detours.pop()
-		return detour.slot(), true
+		return detour.slot()
 	default:
-		return 0, false
+		return noSlot
 	}
 }

@@ -9,3 +9,14 @@ import "unsafe"
 //
 //go:noescape
 func Prefetch(p unsafe.Pointer)
+
+// PrefetchRows asks for the first lines cache lines of rows of a matrix, whose rows
+// are stride bytes apart. It never faults either.
+func PrefetchRows(matrix unsafe.Pointer, stride int, rows []uint32, lines int) {
+	if len(rows) > 0 && lines > 0 {
+		prefetchRows(matrix, stride, &rows[0], len(rows), lines)
+	}
+}
+
+//go:noescape
+func prefetchRows(matrix unsafe.Pointer, stride int, rows *uint32, count int, lines int)

@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"testing"
+	"unsafe"
 
 	"github.com/vccdb/vccdb/vecindex/simd"
 )
@@ -212,4 +213,15 @@ func BenchmarkRows(b *testing.B) {
 			}
 		}
 	}
+}
+
+// TestPrefetchIsHarmless: what is asked for needn't be there.
+func TestPrefetchIsHarmless(t *testing.T) {
+	var some [4]float32
+	base := unsafe.Pointer(&some[0])
+	simd.Prefetch(base)
+	simd.PrefetchRows(base, 1<<20, []uint32{0, 1, 1 << 30, math.MaxUint32}, 3)
+	simd.PrefetchRows(base, 64, nil, 1)
+	simd.PrefetchRows(base, 64, []uint32{1}, 0)
+	simd.PrefetchRows(nil, 64, []uint32{1, 2}, 1)
 }
