@@ -1,0 +1,9 @@
+//go:build !amd64
+
+package simd
+
+func fastScan(l Level) FastScan {
+	k := genericFastScan()
+	k.Level = l
+	return k
+}
