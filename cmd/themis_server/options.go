@@ -30,6 +30,8 @@ func engineOptions(c *config.Config, logger *slog.Logger) engine.Options {
 		Vector: engine.VectorOptions{
 			Engine: c.VectorIndex.Engine, M: c.VectorIndex.HNSWM,
 			EfConstruction: c.VectorIndex.HNSWEfConstruction, Ef: c.VectorIndex.EfSearch,
+			CheckpointInterval:   time.Duration(c.VectorIndex.CheckpointIntervalSeconds) * time.Second,
+			CheckpointOperations: c.VectorIndex.CheckpointOperations,
 		},
 		Query: engine.QueryOptions{
 			ParallelThreshold: c.Query.ParallelThreshold, BatchSize: c.Query.BatchSize, SlowThreshold: slowThreshold(c),

@@ -141,6 +141,8 @@ type vectorView struct {
 	// Loading is how far the reading of vectors after a start is; empty if it is done.
 	Loading     string
 	EfByDefault bool
+	// Checkpoint is nil while none was made or tried.
+	Checkpoint *engine.CheckpointInfo
 }
 
 // part is a share of the memory.
@@ -161,7 +163,7 @@ type degrees struct {
 }
 
 func vectorOf(info *engine.IndexInfo, ready engine.Readiness) *vectorView {
-	v := &vectorView{Stored: info.SizeBytes, EfByDefault: info.EfByDefault}
+	v := &vectorView{Stored: info.SizeBytes, EfByDefault: info.EfByDefault, Checkpoint: info.Checkpoint}
 	if info.Vector != nil {
 		v.Config = *info.Vector
 	}

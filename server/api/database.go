@@ -77,6 +77,8 @@ type Vectors interface {
 	// VectorStats lists the vector indexes that fit, with VectorStats set.
 	VectorStats(ctx context.Context, table, column string) ([]engine.IndexInfo, error)
 	VectorRecall(ctx context.Context, req engine.RecallRequest) (engine.RecallReport, error)
+	// SaveVectors makes checkpoints of the vector indexes that fit.
+	SaveVectors(ctx context.Context, table, column string) ([]engine.Checkpoint, error)
 	StartRecallCurve(req engine.RecallCurveRequest) (*jobs.Job, error)
 	// DeleteWhere deletes the entities of a table that match, DeletePrefix those
 	// whose primary key starts with prefix.

@@ -132,6 +132,9 @@ type VectorIndex struct {
 	HNSWM              int    `koanf:"hnsw_m"`
 	HNSWEfConstruction int    `koanf:"hnsw_ef_construction"`
 	EfSearch           int    `koanf:"ef_search"`
+	// A vector index is saved so long after a change, or after so many.
+	CheckpointIntervalSeconds int `koanf:"checkpoint_interval_seconds"`
+	CheckpointOperations      int `koanf:"checkpoint_operations"`
 }
 
 // Features switches parts of the server.

@@ -91,7 +91,7 @@ func TestDefaults(t *testing.T) {
 		Server: Server{Host: "127.0.0.1", Port: 8765, RequestTimeoutMs: 30000, MaxRequestSizeMB: 10,
 			APIKeys: []APIKey{}, TrustedProxies: []string{}, AllowedHosts: []string{}, ConfigOverlay: "data/config-overlay.json"},
 		Logging:     Logging{Level: "info", Format: "text", RotationSizeMB: 100, MaxFiles: 10},
-		VectorIndex: VectorIndex{Engine: "hnsw", HNSWM: 16, HNSWEfConstruction: 200, EfSearch: 64},
+		VectorIndex: VectorIndex{Engine: "hnsw", HNSWM: 16, HNSWEfConstruction: 200, EfSearch: 64, CheckpointIntervalSeconds: 60, CheckpointOperations: 100_000},
 		Query:       Query{ParallelThreshold: 100, BatchSize: 50, SlowThresholdMs: 100, FilterCacheMB: 64},
 
 		Console:           Console{Enabled: true, SessionIdleMinutes: 30, SessionMaxHours: 12},

@@ -134,6 +134,18 @@ func (c *engineCollector) vectorFigures() {
 		func(_ *engine.Stats, v *VectorStats) float64 { return float64(v.Indexes) })
 	c.gauge("vccdb_vector_live", "Vectors that can be found.",
 		func(_ *engine.Stats, v *VectorStats) float64 { return float64(v.Live) })
+	c.counter("vccdb_vector_checkpoints_total", "Checkpoints of vector indexes that were made.",
+		func(s *engine.Stats, _ *VectorStats) float64 { return float64(s.Checkpoints.Made) })
+	c.counter("vccdb_vector_checkpoint_failures_total", "Checkpoints of vector indexes that could not be made.",
+		func(s *engine.Stats, _ *VectorStats) float64 { return float64(s.Checkpoints.Failures) })
+	c.counter("vccdb_vector_checkpoints_damaged_total", "Vector indexes whose checkpoint a start could not use as it was.",
+		func(s *engine.Stats, _ *VectorStats) float64 { return float64(s.Checkpoints.Damaged) })
+	c.counter("vccdb_vector_checkpoint_bytes_total", "Bytes written to checkpoints of vector indexes.",
+		func(s *engine.Stats, _ *VectorStats) float64 { return float64(s.Checkpoints.Bytes) })
+	c.counter("vccdb_vector_checkpoint_duration_ms_total", "Time that checkpoints of vector indexes took.",
+		func(s *engine.Stats, _ *VectorStats) float64 { return float64(s.Checkpoints.Ms) })
+	c.gauge("vccdb_vector_checkpoint_behind", "Changes since the last checkpoint of the vector index that lacks most.",
+		func(s *engine.Stats, _ *VectorStats) float64 { return float64(s.Checkpoints.Behind) })
 	c.gauge("vccdb_vector_pending", "Vectors that aren't in a graph yet.",
 		func(_ *engine.Stats, v *VectorStats) float64 { return float64(v.Pending) })
 	c.gauge("vccdb_vector_tombstones", "Dead slots that still take memory.",

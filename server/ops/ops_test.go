@@ -57,6 +57,7 @@ func newFixture() *fixture {
 		QueryModes:    map[string]uint64{"index_optimized": 1, "index_parallel": 2, "range_aware": 4, "full_scan_fallback": 8, "empty": 16},
 		SearchModes:   map[string]uint64{"graph": 5},
 		IndexRebuilds: 21, IndexRebuildMs: 22, IndexRebuildEntities: 23, CursorAnchorHits: 24, RangeScanSteps: 25, SlowQueries: 26,
+		Checkpoints:   engine.CheckpointStats{Made: 41, Failures: 42, Damaged: 43, Bytes: 44, Ms: 45, Behind: 46},
 		VectorIndexes: 3, TermSets: engine.TermSetStats{Hits: 27, Misses: 28, Bytes: 29},
 	}
 	v := &f.db.stats.Vectors
@@ -183,6 +184,8 @@ func TestMetrics(t *testing.T) {
 		"themis_index_rebuild_entities_processed_total": 23, "themis_index_cursor_anchor_hits_total": 24,
 		"themis_index_range_scan_steps_total": 25, "vccdb_slow_queries_total": 26,
 		"vccdb_filter_terms_hit_total": 27, "vccdb_filter_terms_miss_total": 28, "vccdb_filter_terms_bytes": 29,
+		"vccdb_vector_checkpoints_total": 41, "vccdb_vector_checkpoint_failures_total": 42, "vccdb_vector_checkpoints_damaged_total": 43,
+		"vccdb_vector_checkpoint_bytes_total": 44, "vccdb_vector_checkpoint_duration_ms_total": 45, "vccdb_vector_checkpoint_behind": 46,
 		"vccdb_vector_indexes": 3, "vccdb_vector_live": 30, "vccdb_vector_pending": 1, "vccdb_vector_tombstones": 2, "vccdb_vector_memory_bytes": 112,
 	}
 	for _, name := range slices.Sorted(maps.Keys(want)) {
