@@ -2,9 +2,12 @@ package engine
 
 import (
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
-	"hash/fnv"
 	"math"
+	"slices"
+
+	"github.com/cespare/xxhash/v2"
 
 	"github.com/vccdb/vccdb/internal/errs"
 )
@@ -52,10 +55,24 @@ func parseCursor(s string, fingerprint uint64) (cursor, error) {
 
 // fingerprintOf hashes what a cursor must not outlive.
 func fingerprintOf(parts ...string) uint64 {
-	h := fnv.New64a()
+	h := xxhash.New()
 	for _, p := range parts {
-		h.Write([]byte(p))
+		h.WriteString(p)
 		h.Write([]byte{0})
+	}
+	return h.Sum64()
+}
+
+// vectorFingerprint hashes a vector.
+func vectorFingerprint(v []float32) uint64 {
+	h := xxhash.New()
+	var part [512]byte
+	for chunk := range slices.Chunk(v, len(part)/4) {
+		text := part[:0]
+		for _, x := range chunk {
+			text = binary.LittleEndian.AppendUint32(text, math.Float32bits(x))
+		}
+		h.Write(text)
 	}
 	return h.Sum64()
 }

@@ -120,7 +120,7 @@ func (s *vectorSearch) present(h vecindex.Hit, r *record) (foundHit, error) {
 	}
 	hit := s.found(h, string(r.pk))
 	if s.req.Return != ReturnKeys {
-		hit.Doc, err = s.shape.doc(r.doc)
+		hit.Doc, err = s.shape.part.Of(r.doc)
 	}
 	return hit, err
 }

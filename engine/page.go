@@ -74,7 +74,7 @@ func (p *page) fill(ctx context.Context, x *execution, result *QueryResult) erro
 			result.Keys = append(result.Keys, key.String())
 			continue
 		}
-		doc, err := shape.doc(m.record.doc)
+		doc, err := shape.part.Of(m.record.doc)
 		if err != nil {
 			return err
 		}

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"bytes"
 	"context"
 
 	"github.com/vccdb/vccdb/engine/schema"
@@ -94,15 +93,14 @@ type shape struct {
 	table  *table
 	schema *tableSchema
 	nowMs  int64
-	// strip are columns to leave out, fields the only ones to keep; either may
-	// be empty.
-	strip, fields []string
+	// part is what is wanted of the documents.
+	part schema.Projection
 }
 
 func (e *Engine) newShape(t *table, withVectors bool, fields []string) *shape {
-	s := &shape{table: t, schema: t.schema.Load(), nowMs: e.opts.Now().UnixMilli(), fields: fields}
+	s := &shape{table: t, schema: t.schema.Load(), nowMs: e.opts.Now().UnixMilli(), part: schema.Only(fields)}
 	if !withVectors && len(fields) == 0 {
-		s.strip = s.schema.vectorColumns
+		s.part = s.schema.withoutVectors
 	}
 	return s
 }
@@ -117,7 +115,7 @@ func (s *shape) entity(raw []byte) (*Entity, error) {
 	if err != nil || expired {
 		return nil, err
 	}
-	doc, err := s.doc(r.doc)
+	doc, err := s.part.Of(r.doc)
 	if err != nil {
 		return nil, err
 	}
@@ -127,17 +125,6 @@ func (s *shape) entity(raw []byte) (*Entity, error) {
 		UpdatedAt: stampTime(r.stamp),
 		Doc:       doc,
 	}, nil
-}
-
-// doc reduces a document to what was asked for, in memory of its own.
-func (s *shape) doc(doc []byte) ([]byte, error) {
-	switch {
-	case len(s.fields) > 0:
-		return schema.Project(doc, s.fields)
-	case len(s.strip) > 0:
-		return schema.Strip(doc, s.strip)
-	}
-	return bytes.Clone(doc), nil
 }
 
 // defaultPage and maxPage bound the pages of listings.

@@ -2,10 +2,9 @@ package engine
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
-	"math"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -187,27 +186,20 @@ func (s *vectorSearch) readCursor() error {
 	if len(req.Vectors) > 1 {
 		return nil
 	}
-	parts := []string{"search", s.ix.subject(), fmt.Sprint(req.Ef, req.Exact), req.Filter.String()}
+	about := ""
 	if req.Key != nil {
-		parts = append(parts, req.Key.String())
+		about = req.Key.String()
 	} else {
-		parts = append(parts, string(vectorBits(req.Vectors[0])))
+		about = strconv.FormatUint(vectorFingerprint(req.Vectors[0]), 16)
 	}
-	s.fingerprint = fingerprintOf(parts...)
+	s.fingerprint = fingerprintOf("search", s.ix.vector.subject,
+		strconv.Itoa(req.Ef), strconv.FormatBool(req.Exact), req.Filter.String(), about)
 	if req.Cursor == "" {
 		return nil
 	}
 	after, err := parseCursor(req.Cursor, s.fingerprint)
 	s.after = after
 	return err
-}
-
-func vectorBits(v []float32) []byte {
-	bits := make([]byte, 0, 4*len(v))
-	for _, x := range v {
-		bits = binary.LittleEndian.AppendUint32(bits, math.Float32bits(x))
-	}
-	return bits
 }
 
 // vectorIndexOf finds a vector index. Table and column may be left out while

@@ -103,6 +103,8 @@ type tableSchema struct {
 	extractor *schema.Extractor
 	// vectorColumns are the columns of vector indexes, without repetition.
 	vectorColumns []string
+	// withoutVectors leaves them out of documents.
+	withoutVectors schema.Projection
 	// ttl are the ready ttl indexes.
 	ttl []boundIndex
 }
@@ -129,6 +131,7 @@ func newTableSchema(indexes []*index) *tableSchema {
 		}
 	}
 	s.extractor = schema.NewExtractor(paths...)
+	s.withoutVectors = schema.Without(s.vectorColumns)
 	return s
 }
 

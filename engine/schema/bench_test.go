@@ -64,7 +64,7 @@ func BenchmarkStrip(b *testing.B) {
 	doc := benchmarkDocument(b)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := Strip(doc, []string{"embedding"}); err != nil {
+		if _, err := Without([]string{"embedding"}).Of(doc); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -164,8 +164,8 @@ func FuzzExtract(f *testing.F) {
 			x.Raw(i)
 			x.Points(i)
 		}
-		_, strip := Strip(doc, []string{"a.b", "b"})
-		_, project := Project(doc, []string{"a.b", "b"})
+		_, strip := Without([]string{"a.b", "b"}).Of(doc)
+		_, project := Only([]string{"a.b", "b"}).Of(doc)
 		for _, err := range []error{err, strip, project} {
 			if err != nil && errs.KindOf(err) != errs.Corrupt {
 				t.Fatalf("%q: %v", doc, err)

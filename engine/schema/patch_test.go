@@ -102,10 +102,10 @@ func TestProject(t *testing.T) {
 		{"a b c v", doc, `{}`},
 	} {
 		paths := strings.Fields(c.paths)
-		if got, err := Project([]byte(doc), paths); err != nil || string(got) != c.projected {
+		if got, err := Only(paths).Of([]byte(doc)); err != nil || string(got) != c.projected {
 			t.Errorf("project %q: %s, %v\nwant %s", c.paths, got, err, c.projected)
 		}
-		if got, err := Strip([]byte(doc), paths); err != nil || string(got) != c.stripped {
+		if got, err := Without(paths).Of([]byte(doc)); err != nil || string(got) != c.stripped {
 			t.Errorf("strip %q: %s, %v\nwant %s", c.paths, got, err, c.stripped)
 		}
 	}
@@ -118,7 +118,7 @@ func TestProjectAgainstDecoding(t *testing.T) {
 		paths := []string{randomPath(rng), randomPath(rng)}
 		split := [][]string{strings.Split(paths[0], "."), strings.Split(paths[1], ".")}
 		for _, keep := range []bool{true, false} {
-			got, err := project(doc, paths, keep)
+			got, err := newProjection(paths, keep).Of(doc)
 			if err != nil {
 				t.Fatalf("%s: %v", doc, err)
 			}

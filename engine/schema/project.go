@@ -1,32 +1,48 @@
 package schema
 
-// Strip returns the document without the given columns, as they are named by
-// dotted paths, also inside each object of an array. Objects that lose all
-// their members stay as {}. Without paths it is doc itself.
-func Strip(doc []byte, paths []string) ([]byte, error) {
-	return project(doc, paths, false)
+import "bytes"
+
+// Projection reduces documents by columns, as they are named by dotted paths, also
+// inside each object of an array. The zero value changes nothing. It is immutable
+// and safe for concurrent use.
+type Projection struct {
+	paths *pathNode
+	keep  bool
 }
 
-// Project returns the document with only the given columns, in the document's
-// order and inside the objects and arrays they stand in; what else these arrays
-// hold is left out. Without fields it is doc itself.
-func Project(doc []byte, fields []string) ([]byte, error) {
-	return project(doc, fields, true)
+// Without leaves the columns out. Objects that lose all their members stay as {}.
+func Without(columns []string) Projection { return newProjection(columns, false) }
+
+// Only keeps nothing but the columns, in the document's order and inside the
+// objects and arrays they stand in; what else these arrays hold is left out.
+// Without columns it changes nothing.
+func Only(columns []string) Projection { return newProjection(columns, true) }
+
+func newProjection(columns []string, keep bool) Projection {
+	if len(columns) == 0 {
+		return Projection{}
+	}
+	return Projection{compilePaths(columns), keep}
 }
 
-func project(doc []byte, paths []string, keep bool) ([]byte, error) {
-	if len(paths) == 0 {
-		return doc, nil
+// firstBytes is what a reduced document gets at first: what is left out is mostly
+// the bulk of it.
+const firstBytes = 512
+
+// Of is the reduced document, in memory of its own.
+func (p Projection) Of(doc []byte) ([]byte, error) {
+	if p.paths == nil {
+		return bytes.Clone(doc), nil
 	}
-	p := projection{keep: keep, doc: cursor{text: doc}, dst: make([]byte, 0, len(doc))}
-	if p.doc.peek() != '{' {
+	c := projection{keep: p.keep, doc: cursor{text: doc}, dst: make([]byte, 0, min(len(doc), firstBytes))}
+	if c.doc.peek() != '{' {
 		return nil, corrupt()
 	}
-	p.object(compilePaths(paths), 1)
-	if p.doc.bad {
+	c.object(p.paths, 1)
+	if c.doc.bad {
 		return nil, corrupt()
 	}
-	return p.dst, nil
+	return c.dst, nil
 }
 
 // projection copies a document to dst, keeping only the paths or all but them.

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -25,6 +26,35 @@ func (v *FloatVector) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	}
 	*v, err = ParseVector(raw)
 	return err
+}
+
+// LiftVector takes the member with that name out of an object: it returns the
+// numbers of the array there and the text around it, with a vector of one number
+// in its place. So whoever decodes the rest needn't go through a long array a
+// second time. It isn't ok if there is no such array or anything is odd; then the
+// whole text has to be decoded, which also says what is wrong. (If the rest is
+// valid JSON, so was the whole: a value was replaced by a value.)
+func LiftVector(text []byte, name string) (vector []float32, rest []byte, ok bool) {
+	c := cursor{text: text}
+	if c.peek() != '{' {
+		return nil, nil, false
+	}
+	for member := c.member(true); member != nil; member = c.member(false) {
+		if string(member[1:len(member)-1]) != name {
+			c.value()
+			continue
+		}
+		if c.peek() != '[' {
+			return nil, nil, false
+		}
+		end, flat := flatArrayEnd(text, c.pos)
+		if !flat {
+			return nil, nil, false
+		}
+		vector, err := parseFloats(text[:end], c.pos)
+		return vector, slices.Concat(text[:c.pos], []byte("[0]"), text[end:]), err == nil
+	}
+	return nil, nil, false
 }
 
 // ParseVector reads a vector from JSON: an array of at least one number, or
@@ -55,7 +85,7 @@ func elementError(n int, format string, args ...any) error {
 
 // parseFloats reads the array that opens at raw[i], and nothing after it.
 func parseFloats(raw []byte, i int) ([]float32, error) {
-	v := make([]float32, 0, bytes.Count(raw, []byte{','})+1)
+	v := make([]float32, 0, bytes.Count(raw[i:], []byte{','})+1)
 	for {
 		i = skipSpace(raw, i+1) // past '[' or ','
 		f, end, ok := parseFloat32(raw, i)

@@ -85,7 +85,7 @@ func (a *API) searchRoutes() []rest.Route {
 }
 
 func (a *API) search(c fiber.Ctx) error {
-	wire, err := rest.Decode[searchRequest](c.BodyRaw())
+	wire, err := decodeSearch(c.BodyRaw())
 	if err != nil {
 		return err
 	}
@@ -109,6 +109,17 @@ func (a *API) search(c fiber.Ctx) error {
 		return err
 	}
 	return rest.Send(c, http.StatusOK, body)
+}
+
+// decodeSearch is rest.Decode, but reads a long vector only once.
+func decodeSearch(body []byte) (*searchRequest, error) {
+	if vector, around, ok := schema.LiftVector(body, "vector"); ok {
+		if r, err := rest.Decode[searchRequest](around); err == nil {
+			r.Vector = vector
+			return r, nil
+		}
+	}
+	return rest.Decode[searchRequest](body)
 }
 
 func (r *searchRequest) engineRequest() (engine.SearchRequest, error) {

@@ -22,8 +22,9 @@ func Answer(c fiber.Ctx, status int, v any) error {
 	return Send(c, status, body)
 }
 
-// Send answers with JSON that is already written; body isn't used afterwards.
+// Send answers with JSON that is already written, and keeps body.
 func Send(c fiber.Ctx, status int, body []byte) error {
 	c.Set(fiber.HeaderContentType, JSONType)
-	return c.Status(status).Send(body)
+	c.Status(status).Response().SetBodyRaw(body)
+	return nil
 }
