@@ -210,19 +210,23 @@ func loadBenchSet(dir, name string) (*benchSet, error) {
 	return set, nil
 }
 
-// openBenchSet reads a set with its queries, nq of them at most unless it is 0.
-func openBenchSet(dir, name string, nq int) (*workload, error) {
+// openBenchSet reads a set with its queries, at most n and nq of them unless that is
+// 0. A part of a set has no neighbours yet.
+func openBenchSet(dir, name string, n, nq int) (*workload, error) {
 	set, err := loadBenchSet(dir, name)
 	if err != nil {
 		return nil, err
 	}
 	prefix := filepath.Join(dir, name)
-	f := workloadFlags{base: prefix + "_base.fvecs", queries: prefix + "_query.fvecs", truth: prefix + "_groundtruth.ivecs", nq: nq}
+	f := workloadFlags{base: prefix + "_base.fvecs", queries: prefix + "_query.fvecs", truth: prefix + "_groundtruth.ivecs", n: n, nq: nq}
 	w := &workload{}
 	w.metric, _ = vecindex.ParseMetric(set.Metric)
 	if err := f.fill(w); err != nil {
 		return nil, err
 	}
 	w.name = name
+	if w.base.Len() < set.Vectors {
+		return w, nil
+	}
 	return w, f.readTruth(w, min(benchNeighbours, w.base.Len()))
 }

@@ -29,7 +29,7 @@ func TestData(t *testing.T) {
 			t.Errorf("with %s vectors: %s", c.most, printed)
 		}
 	}
-	w, err := openBenchSet(dir, "s128", 0)
+	w, err := openBenchSet(dir, "s128", 0, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +56,7 @@ func TestDataOfWords(t *testing.T) {
 		t.Fatal(err)
 	}
 	makeData(t, "-dir", dir, "-only", "words", "-words", file, "-most", "40")
-	w, err := openBenchSet(dir, "words", 0)
+	w, err := openBenchSet(dir, "words", 0, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

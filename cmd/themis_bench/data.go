@@ -164,9 +164,21 @@ const exactPart = 4096
 
 // exactNeighbours finds the k nearest of each query with the exact index.
 func exactNeighbours(ctx context.Context, w *workload, k int) ([][]int32, error) {
-	nearest := make([][]vecindex.Hit, w.queries.Len())
-	for from := 0; from < w.base.Len(); from += exactPart {
-		if err := searchPart(ctx, w, from, min(w.base.Len(), from+exactPart), k, nearest); err != nil {
+	ids, queries := make([]uint32, w.base.Len()), make([]int, w.queries.Len())
+	for i := range ids {
+		ids[i] = uint32(i)
+	}
+	for i := range queries {
+		queries[i] = i
+	}
+	return exactAmong(ctx, w, queries, ids, k)
+}
+
+// exactAmong finds the k nearest of some queries among the vectors listed.
+func exactAmong(ctx context.Context, w *workload, queries []int, ids []uint32, k int) ([][]int32, error) {
+	nearest := make([][]vecindex.Hit, len(queries))
+	for part := range slices.Chunk(ids, exactPart) {
+		if err := searchPart(ctx, w, queries, part, k, nearest); err != nil {
 			return nil, err
 		}
 	}
@@ -179,24 +191,23 @@ func exactNeighbours(ctx context.Context, w *workload, k int) ([][]int32, error)
 	return truth, nil
 }
 
-// searchPart brings the k nearest of each query up to date with the vectors from
-// from to to.
-func searchPart(ctx context.Context, w *workload, from, to, k int, nearest [][]vecindex.Hit) error {
+// searchPart brings the k nearest of each query up to date with some more vectors.
+func searchPart(ctx context.Context, w *workload, queries []int, ids []uint32, k int, nearest [][]vecindex.Hit) error {
 	index, err := flat.New(w.metric, w.base.Dim, flat.Options{})
 	if err != nil {
 		return err
 	}
 	defer index.Close()
-	for i := from; i < to; i++ {
-		if err := index.Put(uint32(i), 0, w.base.Row(i)); err != nil {
-			return fmt.Errorf("vector %d: %w", i, err)
+	for _, id := range ids {
+		if err := index.Put(id, 0, w.base.Row(int(id))); err != nil {
+			return fmt.Errorf("vector %d: %w", id, err)
 		}
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.GOMAXPROCS(0))
-	for i := range nearest {
+	for i, query := range queries {
 		group.Go(func() error {
-			hits, _, err := index.Search(ctx, vecindex.Query{Vector: w.queries.Row(i), K: k}, nearest[i])
+			hits, _, err := index.Search(ctx, vecindex.Query{Vector: w.queries.Row(query), K: k}, nearest[i])
 			slices.SortFunc(hits, func(a, b vecindex.Hit) int {
 				return cmp.Or(cmp.Compare(a.Distance, b.Distance), cmp.Compare(a.ID, b.ID))
 			})

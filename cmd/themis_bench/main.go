@@ -1,7 +1,9 @@
 // Command themis_bench measures vector search and shows the database at work:
 //
 //	themis_bench recall   recall@k and speed over ef, in this process or over HTTP
-//	themis_bench compare  speed at equal recall, build time and memory of our index and other libraries
+//	themis_bench compare  our index and other libraries: speed at equal recall, build, memory
+//	themis_bench filtered recall and latency under filters that allow much or little
+//	themis_bench churn    recall and speed while all vectors are replaced by others
 //	themis_bench demo     load English words into a server and search them
 //	themis_bench soak     insert a million entities and watch the server's memory
 //	themis_bench slow     search beside a thousand slow connections
@@ -39,6 +41,8 @@ func commands() []command {
 	return []command{
 		{"recall", "measure recall@k and speed over ef, in this process or over HTTP", setupRecall},
 		{"compare", "compare our index with other libraries: speed at equal recall, build time, memory", setupCompare},
+		{"filtered", "measure recall and latency under filters that allow much or little", setupFiltered},
+		{"churn", "measure recall and speed while all vectors are replaced by others", setupChurn},
 		{"demo", "load English words into a server and search them", setupDemo},
 		{"soak", "insert many entities and watch the server's memory", setupSoak},
 		{"slow", "search beside a thousand slow connections", setupSlow},

@@ -171,9 +171,13 @@ func (w watch) elapsed() (wall, cpu time.Duration, err error) {
 	return time.Since(w.begin), used - w.used, err
 }
 
-// processTime is the processor time that all threads of this process have used.
-func processTime() (time.Duration, error) {
+// processTime is the processor time that all threads of this process have used,
+// threadTime what the calling one has.
+func processTime() (time.Duration, error) { return clock(unix.CLOCK_PROCESS_CPUTIME_ID) }
+func threadTime() (time.Duration, error)  { return clock(unix.CLOCK_THREAD_CPUTIME_ID) }
+
+func clock(id int32) (time.Duration, error) {
 	var t unix.Timespec
-	err := unix.ClockGettime(unix.CLOCK_PROCESS_CPUTIME_ID, &t)
+	err := unix.ClockGettime(id, &t)
 	return time.Duration(t.Nano()), err
 }
