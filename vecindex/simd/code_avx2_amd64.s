@@ -34,7 +34,6 @@ GLOBL signs<>(SB), RODATA|NOPTR, $96
 	VSUBPS b, a, difference
 
 // func hadamardAVX2(x *float32, n int)
-// n is a power of two and at least 32.
 TEXT ·hadamardAVX2(SB), NOSPLIT, $0-16
 	MOVQ    x+0(FP), SI
 	MOVQ    n+8(FP), DX
@@ -123,7 +122,6 @@ done:
 	RET
 
 // func butterflyAVX2(a, b *float32, n int)
-// n is a multiple of 8 and not 0, as in the next one.
 TEXT ·butterflyAVX2(SB), NOSPLIT, $0-24
 	MOVQ a+0(FP), SI
 	MOVQ b+8(FP), DI
@@ -162,7 +160,6 @@ next:
 	RET
 
 // func largestAVX2(x *float32, n int) float32
-// n is a multiple of 16 and not 0, as in the next one.
 TEXT ·largestAVX2(SB), NOSPLIT, $0-20
 	MOVQ     x+0(FP), SI
 	MOVQ     n+8(FP), DX
@@ -200,8 +197,8 @@ next:
 	VPERMILPS    $0xB1, vx, X0; \
 	VADDPS       X0, vx, vx
 
-// func codesAVX2(codes *byte, x *float32, n int, steps float32, sums *codeSums)
-TEXT ·codesAVX2(SB), NOSPLIT, $0-40
+// func codesAVX2(codes *byte, x *float32, n int, steps float32) (norm2, product float32, sum int32)
+TEXT ·codesAVX2(SB), NOSPLIT, $0-44
 	MOVQ         codes+0(FP), DI
 	MOVQ         x+8(FP), SI
 	MOVQ         n+16(FP), DX
@@ -240,13 +237,13 @@ next:
 	JNE        next
 	SUM(Y8, Y9, X8)
 	SUM(Y10, Y11, X10)
-	MOVQ       sums+32(FP), AX
-	VMOVSS     X8, (AX)
-	VMOVSS     X10, 4(AX)
+	VMOVSS     X8, norm2+32(FP)
+	VMOVSS     X10, product+36(FP)
 	VEXTRACTI128 $1, Y12, X0
 	VPADDD     X0, X12, X12
 	VPHADDD    X12, X12, X12
 	VPHADDD    X12, X12, X12
-	VMOVD      X12, 8(AX)
+	VMOVD      X12, AX
+	MOVL       AX, sum+40(FP)
 	VZEROUPPER
 	RET
