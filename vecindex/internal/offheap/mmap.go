@@ -16,8 +16,7 @@ const (
 	// hugeFrom is the size from which an array asks for huge pages: with 4 KiB
 	// pages a random access to a big array costs a page walk on top of the cache
 	// miss. Small arrays stay on small pages, to be cheap.
-	hugeFrom = 16 << 20
-	hugePage = 2 << 20
+	hugeFrom = 4 << 20
 )
 
 // mapping is reserved address space, inaccessible until committed. What is
@@ -55,8 +54,13 @@ func (m mapping) commit(from, to int) error {
 	if err := unix.Mprotect(m.bytes[from:to], unix.PROT_READ|unix.PROT_WRITE); err != nil {
 		return err
 	}
-	if to >= hugeFrom {
-		adviseHuge(m.bytes[min(from, roundUp(from, hugePage)):to])
+	switch {
+	case to < hugeFrom:
+	case from < hugeFrom:
+		adviseHuge(m.bytes[:to])
+		collapseHuge(m.bytes[:from/hugePage*hugePage])
+	default:
+		adviseHuge(m.bytes[from:to])
 	}
 	return nil
 }

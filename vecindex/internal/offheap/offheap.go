@@ -27,6 +27,9 @@ import (
 // calls rare, small enough for a process with many little arrays.
 const growQuantum = 64 << 10
 
+// hugePage is the size of a page of the larger kind on most machines.
+const hugePage = 2 << 20
+
 // Array is a growable array of up to Cap elements that never move. New elements
 // are zero.
 type Array[T any] struct {
@@ -97,7 +100,12 @@ func (a *Array[T]) Grow(n int) error {
 		return nil
 	}
 	// An eighth more, so that a growing array needs ever fewer calls.
-	need = min(roundUp(max(need, have+have/8), growQuantum), a.mem.len())
+	need = max(need, have+have/8)
+	quantum := growQuantum
+	if need >= hugePage {
+		quantum = hugePage // a huge page is only taken if all of it may be touched
+	}
+	need = min(roundUp(need, quantum), a.mem.len())
 	if err := a.mem.commit(have, need); err != nil {
 		if a.mem.file != nil {
 			return errs.Wrap(err, errs.StorageFull, "vector_file_full",
