@@ -2,6 +2,7 @@ package hnsw
 
 import (
 	"math"
+	"math/bits"
 	"slices"
 	"sync/atomic"
 
@@ -98,18 +99,18 @@ func (p *pool) add(k key) {
 	p.next = min(p.next, at)
 }
 
-// search is the number of keys below k. Its branch is on the length only, which
-// the processor foresees; where k belongs it can't foresee.
+// search is the number of keys below k. It branches on the length only, which the
+// processor foresees; where k belongs it can't foresee, so that is arithmetic.
 func (p *pool) search(k key) int {
-	keys, at := p.keys, 0
-	for n := len(keys); n > 0; {
+	keys := p.keys
+	at := uint(0)
+	for n := uint(len(keys)); n > 0; {
 		half := (n + 1) / 2
-		if keys[at+half-1] < k {
-			at += half
-		}
+		_, below := bits.Sub64(uint64(keys[at+half-1]), uint64(k), 0)
+		at += half & -uint(below)
 		n -= half
 	}
-	return at
+	return int(at)
 }
 
 // nearestLeft is the nearest node not yet expanded, farthest if there is none.
