@@ -41,6 +41,7 @@ func (x *Index) Stats() vecindex.Stats {
 	st.Bytes["vectors"] = x.slots.vectors.Bytes()
 	st.Bytes["links"] = x.graph.bytes()
 	st.Bytes["codes"] = x.rows.bytes()
+	st.Bytes["neighbours"] = x.graph.neighbours.bytes()
 	st.Bytes["ids"] = x.slots.bytes() - x.slots.vectors.Bytes()
 	return st
 }
@@ -52,7 +53,7 @@ func (x *Index) Usage() vecindex.Usage {
 		return vecindex.Usage{}
 	}
 	defer x.gate.leave(side)
-	u := vecindex.Usage{Bytes: x.slots.bytes() + x.rows.bytes() + x.graph.bytes()}
+	u := vecindex.Usage{Bytes: x.slots.bytes() + x.rows.bytes() + x.graph.bytes() + x.graph.neighbours.bytes()}
 	u.Live, u.Pending, u.Tombstones = x.population()
 	return u
 }

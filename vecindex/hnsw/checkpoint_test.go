@@ -163,7 +163,7 @@ func closeIndex(t testing.TB, x *Index) {
 
 // small has few links and slots, so that rows are full and sweeps happen.
 func small(q vecindex.Quantization) Options {
-	return Options{Dimension: 12, Metric: vecindex.L2, Quantization: q, M: 4, EfConstruction: 30, Capacity: 1 << 14, Workers: 2}
+	return Options{Dimension: 12, Metric: vecindex.L2, Quantization: q, M: 4, EfConstruction: 30, Capacity: 1 << 15, Workers: 2}
 }
 
 // TestCheckpointModel saves and loads at any time, now and then from the older epoch.
@@ -288,6 +288,7 @@ func TestCheckpointKeepsGraph(t *testing.T) {
 		if after := x.Stats(); !slices.Equal(after.Levels, before.Levels) || !slices.Equal(after.DegreeHistogram, before.DegreeHistogram) {
 			t.Errorf("the graph was %v %v and is %v %v", before.Levels, before.DegreeHistogram, after.Levels, after.DegreeHistogram)
 		}
+		await(t, "the neighbours' codes", func() bool { n := x.graph.neighbours; return n == nil || n.ready.Load() })
 		same := 0
 		for i := range queries {
 			if hits, _ := search(t, x, queries[i]); slices.Equal(hits, want[i]) {

@@ -31,6 +31,8 @@ type graph struct {
 	upper   *offheap.Array[uint32] // the rows above level 0, a node's side by side
 	upperAt *offheap.Array[uint32] // by slot: index of its level 1 row in upper
 
+	neighbours *neighbours // the codes of the links of level 0, nil if there are none
+
 	upperHigh uint32     // rows from here on were never used; guarded by the index's mu
 	upperFree [][]uint32 // by level: first rows of free runs; guarded by the index's mu
 
@@ -69,7 +71,7 @@ func roundUp(n, to int) int { return (n + to - 1) / to * to }
 // growLocked makes the rows of the slots below n usable, those above level 0
 // excepted.
 func (g *graph) growLocked(n int) error {
-	return firstError(g.level0.Grow(n*g.row0), g.upperAt.Grow(n), g.marks.Grow(n))
+	return firstError(g.level0.Grow(n*g.row0), g.upperAt.Grow(n), g.marks.Grow(n), g.neighbours.growLocked(n))
 }
 
 // takeUpperLocked gives a slot its rows above level 0.
@@ -123,10 +125,14 @@ func appendLinks(dst, row []uint32) []uint32 {
 	return dst
 }
 
-// write makes links the row of a slot on a level. The caller holds the stripe and
+// write makes links the row of a slot on a level, in some order. The caller holds the stripe and
 // shares linking.
 func (g *graph) write(slot uint32, level int, links []uint32) {
-	writeLinks(g.row(slot, level), links)
+	row := g.row(slot, level)
+	if level == 0 && g.neighbours != nil {
+		g.neighbours.write(slot, row, links)
+	}
+	writeLinks(row, links)
 	if level == 0 {
 		g.marks.Mark(slot)
 	} else {

@@ -127,7 +127,7 @@ func (o *Options) validate() error {
 		return nil
 	}
 	for _, err := range []error{
-		check("quantization", int(o.Quantization), 0, int(vecindex.Int8)),
+		check("quantization", int(o.Quantization), 0, int(vecindex.FastScan)),
 		check("m", o.M, 2, maxM),
 		check("ef_construction", o.EfConstruction, 1, maxEf),
 		check("ef", o.Ef, 1, maxEf),
@@ -221,6 +221,9 @@ func build(o Options, file string) (*Index, error) {
 	if x.graph, err = newGraph(o.Capacity, o.M); err != nil {
 		return nil, errors.Join(err, x.slots.arrays.Free())
 	}
+	if x.graph.neighbours, err = newNeighbours(&x.graph.arrays, &o, x.rows, x.graph.m0); err != nil {
+		return nil, errors.Join(err, x.free())
+	}
 	if err := x.newMarks(); err != nil {
 		return nil, errors.Join(err, x.free())
 	}
@@ -237,6 +240,9 @@ func (x *Index) start() {
 		x.workers.Go(x.runLinker)
 	}
 	x.workers.Go(x.runSweeper)
+	if n := x.graph.neighbours; n != nil && !n.ready.Load() {
+		x.workers.Go(x.fillNeighbours)
+	}
 }
 
 func (x *Index) free() error { return errors.Join(x.slots.arrays.Free(), x.graph.arrays.Free()) }

@@ -121,7 +121,7 @@ func TestIndex(t *testing.T) {
 }
 
 // quantizations are all that a graph can be made with.
-var quantizations = []vecindex.Quantization{vecindex.Unquantized, vecindex.Int8}
+var quantizations = []vecindex.Quantization{vecindex.Unquantized, vecindex.Int8, vecindex.FastScan}
 
 // eachQuantization runs a test for all of them.
 func eachQuantization(t *testing.T, run func(t *testing.T, quantization vecindex.Quantization)) {

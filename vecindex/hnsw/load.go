@@ -233,6 +233,9 @@ func (l *loading) finish() (whole bool, err error) {
 	l.chooseEntry()
 	x.loaded = x.slots.file != ""
 	x.torn = l.dropped.Load() > 0 || l.relinked > 0
+	if n := x.graph.neighbours; n != nil {
+		n.ready.Store(false)
+	}
 	return !l.missing, nil
 }
 

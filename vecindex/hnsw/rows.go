@@ -87,7 +87,11 @@ func newRows(o *Options, sp space.Space, s *slots) (rows, error) {
 	if o.Quantization == vecindex.Unquantized {
 		return &floatRows{space: sp, slots: s}, nil
 	}
-	codec, err := quant.NewInt8(o.Metric, o.Dimension, o.Seed, o.Kernel)
+	coordinates := o.Dimension
+	if o.Quantization == vecindex.FastScan {
+		coordinates = quant.FastScanPadding(coordinates)
+	}
+	codec, err := quant.NewPaddedInt8(o.Metric, o.Dimension, coordinates, o.Seed, o.Kernel)
 	if err != nil {
 		return nil, err
 	}

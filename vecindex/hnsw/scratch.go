@@ -26,6 +26,7 @@ type scratch struct {
 	distances []float32
 	lost      []int // of batch: vectors that can't be had
 	stats     vecindex.SearchStats
+	judging   judging
 	// What follows is for changing rows.
 	candidates []key    // ranked by distance to the node whose row it is
 	ghosts     []key    // the dead candidates

@@ -80,6 +80,9 @@ type reach struct {
 // expansions before the nodes near it could take its place, which costs a hop or two
 // more in all, and no recall.
 func (x *Index) walk(ctx context.Context, s *scratch, query row, start key, level int, r reach, adm *admission) (complete bool, err error) {
+	if n := x.graph.neighbours; level == 0 && n != nil && n.ready.Load() {
+		return x.walkNeighbours(ctx, s, query, start, r, adm)
+	}
 	s.visited.reset(x.slots.high.Load())
 	s.visited.meet([]uint32{start.slot() + 1})
 	s.found.reset(r.ef)
@@ -129,13 +132,17 @@ func (x *Index) consider(s *scratch, query row, slots []uint32, r reach, adm *ad
 
 // bound is the key that a node must be below to be of use.
 func (s *scratch) bound(r reach) key {
-	bound := s.found.bound()
-	if r.slack > 0 && len(s.found.keys) >= r.k {
-		// Codes may put what is equal below zero.
-		kth := max(0, s.found.keys[r.k-1].distance())
-		bound = min(bound, makeKey(r.slack*kth, noSlot>>1))
+	return min(s.found.bound(), s.slackBound(r))
+}
+
+// slackBound is the part of bound that ends a walk early.
+func (s *scratch) slackBound(r reach) key {
+	if r.slack == 0 || len(s.found.keys) < r.k {
+		return farthest
 	}
-	return bound
+	// Codes may put what is equal below zero.
+	kth := max(0, s.found.keys[r.k-1].distance())
+	return makeKey(r.slack*kth, noSlot>>1)
 }
 
 // note remembers a node near enough to be expanded: as found if it is admitted, and
