@@ -4,7 +4,6 @@
 //	themis_bench compare  our index and other libraries: speed at equal recall, build, memory
 //	themis_bench filtered recall and latency under filters that allow much or little
 //	themis_bench churn    recall and speed while all vectors are replaced by others
-//	themis_bench restart  kill a server and see when searches answer again, and what is lost
 //	themis_bench demo     load English words into a server and search them
 //	themis_bench soak     insert a million entities and watch the server's memory
 //	themis_bench slow     search beside a thousand slow connections
@@ -44,7 +43,6 @@ func commands() []command {
 		{"compare", "compare our index with other libraries: speed at equal recall, build time, memory", setupCompare},
 		{"filtered", "measure recall and latency under filters that allow much or little", setupFiltered},
 		{"churn", "measure recall and speed while all vectors are replaced by others", setupChurn},
-		{"restart", "kill a server and see when searches answer again, and what is lost", setupRestart},
 		{"demo", "load English words into a server and search them", setupDemo},
 		{"soak", "insert many entities and watch the server's memory", setupSoak},
 		{"slow", "search beside a thousand slow connections", setupSlow},
