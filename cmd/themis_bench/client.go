@@ -122,6 +122,7 @@ type (
 		M              int    `json:"m,omitempty"`
 		EfConstruction int    `json:"ef_construction,omitempty"`
 		Ef             int    `json:"ef,omitempty"`
+		Quantization   string `json:"quantization,omitempty"`
 	}
 	predicate struct {
 		Column string          `json:"column"`

@@ -34,7 +34,7 @@ const usualEfs = "10,12,14,17,20,24,28,32,38,46,56,66,80,96,112,128,160,192,224,
 
 func setupCompare(flags *flag.FlagSet) func(context.Context, output) error {
 	var f compareFlags
-	flags.StringVar(&f.dir, "dir", "data/bench-data", "folder of the data sets")
+	flags.StringVar(&f.dir, "data", "data/bench-data", "folder of the data sets")
 	flags.StringVar(&f.sets, "sets", "words,s768", "the data sets")
 	flags.StringVar(&f.contestants, "contestants", "none,int8,hnswlib,faiss-flat,faiss-sq8", "our index by its quantization, and the peers hnswlib, faiss-flat and faiss-sq8")
 	flags.StringVar(&f.against, "against", "hnswlib", "the contestant that the others are compared with")

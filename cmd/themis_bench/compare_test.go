@@ -29,7 +29,7 @@ func comparing(t *testing.T, contestants string, args ...string) (*comparison, s
 	dir := t.TempDir()
 	makeData(t, "-dir", dir, "-only", "s128", "-most", "2000")
 	var printed bytes.Buffer
-	err := run(t.Context(), append([]string{"compare", "-dir", dir, "-out", dir, "-sets", "s128", "-contestants", contestants,
+	err := run(t.Context(), append([]string{"compare", "-data", dir, "-out", dir, "-sets", "s128", "-contestants", contestants,
 		"-ef", "10,20,40,80,160,320,640", "-rounds", "2", "-time", "1ms"}, args...), output{&printed, io.Discard})
 	if err != nil {
 		t.Fatal(err)

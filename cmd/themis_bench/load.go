@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -29,6 +30,44 @@ func (c *client) load(ctx context.Context, n int, line func(dst []byte, i int) [
 		if err := acknowledged(to); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// putBatch sends the operations from..to-1 as one JSON request.
+func (c *client) putBatch(ctx context.Context, from, to int, operation func(dst []byte, i int) []byte) error {
+	body := []byte(`{"operations":[`)
+	for i := from; i < to; i++ {
+		if i > from {
+			body = append(body, ',')
+		}
+		body = operation(body, i)
+	}
+	resp, err := c.send(ctx, "POST", "/entities/batch", "application/json", bytes.NewReader(append(body, `]}`...)))
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	var answer struct {
+		Succeeded int `json:"succeeded"`
+		Results   []struct {
+			Key   string `json:"key"`
+			Error *struct {
+				Code   string `json:"code"`
+				Detail string `json:"detail"`
+			} `json:"error"`
+		} `json:"results"`
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
+		return fmt.Errorf("POST /entities/batch: the answer isn't as expected: %w", err)
+	}
+	for _, r := range answer.Results {
+		if r.Error != nil {
+			return fmt.Errorf("%s was refused: %s: %s", r.Key, r.Error.Code, r.Error.Detail)
+		}
+	}
+	if answer.Succeeded != to-from {
+		return fmt.Errorf("the server accepted %d of %d entities", answer.Succeeded, to-from)
 	}
 	return nil
 }

@@ -4,6 +4,8 @@
 //	themis_bench compare  our index and other libraries: speed at equal recall, build, memory
 //	themis_bench filtered recall and latency under filters that allow much or little
 //	themis_bench churn    recall and speed while all vectors are replaced by others
+//	themis_bench restart  kill a server and see when searches answer again, and what is lost
+//	themis_bench serving  ingest and searches over HTTP beside the same in this process
 //	themis_bench demo     load English words into a server and search them
 //	themis_bench soak     insert a million entities and watch the server's memory
 //	themis_bench slow     search beside a thousand slow connections
@@ -43,6 +45,8 @@ func commands() []command {
 		{"compare", "compare our index with other libraries: speed at equal recall, build time, memory", setupCompare},
 		{"filtered", "measure recall and latency under filters that allow much or little", setupFiltered},
 		{"churn", "measure recall and speed while all vectors are replaced by others", setupChurn},
+		{"restart", "kill a server and see when searches answer again, and what is lost", setupRestart},
+		{"serving", "measure ingest and searches over HTTP beside the same in this process", setupServing},
 		{"demo", "load English words into a server and search them", setupDemo},
 		{"soak", "insert many entities and watch the server's memory", setupSoak},
 		{"slow", "search beside a thousand slow connections", setupSlow},

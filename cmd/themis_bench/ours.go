@@ -28,7 +28,7 @@ type scenarioFlags struct {
 }
 
 func (f *scenarioFlags) register(flags *flag.FlagSet) {
-	flags.StringVar(&f.dir, "dir", "data/bench-data", "folder of the data sets")
+	flags.StringVar(&f.dir, "data", "data/bench-data", "folder of the data sets")
 	flags.StringVar(&f.set, "set", "s128", "the data set")
 	flags.IntVar(&f.n, "n", 0, "number of vectors; 0 takes all")
 	flags.IntVar(&f.nq, "nq", 200, "number of queries")

@@ -45,8 +45,13 @@ func (t *overHTTP) nearest(ctx context.Context, query []float32, k, ef int) ([]u
 	if err != nil {
 		return nil, err
 	}
-	ids := make([]uint32, len(answer.Results))
-	for i, r := range answer.Results {
+	return answer.ids()
+}
+
+// ids are the primary keys of the results, which are numbers.
+func (a *searchAnswer) ids() ([]uint32, error) {
+	ids := make([]uint32, len(a.Results))
+	for i, r := range a.Results {
 		id, err := strconv.ParseUint(r.PK, 10, 32)
 		if err != nil {
 			return nil, err

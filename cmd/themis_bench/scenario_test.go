@@ -24,7 +24,7 @@ func scenario(t *testing.T, result any, args ...string) string {
 	makeData(t, "-dir", dir, "-only", "s128", "-most", "2000")
 	file := filepath.Join(dir, "result.json")
 	var printed bytes.Buffer
-	if err := run(t.Context(), append(args, "-dir", dir, "-json", file), output{&printed, io.Discard}); err != nil {
+	if err := run(t.Context(), append(args, "-data", dir, "-json", file), output{&printed, io.Discard}); err != nil {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(file)

@@ -8,10 +8,8 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/vccdb/vccdb/internal/dataset"
@@ -153,7 +151,7 @@ func (s *soak) line(dst []byte, i int) []byte {
 }
 
 func (s *soak) sample(ctx context.Context, inserted int, elapsed time.Duration) error {
-	resident, err := residentBytes(s.pid)
+	resident, err := residentMemory(s.pid)
 	if err != nil {
 		return err
 	}
@@ -161,26 +159,10 @@ func (s *soak) sample(ctx context.Context, inserted int, elapsed time.Duration) 
 	if err != nil {
 		return err
 	}
-	m := memorySample{Inserted: inserted, Seconds: elapsed.Seconds(), Resident: resident, Index: index.bytes()}
+	m := memorySample{Inserted: inserted, Seconds: elapsed.Seconds(), Resident: resident.Anonymous, Index: index.bytes()}
 	m.Rest = m.Resident - m.Index
 	s.samples = append(s.samples, m)
 	return nil
-}
-
-// residentBytes is the anonymous memory of a process that is in RAM.
-func residentBytes(pid int) (int64, error) {
-	name := fmt.Sprintf("/proc/%d/status", pid)
-	text, err := os.ReadFile(name)
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(string(text)) {
-		if fields := strings.Fields(line); len(fields) == 3 && fields[0] == "RssAnon:" && fields[2] == "kB" {
-			kib, err := strconv.ParseInt(fields[1], 10, 64)
-			return kib << 10, err
-		}
-	}
-	return 0, fmt.Errorf("%s has no RssAnon", name)
 }
 
 func (s *soak) print() {
