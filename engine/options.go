@@ -30,6 +30,9 @@ type VectorOptions struct {
 	// M is the number of links per node, 16; EfConstruction the width of the
 	// search that finds them, 200; Ef the width of a query's search, 64.
 	M, EfConstruction, Ef int
+	// Quantization is what graphs are walked on: "int8" (default), "none" or
+	// "fastscan".
+	Quantization string
 	// Workers is how many goroutines link vectors into the graph of each index; 0
 	// is one per core.
 	Workers int
@@ -63,6 +66,7 @@ func (o Options) EnsureDefaults() Options {
 	setDefault(&o.Vector.M, 16)
 	setDefault(&o.Vector.EfConstruction, 200)
 	setDefault(&o.Vector.Ef, 64)
+	setDefault(&o.Vector.Quantization, "int8")
 	setDefault(&o.Vector.Workers, runtime.GOMAXPROCS(0))
 	setDefault(&o.Vector.CheckpointInterval, time.Minute)
 	setDefault(&o.Vector.CheckpointOperations, 100_000)

@@ -58,7 +58,7 @@ func TestCatalogRecords(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string]string{
-		"index/2": `{"id":2,"table":"t","columns":["v"],"type":"vector","vector":{"dimension":3,"metric":"cosine","m":16,"ef_construction":200,"quantization":"none","engine":"auto"},"state":"ready"}`,
+		"index/2": `{"id":2,"table":"t","columns":["v"],"type":"vector","vector":{"dimension":3,"metric":"cosine","m":16,"ef_construction":200,"quantization":"int8","engine":"auto"},"state":"ready"}`,
 		"next_id": "\x00\x00\x00\x02",
 		"table/t": `{"id":1}`,
 	}

@@ -35,10 +35,13 @@ type vectorIndex struct {
 	subject string
 	config  schema.VectorConfig
 	metric  vecindex.Metric
-	opts    VectorOptions
-	log     *slog.Logger
-	store   *storage.Store
-	dir     string // for its files
+	// quantization is the definition's; a definition without one is from before there
+	// was any.
+	quantization vecindex.Quantization
+	opts         VectorOptions
+	log          *slog.Logger
+	store        *storage.Store
+	dir          string // for its files
 
 	dimensionMu sync.Mutex
 	// index is nil until the dimension is known.
@@ -73,9 +76,8 @@ type vectorEvent struct {
 }
 
 const (
-	defaultMetric       = "cosine"
-	defaultQuantization = "none"
-	defaultEngine       = "auto"
+	defaultMetric = "cosine"
+	defaultEngine = "auto"
 )
 
 // newVectorIndex makes the index of a definition: empty, or to be loaded.
@@ -85,8 +87,12 @@ func (e *Engine) newVectorIndex(def *schema.IndexDef, load bool) (*vectorIndex, 
 	if !ok {
 		return nil, errs.New(errs.Invalid, "invalid_index", "%q is no metric; use cosine, l2 or dot", c.Metric)
 	}
+	quantization, ok := vecindex.ParseQuantization(cmp.Or(c.Quantization, vecindex.Unquantized.String()))
+	if !ok {
+		return nil, errs.New(errs.Invalid, "invalid_index", "%q is no quantization; use none, int8 or fastscan", c.Quantization)
+	}
 	v := &vectorIndex{
-		id: def.ID, subject: indexSubject(def), config: *c, metric: metric, opts: e.opts.Vector, log: e.log, defaultEf: &e.defaultEf,
+		id: def.ID, subject: indexSubject(def), config: *c, metric: metric, quantization: quantization, opts: e.opts.Vector, log: e.log, defaultEf: &e.defaultEf,
 		store: e.store, dir: e.indexFolder(def.ID),
 	}
 	v.ef.Store(int64(c.Ef))
@@ -130,7 +136,7 @@ func (v *vectorIndex) newIndex(dimension int) (vecindex.Index, error) {
 
 func (v *vectorIndex) graphOptions(dimension int) hnsw.Options {
 	return hnsw.Options{
-		Dimension: dimension, Metric: v.metric, Dir: v.dir, Restore: v.restoreVector,
+		Dimension: dimension, Metric: v.metric, Quantization: v.quantization, Dir: v.dir, Restore: v.restoreVector,
 		M: v.config.M, EfConstruction: v.config.EfConstruction, Ef: v.width(),
 		Workers: v.opts.Workers, Logger: v.log,
 	}
@@ -153,7 +159,7 @@ func (v *vectorIndex) width() int {
 func (e *Engine) VectorDefaults() schema.VectorConfig {
 	return schema.VectorConfig{
 		Metric: defaultMetric, M: e.opts.Vector.M, EfConstruction: e.opts.Vector.EfConstruction,
-		Ef: int(e.defaultEf.Load()), Quantization: defaultQuantization, Engine: defaultEngine,
+		Ef: int(e.defaultEf.Load()), Quantization: e.opts.Vector.Quantization, Engine: defaultEngine,
 	}
 }
 

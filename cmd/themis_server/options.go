@@ -29,7 +29,7 @@ func engineOptions(c *config.Config, logger *slog.Logger) engine.Options {
 		Storage: storageOptions(&c.Storage, logger.With(logging.Component, "storage")),
 		Vector: engine.VectorOptions{
 			Engine: c.VectorIndex.Engine, M: c.VectorIndex.HNSWM,
-			EfConstruction: c.VectorIndex.HNSWEfConstruction, Ef: c.VectorIndex.EfSearch,
+			EfConstruction: c.VectorIndex.HNSWEfConstruction, Ef: c.VectorIndex.EfSearch, Quantization: c.VectorIndex.Quantization,
 			CheckpointInterval:   time.Duration(c.VectorIndex.CheckpointIntervalSeconds) * time.Second,
 			CheckpointOperations: c.VectorIndex.CheckpointOperations,
 		},

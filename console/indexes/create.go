@@ -1,6 +1,7 @@
 package indexes
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -86,7 +87,7 @@ func (x *Indexes) form(c fiber.Ctx) error {
 }
 
 func optionNames() []string {
-	return []string{"ttl_seconds", "dimension", "metric", "m", "ef_construction", "ef"}
+	return []string{"ttl_seconds", "dimension", "metric", "quantization", "m", "ef_construction", "ef"}
 }
 
 // showForm shows the form with what a sample of its table suggests.
@@ -147,6 +148,11 @@ func (v *createView) columnAt(n int) string {
 		return v.Form.Columns[n]
 	}
 	return ""
+}
+
+// quantization is the one chosen, or else the server's.
+func (v *createView) quantization() string {
+	return cmp.Or(v.Form.Options["quantization"], v.Defaults.Quantization)
 }
 
 // withType are the parameters of the same form for another type.
@@ -230,7 +236,7 @@ func (f *createForm) definition() (schema.IndexDef, bool) {
 	case schema.Vector:
 		def.Vector = &schema.VectorConfig{
 			Dimension: f.number("dimension"), Metric: f.Options["metric"],
-			M: f.number("m"), EfConstruction: f.number("ef_construction"), Ef: f.number("ef"),
+			Quantization: f.Options["quantization"], M: f.number("m"), EfConstruction: f.number("ef_construction"), Ef: f.number("ef"),
 		}
 	case schema.TTL:
 		def.TTLSeconds = int64(f.number("ttl_seconds"))

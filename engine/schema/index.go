@@ -62,7 +62,9 @@ type VectorConfig struct {
 	M              int    `json:"m,omitzero"`
 	EfConstruction int    `json:"ef_construction,omitzero"`
 	Ef             int    `json:"ef,omitzero"`
-	// Quantization is "none"; "int8" isn't available yet.
+	// Quantization is what the graph is walked on: "none" (the vectors themselves),
+	// "int8" (a byte for each dimension) or "fastscan" (that, and bits of each node's
+	// neighbours). Distances in answers are those of the vectors with any of them.
 	Quantization string `json:"quantization,omitempty"`
 	// Engine is "auto" or "cpu"; "gpu" isn't available yet.
 	Engine string `json:"engine,omitempty"`
@@ -167,14 +169,11 @@ func (c *VectorConfig) Validate() error {
 	if err := oneOf("metric", c.Metric, "cosine", "l2", "dot"); err != nil {
 		return err
 	}
-	if err := oneOf("quantization", c.Quantization, "none", "int8"); err != nil {
+	if err := oneOf("quantization", c.Quantization, "none", "int8", "fastscan"); err != nil {
 		return err
 	}
 	if err := oneOf("engine", c.Engine, "auto", "cpu", "gpu"); err != nil {
 		return err
-	}
-	if c.Quantization == "int8" {
-		return errs.New(errs.NotSupported, "not_supported", "int8 quantization is not available yet; use \"none\"; nothing was changed")
 	}
 	if c.Engine == "gpu" {
 		return errs.New(errs.NotSupported, "not_supported", "the gpu engine is not available yet; use \"auto\" or \"cpu\"; nothing was changed")

@@ -104,7 +104,7 @@ const (
 
 	whichNote = "Table and column may be left out while they aren't needed to tell vector indexes apart."
 
-	exampleVectorConfig = `{"table":"users","column":"embedding","state":"ready","config":{"dimension":3,"metric":"cosine","m":16,"ef_construction":200,"ef":128,"quantization":"none","engine":"auto"}}`
+	exampleVectorConfig = `{"table":"users","column":"embedding","state":"ready","config":{"dimension":3,"metric":"cosine","m":16,"ef_construction":200,"ef":128,"quantization":"int8","engine":"auto"}}`
 	exampleCurve        = `{"table":"users","column":"embedding","vectors":20000,"pending":0,"ef":64,"k":10,"sample":100,"exact_p50_ms":1.9,"exact_p99_ms":2.4,"points":[` +
 		`{"ef":16,"recall":0.91,"p50_ms":0.03,"p99_ms":0.08,"distances":310.5},{"ef":64,"recall":0.992,"p50_ms":0.05,"p99_ms":0.12,"distances":820.2}]}`
 	exampleCurveJob = `{"id":"7f0c2a5e-0000-4000-8000-000000000000","kind":"recall_curve","subject":"users.embedding (vector)","state":"running","done":100,"total":400,"unit":"searches","started":"2026-11-22T10:00:00Z"}`

@@ -132,6 +132,8 @@ type VectorIndex struct {
 	HNSWM              int    `koanf:"hnsw_m"`
 	HNSWEfConstruction int    `koanf:"hnsw_ef_construction"`
 	EfSearch           int    `koanf:"ef_search"`
+	// Quantization of new indexes: none, int8 or fastscan.
+	Quantization string `koanf:"quantization"`
 	// A vector index is saved so long after a change, or after so many.
 	CheckpointIntervalSeconds int `koanf:"checkpoint_interval_seconds"`
 	CheckpointOperations      int `koanf:"checkpoint_operations"`

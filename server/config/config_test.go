@@ -91,7 +91,7 @@ func TestDefaults(t *testing.T) {
 		Server: Server{Host: "127.0.0.1", Port: 8765, RequestTimeoutMs: 30000, MaxRequestSizeMB: 10,
 			APIKeys: []APIKey{}, TrustedProxies: []string{}, AllowedHosts: []string{}, ConfigOverlay: "data/config-overlay.json"},
 		Logging:     Logging{Level: "info", Format: "text", RotationSizeMB: 100, MaxFiles: 10},
-		VectorIndex: VectorIndex{Engine: "hnsw", HNSWM: 16, HNSWEfConstruction: 200, EfSearch: 64, CheckpointIntervalSeconds: 60, CheckpointOperations: 100_000},
+		VectorIndex: VectorIndex{Engine: "hnsw", HNSWM: 16, HNSWEfConstruction: 200, EfSearch: 64, Quantization: "int8", CheckpointIntervalSeconds: 60, CheckpointOperations: 100_000},
 		Query:       Query{ParallelThreshold: 100, BatchSize: 50, SlowThresholdMs: 100, FilterCacheMB: 64},
 
 		Console:           Console{Enabled: true, SessionIdleMinutes: 30, SessionMaxHours: 12},
@@ -157,7 +157,7 @@ func TestLayers(t *testing.T) {
 			"THEMIS_SERVER_SERVICE_PORT=1", "OTHER=1"}, want: warnings, value: 0},
 		{name: "foreign variable", environ: []string{"THEMIS_LOG_LEVLE=info"}, want: warnings, value: 1},
 		{name: "switched off", content: `{"server": {"enable_auth": false, "api_keys": [], "tls_cert": ""}, "features": {"cdc": false},
-			"storage": {"snapshot_dirs": [], "wal_ttl_seconds": 0}, "vector_index": {"use_gpu": false, "quantization": "none"},
+			"storage": {"snapshot_dirs": [], "wal_ttl_seconds": 0}, "vector_index": {"use_gpu": false, "quantization": "int8"},
 			"cdc_retention_hours": 168}`, environ: []string{"THEMIS_SERVER_API_KEYS="}, want: port, value: 8765},
 	}
 	for _, test := range tests {
@@ -247,7 +247,7 @@ func TestProblems(t *testing.T) {
 		{content: `{"server": {"pprof_port": 8765}}`, want: []string{"it needs a port of its own"}},
 		{content: `{"storage": {"enable_wal_archival": true}}`, want: []string{"storage.wal_archive_path is empty"}},
 		// Not built yet: refused, never ignored.
-		{content: `{"vector_index": {"use_gpu": true, "quantization": "int8"}}`, want: []string{"but quantization is not", "vector_index.use_gpu is true, but"}},
+		{content: `{"vector_index": {"use_gpu": true, "quantization": "pq"}}`, want: []string{`vector_index.quantization is "pq"`, "vector_index.use_gpu is true, but"}},
 		{content: `{"features": {"semantic_cache": true, "llm_store": true, "cdc": true, "timeseries": true}}`,
 			want: []string{"the LLM store", "the semantic cache", "time series"}},
 		{content: `{"cdc_retention_hours": 8761}`, want: []string{"a whole number from 1 to 8760"}},
