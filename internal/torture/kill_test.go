@@ -157,6 +157,7 @@ func (w *sideWork) begin(s *server) {
 	w.every(10*time.Millisecond, func() bool { return w.changeIndexes(s) })
 	w.every(50*time.Millisecond, func() bool { return w.snapshot(s) })
 	w.every(20*time.Millisecond, func() bool { return w.changeConfig(s) })
+	w.every(10*time.Millisecond, func() bool { return w.saveVectors(s) })
 	w.every(5*time.Millisecond, func() bool { return w.readFeed(s) })
 	w.every(time.Millisecond, func() bool { return w.search(s) })
 }
@@ -233,6 +234,12 @@ func (w *sideWork) snapshot(s *server) bool {
 		status, answer, err = s.call("DELETE", "/admin/snapshots/"+list.Snapshots[0].Name, "", nil)
 	}
 	return w.fine("delete a snapshot", status, answer, err)
+}
+
+// saveVectors makes checkpoints, so that many a kill comes in the middle of one.
+func (w *sideWork) saveVectors(s *server) bool {
+	status, answer, err := s.post("/vector/index/save", "")
+	return w.fine("save", status, answer, err)
 }
 
 func (w *sideWork) changeConfig(s *server) bool {
