@@ -36,7 +36,7 @@ func setupCompare(flags *flag.FlagSet) func(context.Context, output) error {
 	var f compareFlags
 	flags.StringVar(&f.dir, "data", "data/bench-data", "folder of the data sets")
 	flags.StringVar(&f.sets, "sets", "words,s768", "the data sets")
-	flags.StringVar(&f.contestants, "contestants", "none,int8,hnswlib,faiss-flat,faiss-sq8", "our index by its quantization, and the peers hnswlib, faiss-flat and faiss-sq8")
+	flags.StringVar(&f.contestants, "contestants", "none,int8,fastscan,hnswlib,faiss-flat,faiss-sq8", "our index by its quantization, and the peers hnswlib, faiss-flat and faiss-sq8")
 	flags.StringVar(&f.against, "against", "hnswlib", "the contestant that the others are compared with")
 	flags.StringVar(&f.ef, "ef", usualEfs, "widths of the search; a contestant goes up to the first that finds 99.5 %")
 	flags.IntVar(&f.k, "k", 10, "neighbours per query")

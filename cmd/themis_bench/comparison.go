@@ -93,20 +93,21 @@ func (c *comparison) table(w io.Writer) error {
 		c.Set.Name, c.Set.Vectors, c.Set.Dimension, c.Set.Metric, c.Set.Queries, c.Set.LocalDimension)
 	fmt.Fprintf(&b, "M=%d, efConstruction=%d, built by %d threads, searched by one; %s, %d cores\n\n",
 		c.M, c.EfConstruction, c.Threads, c.Machine.CPU, c.Machine.Cores)
-	fmt.Fprintf(&b, "| %-10s | build s |  CPU s | anonymous MiB | file MiB | build x | memory x |\n", "index")
-	fmt.Fprint(&b, "|:-----------|--------:|-------:|--------------:|---------:|--------:|---------:|\n")
+	fmt.Fprintf(&b, "| %-10s | build s |  CPU s | anonymous MiB | file MiB | build x |   CPU x | memory x |\n", "index")
+	fmt.Fprint(&b, "|:-----------|--------:|-------:|--------------:|---------:|--------:|--------:|---------:|\n")
 	other := c.against()
 	for _, s := range c.Standings {
 		if s.Missing != "" {
 			continue
 		}
-		build, ram := "-", "-"
+		build, cpu, ram := "-", "-", "-"
 		if other != nil {
 			build = fmt.Sprintf("%.2f", other.Build.Seconds/s.Build.Seconds)
+			cpu = fmt.Sprintf("%.2f", other.Build.CPUSeconds/s.Build.CPUSeconds)
 			ram = fmt.Sprintf("%.2f", float64(s.Memory.Anonymous)/float64(other.Memory.Anonymous))
 		}
-		fmt.Fprintf(&b, "| %-10s | %7.1f | %6.1f | %13d | %8d | %7s | %8s |\n", s.Name,
-			s.Build.Seconds, s.Build.CPUSeconds, s.Memory.Anonymous>>20, s.Memory.File>>20, build, ram)
+		fmt.Fprintf(&b, "| %-10s | %7.1f | %6.1f | %13d | %8d | %7s | %7s | %8s |\n", s.Name,
+			s.Build.Seconds, s.Build.CPUSeconds, s.Memory.Anonymous>>20, s.Memory.File>>20, build, cpu, ram)
 	}
 	fmt.Fprintf(&b, "\nQPS of one thread at recall@%d, and how many times that of %s\n\n", c.K, c.Against)
 	c.speeds(&b)
