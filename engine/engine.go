@@ -13,10 +13,10 @@
 // it, and while that goes on searches answer Unavailable and everything else works.
 //
 // Goroutines: one that loads vectors at a start, one that makes checkpoints of vector
-// indexes, one that sweeps expired
-// entities and trims the oplog and the change feed, one that hands new events to
-// the feed's streams, one that lists the copies there are at a start, one per job,
-// and those of the storage and vector packages; Close stops them all and waits.
+// indexes, one that sweeps expired entities and trims the oplog and the change feed,
+// one that hands new events to the feed's streams, one that lists the copies there are
+// at a start, one while a vector index is calibrated, one per job, and those of the
+// storage and vector packages; Close stops them all and waits.
 // Locks: see write.go for the order that writes take; catalog is innermost, and
 // feed.tail is never held with another.
 package engine
@@ -72,6 +72,8 @@ type Engine struct {
 	defaultEf atomic.Int64
 	// measuring is set while a recall curve is being measured.
 	measuring atomic.Bool
+	// calibrating is set while a vector index is being calibrated.
+	calibrating atomic.Bool
 }
 
 // loadState is how far filling the vector indexes has come.

@@ -125,7 +125,10 @@ type SearchRequest struct {
 	// K is 10 when 0; at most MaxK.
 	K int
 	// Ef is the index's own when 0.
-	Ef     int
+	Ef int
+	// Recall, MinRecall to MaxRecall, is the part of the true nearest that is wanted on
+	// average, in place of Ef; 0 is none.
+	Recall float64
 	Filter *query.Expr
 	// Return is ReturnEntities when empty; ReturnCount isn't allowed.
 	Return Return
@@ -171,6 +174,12 @@ type SearchPlan struct {
 	Matching int `json:"matching"`
 	Live     int `json:"live"`
 	Ef       int `json:"ef"`
+	// Recall is the target that ef and slack were chosen for, if the request has one;
+	// Calibration says by which measurement. With a slack, a graph search ends at what is
+	// so many times as far as the k-th found.
+	Recall      float64 `json:"recall,omitzero"`
+	Slack       float32 `json:"slack,omitzero"`
+	Calibration string  `json:"calibration,omitempty"`
 	// Distances were computed over Hops expanded nodes; Pending vectors were
 	// scored exactly because they weren't in the graph yet.
 	Distances int `json:"distances"`

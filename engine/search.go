@@ -31,6 +31,10 @@ type vectorSearch struct {
 	// filter found them; filterPlan tells of it if explain was asked for.
 	filter     *execution
 	filterPlan *PlanReport
+	// wide is how the graph is searched, and calibration says where that comes from, for
+	// searches by recall.
+	wide        breadth
+	calibration string
 	// self is the entity whose own vector is the query, noSelf if there is none.
 	self int64
 	// after is where the page before ended; after.Seen is 0 for the first.
@@ -109,6 +113,7 @@ func (s *vectorSearch) all(ctx context.Context) ([]SearchResult, error) {
 			s.filterPlan = s.filter.report()
 		}
 	}
+	s.chooseBreadth()
 	results := make([]SearchResult, len(req.Vectors))
 	if len(req.Vectors) == 1 {
 		return results, s.run(ctx, req.Vectors[0], &results[0])
@@ -155,6 +160,9 @@ func (s *vectorSearch) validate() error {
 	if req.Ef < 0 || req.Ef > MaxK {
 		return errs.Field("invalid_ef", "/ef", "ef is %d; it must be 1 to %d", req.Ef, MaxK)
 	}
+	if err := checkRecall(req); err != nil {
+		return err
+	}
 	if req.Return == ReturnCount {
 		return errs.Field("invalid_return", "/return", "a vector search returns entities or keys")
 	}
@@ -193,7 +201,7 @@ func (s *vectorSearch) readCursor() error {
 		about = strconv.FormatUint(vectorFingerprint(req.Vectors[0]), 16)
 	}
 	s.fingerprint = fingerprintOf("search", s.ix.vector.subject,
-		strconv.Itoa(req.Ef), strconv.FormatBool(req.Exact), req.Filter.String(), about)
+		strconv.Itoa(req.Ef), strconv.FormatFloat(req.Recall, 'g', -1, 64), strconv.FormatBool(req.Exact), req.Filter.String(), about)
 	if req.Cursor == "" {
 		return nil
 	}
@@ -268,18 +276,15 @@ func (s *vectorSearch) run(ctx context.Context, vector []float32, result *Search
 	if s.allow != nil {
 		matching = s.allow.Len()
 	}
-	ef := s.req.Ef
-	if ef == 0 {
-		ef = s.ix.vector.width()
-	}
-	plan := planSearch(s.req, s.allow != nil, matching, live, ef)
+	plan := planSearch(s.req, s.allow != nil, matching, live, s.wide.ef)
 	s.e.counters.searchModes.add(plan.Mode)
 	plan.Filter = s.filterPlan
+	plan.Recall, plan.Slack, plan.Calibration = s.req.Recall, s.wide.slack, s.calibration
 	*result = SearchResult{Hits: []SearchHit{}, Plan: &plan}
 	if plan.Mode == searchEmpty {
 		return nil
 	}
-	hits, err := s.collect(ctx, vector, ef, &plan)
+	hits, err := s.collect(ctx, vector, &plan)
 	if err != nil {
 		return err
 	}
@@ -294,15 +299,21 @@ func (s *vectorSearch) run(ctx context.Context, vector []float32, result *Search
 	return nil
 }
 
+// asked is how many hits the index is asked for at first.
+func (s *vectorSearch) asked() int {
+	n := s.req.K + s.after.Seen
+	if s.self != noSelf {
+		n++
+	}
+	return n
+}
+
 // collect asks the index, checks its hits against the snapshot, and asks for
 // more while too many had changed in between.
-func (s *vectorSearch) collect(ctx context.Context, vector []float32, ef int, plan *SearchPlan) ([]foundHit, error) {
-	ask := s.req.K + s.after.Seen
-	if s.self != noSelf {
-		ask++
-	}
+func (s *vectorSearch) collect(ctx context.Context, vector []float32, plan *SearchPlan) ([]foundHit, error) {
+	ask := s.asked()
 	for {
-		q := vecindex.Query{Vector: vector, K: ask, Ef: ef, Allow: s.allow, Exact: plan.Mode == searchExact}
+		q := vecindex.Query{Vector: vector, K: ask, Ef: s.wide.ef, Slack: s.wide.slack, Allow: s.allow, Exact: plan.Mode == searchExact}
 		hits, stats, err := s.index.Search(ctx, q, make([]vecindex.Hit, 0, min(s.req.K, s.index.Len())))
 		if err != nil {
 			return nil, err

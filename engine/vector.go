@@ -62,8 +62,9 @@ type vectorIndex struct {
 		closed bool
 	}
 	// loading is set until the stored vectors are in.
-	loading     atomic.Bool
-	checkpoints checkpoints
+	loading      atomic.Bool
+	checkpoints  checkpoints
+	calibrations calibrations
 }
 
 // vectorEvent is one committed change for a vector index; vector is nil for a

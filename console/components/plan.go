@@ -1,6 +1,7 @@
 package components
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -124,6 +125,12 @@ func searchWork(plan *engine.SearchPlan) string {
 	text := format.Plural(plan.Distances, "distance was computed", "distances were computed")
 	if plan.Hops > 0 {
 		text += " over " + format.Plural(plan.Hops, "node", "nodes") + " of the graph, with ef " + format.Count(plan.Ef)
+		if plan.Slack > 0 {
+			text += fmt.Sprintf(" and an end at %v times the distance of the last hit", plan.Slack)
+		}
+		if plan.Recall > 0 {
+			text += ", for a recall of " + format.Percent(plan.Recall)
+		}
 	}
 	text += "."
 	if plan.Pending > 0 {

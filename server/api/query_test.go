@@ -88,6 +88,10 @@ func TestSearch(t *testing.T) {
 	c.must(200, "POST", "/vector/search", `{"vector":[1,0,0],"predicates":[{"column":"age","op":"lt","value":30}],"fields":["name"],"explain":true}`).want(
 		"/count", "1", "/results/0/entity", `{"name":"Eve"}`, "/plan/matching", "1")
 	c.must(200, "POST", "/vector/search", `{"vector":[1,0,0],"max_distance":0.5,"exact":true}`).want("/count", "2", "/k", "10")
+	c.must(200, "POST", "/vector/search", `{"vector":[1,0,0],"recall":0.95,"explain":true}`).want("/plan/recall", "0.95", "/count", "4")
+	for _, body := range []string{`"recall":0.5`, `"recall":0`, `"recall":0.95,"ef":10`} {
+		c.must(400, "POST", "/vector/search", `{"vector":[1,0,0],`+body+`}`).want("/errors/0/pointer", `"/recall"`)
+	}
 	c.must(200, "POST", "/vector/search", `{"vectors":[[1,0,0],`+b64(0, 0, 1)+`],"k":1,"return":"keys","explain":true}`).want(
 		"/results/0/0/key", `"p:1"`, "/results/1/0/key", `"p:4"`, "/count", "2", "/plans/1/live", "4", "/plan", "")
 	r = c.must(200, "POST", "/vector/search", `{"vector":[1,0,0],"k":3}`)

@@ -26,6 +26,7 @@ type (
 		Vectors        []schema.FloatVector `json:"vectors,omitzero" doc:"Many queries; results has one list per query. At most 1000, and k times as many at most 100000."`
 		K              *int                 `json:"k,omitzero" min:"1" max:"10000" default:"10" doc:"Results per query."`
 		Ef             *int                 `json:"ef,omitzero" min:"1" max:"10000" doc:"Width of the graph search; the index's own if absent."`
+		Recall         *float64             `json:"recall,omitzero" doc:"In place of ef: the part of the true nearest to find, 0.9 to 0.999, on average. What that takes is measured on the index, in the background after the first such search; until then a cautious ef is taken. explain shows which."`
 		Filter         jsontext.Value       `json:"filter,omitzero" schema:"Filter"`
 		Predicates     jsontext.Value       `json:"predicates,omitzero" schema:"Predicates"`
 		Return         string               `json:"return,omitzero" enum:"entities,keys" default:"entities"`
@@ -184,6 +185,11 @@ func (r *searchRequest) readNumbers(req *engine.SearchRequest) (err error) {
 	}
 	if req.K*len(req.Vectors) > maxHits {
 		return errs.Field("invalid_value", "/k", "k times the number of queries is %d; at most %d are allowed", req.K*len(req.Vectors), maxHits)
+	}
+	if r.Recall != nil {
+		if req.Recall = *r.Recall; req.Recall == 0 {
+			req.Recall = -1 // which is as wrong, and not the same as none
+		}
 	}
 	req.Ef, err = rest.Bounded(r.Ef, "/ef", 0, 1, maxEf)
 	return err
