@@ -97,7 +97,9 @@ const (
 	exactUpTo     = 20_000
 	contextEvery  = 4096 // distances between two looks at a search's context
 	noSlot        = math.MaxUint32
-	sweepFraction = 0.3
+	sweepFraction = 0.2  // dead nodes, of all, for which a sweep isn't put off
+	tidyFraction  = 0.02 // dead nodes, of all, that are swept when there is time
+	tidyMinimum   = 256  // nodes to link before it is looked whether all can be reached
 	sweepMinimum  = 256  // fewer dead nodes aren't worth a sweep
 	limboMaximum  = 1024 // dead slots that were never linked, before they are taken back
 )
@@ -179,6 +181,7 @@ type Index struct {
 		allowed    int           // backlog up to which Admit lets pass although it is over MaxPending
 		pending    int           // pending slots that are alive
 		linkedDead int           // dead slots in the graph
+		proven     int           // slots in the graph when all could be reached, less those that went
 		limbo      []uint32      // died before they were linked; their slots wait for searches to end
 		shrunk     chan struct{} // closed and replaced when the backlog or the tombstones get fewer
 		work       *sync.Cond    // signals linkers: queue or closed changed

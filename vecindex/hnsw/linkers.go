@@ -65,7 +65,10 @@ func (x *Index) shrinkBacklogLocked() {
 	x.mu.backlog--
 	part := x.opts.MaxPending / 4
 	switch x.mu.backlog {
-	case 0, x.opts.MaxPending - part, x.mu.allowed - part:
+	case 0:
+		x.wakeSweeperLocked()
+		fallthrough
+	case x.opts.MaxPending - part, x.mu.allowed - part:
 		x.announceLocked()
 	}
 }

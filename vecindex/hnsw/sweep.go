@@ -8,9 +8,13 @@ import (
 	"time"
 )
 
-// wakeSweeperLocked tells the sweeper if there is enough to take back.
+// quiet is how long an index isn't changed before it is tidied.
+const quiet = time.Second
+
+// wakeSweeperLocked tells the sweeper if there is something to do for it, now or once
+// the index is left alone.
 func (x *Index) wakeSweeperLocked() {
-	if len(x.mu.limbo) < limboMaximum && !x.sweepDueLocked() {
+	if len(x.mu.limbo) < limboMaximum && !x.sweepDueLocked() && !x.tidyDueLocked() {
 		return
 	}
 	select {
@@ -24,26 +28,63 @@ func (x *Index) sweepDueLocked() bool {
 		float64(x.mu.linkedDead) > sweepFraction*float64(x.linked.Load())
 }
 
-// runSweeper takes dead slots back when it is woken.
+// tidyDueLocked says whether an index that is left alone has something to be done: a
+// few dead nodes, for which a sweep was put off, or nodes that were linked since it was
+// last known that all can be reached.
+func (x *Index) tidyDueLocked() bool {
+	if x.mu.backlog > 0 {
+		return false
+	}
+	linked := int(x.linked.Load())
+	return x.mu.linkedDead >= sweepMinimum && float64(x.mu.linkedDead) > tidyFraction*float64(linked) ||
+		linked-x.mu.proven >= max(tidyMinimum, x.mu.proven/8)
+}
+
+// runSweeper takes dead slots back when it is woken, and tidies the index up when it
+// has been left alone for a while.
 func (x *Index) runSweeper() {
 	x.rejoinLoaded()
+	alone := time.NewTimer(quiet)
+	alone.Stop()
+	var clock uint64
 	for {
 		select {
 		case <-x.stop:
+			alone.Stop()
 			return
 		case <-x.wake:
+		case <-alone.C:
+			if x.clock.Load() == clock {
+				x.tidy()
+			}
 		}
 		x.emptyLimbo()
-		for x.sweepDue() && !x.stopping() {
+		for x.due(x.sweepDueLocked) && !x.stopping() {
 			x.sweep()
+		}
+		if x.due(x.tidyDueLocked) {
+			clock = x.clock.Load()
+			alone.Reset(quiet)
 		}
 	}
 }
 
-func (x *Index) sweepDue() bool {
+func (x *Index) due(locked func() bool) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return x.sweepDueLocked()
+	return locked()
+}
+
+// tidy is for the time when nothing else is to be done.
+func (x *Index) tidy() {
+	x.mu.Lock()
+	dead := x.mu.linkedDead
+	x.mu.Unlock()
+	if dead >= sweepMinimum {
+		x.sweep()
+	} else {
+		x.rejoinStranded()
+	}
 }
 
 // emptyLimbo frees the slots that died before they were linked.
@@ -243,15 +284,23 @@ func (s *scratch) refill(n int) {
 	}
 }
 
-// rejoinStranded rejoins the nodes that can't be reached any more because everything
-// that pointed at them went.
+// rejoinStranded rejoins the nodes that can't be reached: because everything that
+// pointed at them went, or because all who did have found better neighbours since. It
+// returns false if the index closes meanwhile.
 func (x *Index) rejoinStranded() bool {
+	linked := int(x.linked.Load())
 	reached := x.reachable()
-	return x.eachNode(func(s *scratch, slot uint32) {
+	complete := x.eachNode(func(s *scratch, slot uint32) {
 		if int(slot) < len(reached) && !reached[slot] && !x.slots.condemned.has(slot) && x.isLinked(slot) {
 			x.rejoin(s, slot)
 		}
 	})
+	if complete {
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		x.mu.proven = linked
+	}
+	return complete
 }
 
 // reachable says of every slot whether level 0 has a path to it from the entry.
@@ -301,5 +350,6 @@ func (x *Index) freeCondemned(nodes []uint32) {
 	}
 	x.linked.Add(-int64(len(nodes)))
 	x.mu.linkedDead -= len(nodes)
+	x.mu.proven = max(0, x.mu.proven-len(nodes))
 	x.announceLocked()
 }
