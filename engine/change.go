@@ -42,6 +42,19 @@ type vectorText struct {
 	vector []float32
 }
 
+// sizeBytes is about what the rows of c take in a batch.
+func (c *change) sizeBytes() int {
+	const rows = 160 // keys, ids, stamps and the record in the oplog
+	size := rows + 3*len(c.key.PK)
+	if c.after != nil {
+		size += len(c.after.doc)
+		for i := range c.after.vectors {
+			size += 4 * len(c.after.vectors[i].vector)
+		}
+	}
+	return size
+}
+
 // addTo writes c into b and returns events with those for vector indexes.
 func (c *change) addTo(store *storage.Store, b *storage.Batch, events []vectorEvent) []vectorEvent {
 	counter := tableCounter(c.table.id)

@@ -478,6 +478,11 @@ func (w *write) commit(ctx context.Context) error {
 	}
 	var b storage.Batch
 	var events []vectorEvent
+	size := 0
+	for i := range w.changes {
+		size += w.changes[i].sizeBytes()
+	}
+	b.Grow(size)
 	for i := range w.changes {
 		events = w.changes[i].addTo(w.e.store, &b, events)
 	}

@@ -21,6 +21,9 @@ const freeBodyBytes = 64 << 10
 // firstBodyBytes is the most that is allocated on a client's word alone.
 const firstBodyBytes = 64 << 10
 
+// bodyGrowth is how much of a body may be allocated, as a multiple of what has come.
+const bodyGrowth = 4
+
 // readBody reads the body into memory before the handler runs, within the limits
 // of size, time and memory; or hands it over unread on a streamed route.
 func (s *Server) readBody(c fiber.Ctx) error {
@@ -56,17 +59,38 @@ func (s *Server) bufferBody(c fiber.Ctx, held *heldBytes) ([]byte, error) {
 		return nil, s.tooLarge(limit)
 	}
 	held.reader = &bodyReader{c.Request().BodyStream(), connOf(c), request.Of(c)}
-	var body bytes.Buffer
-	// ReadFrom wants bytes.MinRead of room to find the end.
-	body.Grow(int(min(max(declared, 0), firstBodyBytes)) + bytes.MinRead)
-	n, err := body.ReadFrom(io.LimitReader(held, limit+1))
+	body, err := readAll(io.LimitReader(held, limit+1), declared)
 	switch {
 	case err != nil:
 		return nil, err
-	case n > limit:
+	case int64(len(body)) > limit:
 		return nil, s.tooLarge(limit)
 	}
-	return body.Bytes(), nil
+	return body, nil
+}
+
+// readAll is io.ReadAll for a body of a declared length, negative if it has none. A
+// client's word counts for as much as bodyGrowth times what has come of it, so a long
+// body is copied a third of a time and not once or twice.
+func readAll(r io.Reader, declared int64) ([]byte, error) {
+	if declared < 0 {
+		return io.ReadAll(r)
+	}
+	room := min(declared, firstBodyBytes)
+	body := make([]byte, 0, room+1) // one more, to find the end
+	for {
+		n, err := r.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		switch {
+		case err == io.EOF:
+			return body, nil
+		case err != nil:
+			return nil, err
+		case len(body) == cap(body):
+			room = max(min(declared, bodyGrowth*room), 2*room, bytes.MinRead)
+			body = append(make([]byte, 0, room+1), body...)
+		}
+	}
 }
 
 func (s *Server) tooLarge(limit int64) error {

@@ -238,6 +238,10 @@ func (b *Batch) Reset() {
 	b.adds, b.removes = false, false
 }
 
+// Grow makes room for rows of so many bytes more: a batch that grows by itself is
+// copied once or twice.
+func (b *Batch) Grow(bytes int) { b.rows.Grow(bytes) }
+
 // Len returns the number of changes in the batch: rows, oplog records, counters.
 func (b *Batch) Len() int { return b.rows.Len() + len(b.terms) + len(b.counters) }
 

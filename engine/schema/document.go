@@ -23,6 +23,14 @@ const MaxDepth = 64
 // invalid_json, not_an_object, too_deep or number_out_of_range and the JSON
 // pointer of the place.
 func ValidateDocument(raw []byte) ([]byte, error) {
+	if doc := plainDocument(raw); doc != nil {
+		return doc, nil
+	}
+	return validateDocument(raw)
+}
+
+// validateDocument decides about every text, and says what is wrong.
+func validateDocument(raw []byte) ([]byte, error) {
 	doc, err := compact(raw)
 	if err != nil {
 		return nil, err

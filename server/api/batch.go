@@ -10,6 +10,7 @@ import (
 	"github.com/gofiber/fiber/v3"
 
 	"github.com/vccdb/vccdb/engine"
+	"github.com/vccdb/vccdb/engine/schema"
 	"github.com/vccdb/vccdb/internal/errs"
 	"github.com/vccdb/vccdb/server/api/openapi"
 	"github.com/vccdb/vccdb/server/auth"
@@ -94,7 +95,7 @@ func (a *API) batch(c fiber.Ctx) error {
 	}
 	body := c.BodyRaw()
 	return a.once.do(c, hashOf(body), func() error {
-		req, err := rest.Decode[batchRequest](body)
+		req, err := decodeBatch(body)
 		if err != nil {
 			return err
 		}
@@ -112,6 +113,22 @@ func (a *API) batch(c fiber.Ctx) error {
 		out.Failed = len(results) - out.Succeeded
 		return rest.Answer(c, http.StatusOK, out)
 	})
+}
+
+// decodeBatch is rest.Decode, but leaves the entities where they stand in the body.
+func decodeBatch(body []byte) (*batchRequest, error) {
+	if entities, around, ok := schema.LiftEach(body, "operations", "entity"); ok {
+		req, err := rest.Decode[batchRequest](around)
+		if err == nil && len(req.Operations) == len(entities) {
+			for i, entity := range entities {
+				if entity != nil {
+					req.Operations[i].Entity = entity
+				}
+			}
+			return req, nil
+		}
+	}
+	return rest.Decode[batchRequest](body)
 }
 
 // applyBatch applies what is well-formed. In an atomic batch everything must be.

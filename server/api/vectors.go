@@ -99,7 +99,7 @@ func (a *API) vectorWriteRoutes() []rest.Route {
 func (a *API) insertVectors(c fiber.Ctx) error {
 	body := c.BodyRaw()
 	return a.once.do(c, hashOf(body), func() error {
-		req, err := rest.Decode[insertRequest](body)
+		req, err := decodeInsert(body)
 		if err != nil {
 			return err
 		}
@@ -111,6 +111,22 @@ func (a *API) insertVectors(c fiber.Ctx) error {
 		out.TookMs = milliseconds(time.Since(start))
 		return rest.Answer(c, http.StatusOK, out)
 	})
+}
+
+// decodeInsert is rest.Decode, but leaves the vectors where they stand in the body.
+func decodeInsert(body []byte) (*insertRequest, error) {
+	if vectors, around, ok := schema.LiftEach(body, "items", "vector"); ok {
+		req, err := rest.Decode[insertRequest](around)
+		if err == nil && len(req.Items) == len(vectors) {
+			for i, vector := range vectors {
+				if vector != nil {
+					req.Items[i].Vector = vector
+				}
+			}
+			return req, nil
+		}
+	}
+	return rest.Decode[insertRequest](body)
 }
 
 func (a *API) insert(ctx context.Context, req *insertRequest) (*insertAnswer, error) {

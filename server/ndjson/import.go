@@ -19,7 +19,6 @@ import (
 	"github.com/vccdb/vccdb/engine"
 	"github.com/vccdb/vccdb/internal/errs"
 	"github.com/vccdb/vccdb/server/problem"
-	"github.com/vccdb/vccdb/server/rest"
 )
 
 // A chunk of an import ends at so many operations or bytes, whichever is first:
@@ -179,7 +178,7 @@ func (r *importRun) read(line []byte) (op engine.Op, key string, err error) {
 		return r.o.Objects.op(line)
 	}
 	slot := r.slot()
-	if err := rest.DecodeInto(line, slot); err != nil {
+	if err := slot.decode(line); err != nil {
 		return op, slot.Key, err
 	}
 	op, err = slot.Write()

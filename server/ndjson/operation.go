@@ -4,6 +4,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/vccdb/vccdb/engine"
+	"github.com/vccdb/vccdb/engine/schema"
 	"github.com/vccdb/vccdb/internal/errs"
 	"github.com/vccdb/vccdb/server/rest"
 )
@@ -14,6 +15,17 @@ type BatchOperation struct {
 	Key       string         `json:"key" doc:"table:pk"`
 	Entity    jsontext.Value `json:"entity,omitzero" schema:"object" doc:"The entity of a put, the merge patch of a patch."`
 	IfVersion *uint64        `json:"if_version,omitzero" doc:"Fail with version_mismatch unless the entity has this version."`
+}
+
+// decode reads one line, the entity into the memory that o.Entity has.
+func (o *BatchOperation) decode(line []byte) error {
+	room := o.Entity[:0]
+	if entity, around, ok := schema.Lift(line, "entity"); ok && rest.DecodeInto(around, o) == nil {
+		o.Entity = append(o.Entity[:0], entity...)
+		return nil
+	}
+	*o = BatchOperation{Entity: room}
+	return rest.DecodeInto(line, o)
 }
 
 // Write is the engine's form of the operation.

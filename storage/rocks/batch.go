@@ -1,6 +1,9 @@
 package rocks
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 // Batch builds a write batch in RocksDB's wire format (write_batch.cc), in Go
 // memory, so that a whole batch crosses into C in one call:
@@ -22,6 +25,9 @@ const (
 	tagPut         = 0x05
 	tagDeleteRange = 0x0E
 )
+
+// Grow makes room for so many bytes more.
+func (b *Batch) Grow(n int) { b.rep = slices.Grow(b.rep, n) }
 
 // Put sets a key. It returns the offset of the key's bytes, for SetKey.
 func (b *Batch) Put(family int, key, value []byte) (keyAt int) {
