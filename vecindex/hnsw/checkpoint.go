@@ -126,7 +126,7 @@ type moment struct {
 	slots, fates, links, upper checkpoint.Changed
 }
 
-// stop takes the moment. Marks are made by those who share linking or hold mu.
+// takeMoment takes the moment. Marks are made by those who share linking or hold mu.
 func (x *Index) takeMoment() moment {
 	x.linking.Lock()
 	defer x.linking.Unlock()
@@ -262,6 +262,9 @@ func (c untilClosed) Err() error {
 	return c.Context.Err()
 }
 
+// codeUnusable says that an epoch isn't one that an index can be made of.
+const codeUnusable = "checkpoint_unusable"
+
 func errNoState(reason string) error {
-	return errs.New(errs.Conflict, "checkpoint_unusable", "%s", reason)
+	return errs.New(errs.Conflict, codeUnusable, "%s", reason)
 }

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/vccdb/vccdb/internal/errs"
 	"github.com/vccdb/vccdb/vecindex/checkpoint"
 )
 
@@ -81,6 +82,10 @@ func (r *Loaded) note(epoch *checkpoint.Manifest, l *loading, err error) {
 // into the slots that it lost, see cold.go.
 func (l *loading) open(folder *checkpoint.Folder, epoch *checkpoint.Manifest, result *Loaded) (*Index, error) {
 	whole, err := l.finish()
+	if errs.CodeOf(err) == codeUnusable {
+		result.note(epoch, l, err)
+		return nil, errors.Join(folder.Forget(epoch), l.x.free())
+	}
 	if err == nil && !whole {
 		err = folder.Forget(epoch)
 	}
@@ -108,6 +113,7 @@ type loading struct {
 	pending []uint64
 	// gone are the slots that can't be had, stripped those whose links can't.
 	gone, stripped []uint64
+	linked         []uint64 // the slots that are in the graph: small enough for the cache
 	upperUsed      []uint64 // upper rows that have an owner
 	upperLost      []uint64
 	missing        bool
@@ -138,7 +144,7 @@ func loadEpoch(ctx context.Context, o Options, folder *checkpoint.Folder, epoch 
 	}
 	high, upper := l.p.Slots, l.p.Upper
 	l.pending = make([]uint64, words(high))
-	l.gone, l.stripped = make([]uint64, words(high)), make([]uint64, words(high))
+	l.gone, l.stripped, l.linked = make([]uint64, words(high)), make([]uint64, words(high)), make([]uint64, words(high))
 	l.upperUsed, l.upperLost = make([]uint64, words(upper)), make([]uint64, words(upper))
 	if err := firstError(x.growLocked(int(high)), x.graph.growUpperLocked(int(upper))); err != nil {
 		return nil, l, errors.Join(err, x.free())
@@ -305,6 +311,7 @@ func (l *loading) settle(slot uint32, pending, dead bool) error {
 	}
 	if !pending {
 		x.linked.Add(1)
+		l.linked[slot>>6] |= 1 << (slot & 63)
 		return nil
 	}
 	if !hasBit(l.pending, slot) {
@@ -396,7 +403,7 @@ func (l *loading) mend(from, to uint32) {
 		if x.slots.birth(slot) != 0 {
 			level = int(*x.slots.levels.At(slot))
 		}
-		linked := x.isLinked(slot)
+		linked := hasBit(l.linked, slot)
 		for ; level >= 0; level-- {
 			links = appendLinks(links[:0], x.graph.row(slot, level))
 			had := len(links)
@@ -422,7 +429,7 @@ func (l *loading) keepGood(links []uint32, slot uint32, level int) []uint32 {
 	good := links[:0]
 	var seen uint64 // of a hash of the links kept: most are told apart by it
 	for _, to := range links {
-		if to >= l.p.Slots || to == slot || !x.isLinked(to) || int(*x.slots.levels.At(to)) < level {
+		if to >= l.p.Slots || to == slot || !hasBit(l.linked, to) || level > 0 && int(*x.slots.levels.At(to)) < level {
 			continue
 		}
 		bit := uint64(1) << (to * 0x9e3779b1 >> 26)
@@ -439,7 +446,7 @@ func (l *loading) keepGood(links []uint32, slot uint32, level int) []uint32 {
 func (l *loading) chooseEntry() {
 	x, best := l.x, -1
 	for slot := range l.p.Slots {
-		if level := int(*x.slots.levels.At(slot)); level > best && x.isLinked(slot) && !x.slots.dead.has(slot) {
+		if level := int(*x.slots.levels.At(slot)); level > best && hasBit(l.linked, slot) && !x.slots.dead.has(slot) {
 			best = level
 			x.graph.setEntry(slot, level)
 		}

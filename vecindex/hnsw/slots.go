@@ -34,7 +34,7 @@ type slots struct {
 	suspect bitset
 
 	// marks are the slots that were put since the last checkpoint, and fateMarks those
-	// whose birth or death changed. Marking is done with the index's mu held.
+	// whose birth or death changed. Whoever marks holds mu or shares linking.
 	marks, fateMarks *checkpoint.Marks
 
 	high atomic.Uint32 // slots from here on were never used
