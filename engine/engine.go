@@ -13,8 +13,8 @@
 // it, and while that goes on searches answer Unavailable and everything else works.
 //
 // Goroutines: one that loads vectors at a start, one that makes checkpoints of vector
-// indexes, one that sweeps expired entities and trims the oplog and the change feed,
-// one that hands new events to the feed's streams, one that lists the copies there are
+// indexes, one that measures their recall from time to time, one that sweeps expired
+// entities and trims the oplog and the change feed, one that hands new events to the feed's streams, one that lists the copies there are
 // at a start, one while a vector index is calibrated, one per job, and those of the
 // storage and vector packages; Close stops them all and waits.
 // Locks: see write.go for the order that writes take; catalog is innermost, and
@@ -72,7 +72,7 @@ type Engine struct {
 	defaultEf atomic.Int64
 	// measuring is set while a recall curve is being measured.
 	measuring atomic.Bool
-	// calibrating is set while a vector index is being calibrated.
+	// calibrating is set while a vector index is being calibrated, or its recall probed.
 	calibrating atomic.Bool
 }
 
@@ -140,6 +140,7 @@ func (e *Engine) start() (err error) {
 	}
 	e.startLoading()
 	e.wg.Go(e.checkpointLoop)
+	e.wg.Go(e.probeLoop)
 	e.wg.Go(e.sweepLoop)
 	e.wg.Go(e.noteCopies)
 	e.feed.seen.Store(uint64(e.store.FeedRange().Last))

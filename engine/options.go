@@ -41,6 +41,8 @@ type VectorOptions struct {
 	// interval saves it only when asked.
 	CheckpointInterval   time.Duration
 	CheckpointOperations int
+	// RecallProbeInterval is how often the recall of each index is measured; 0 is never.
+	RecallProbeInterval time.Duration
 }
 
 // QueryOptions govern the fetching of candidates.

@@ -30,7 +30,7 @@ func (e *Engine) VectorRecall(ctx context.Context, req RecallRequest) (RecallRep
 		K: cmp.Or(req.K, defaultRecallK), Ef: cmp.Or(req.Ef, s.ix.vector.width()),
 	}}
 	if err := e.sampleVectors(ctx, s, cmp.Or(req.Sample, defaultRecallSample), func(id uint32, vector []float32) error {
-		return m.measure(ctx, recallQuery{id: id, vector: vector})
+		return m.measure(ctx, recallQuery{id: int64(id), vector: vector})
 	}); err != nil {
 		return RecallReport{}, contextError(err)
 	}
@@ -84,9 +84,11 @@ func (e *Engine) sampleVectors(ctx context.Context, s *vectorSearch, n int, fn f
 	return nil
 }
 
-// recallQuery is a stored vector as a query, and what its exact answer is like.
+// recallQuery is a query, as a rule the stored vector of an entity, and what its exact
+// answer is like.
 type recallQuery struct {
-	id     uint32
+	// id is the entity's, noSelf if there is none.
+	id     int64
 	vector []float32
 	// wanted is how many neighbours the exact answer has, farthest the distance of
 	// the last one.
@@ -97,7 +99,7 @@ type recallQuery struct {
 // exactly finds the exact answer and says how long that took.
 func (q *recallQuery) exactly(ctx context.Context, index vecindex.Index, k int) (time.Duration, error) {
 	started := time.Now()
-	hits, _, err := index.Search(ctx, vecindex.Query{Vector: q.vector, K: k + 1, Exact: true}, nil)
+	hits, _, err := index.Search(ctx, vecindex.Query{Vector: q.vector, K: q.hits(k), Exact: true}, nil)
 	if err != nil {
 		return 0, err
 	}
@@ -109,9 +111,17 @@ func (q *recallQuery) exactly(ctx context.Context, index vecindex.Index, k int) 
 	return took, nil
 }
 
+// hits is how many have to be asked for to get k others.
+func (q *recallQuery) hits(k int) int {
+	if q.id == noSelf {
+		return k
+	}
+	return k + 1
+}
+
 // others are the hits without the query's own vector.
 func (q *recallQuery) others(hits []vecindex.Hit) []vecindex.Hit {
-	return slices.DeleteFunc(hits, func(h vecindex.Hit) bool { return h.ID == q.id })
+	return slices.DeleteFunc(hits, func(h vecindex.Hit) bool { return int64(h.ID) == q.id })
 }
 
 // rightOf counts the hits of an approximate search that are no farther than the
@@ -136,7 +146,7 @@ type recallMeasurement struct {
 
 func (m *recallMeasurement) measure(ctx context.Context, q recallQuery) error {
 	started := time.Now()
-	approx, _, err := m.index.Search(ctx, vecindex.Query{Vector: q.vector, K: m.report.K + 1, Ef: m.report.Ef}, nil)
+	approx, _, err := m.index.Search(ctx, vecindex.Query{Vector: q.vector, K: q.hits(m.report.K), Ef: m.report.Ef}, nil)
 	if err != nil {
 		return err
 	}

@@ -148,7 +148,7 @@ func (m *curveMeasurement) run(ctx context.Context, p jobs.Progress) error {
 func (m *curveMeasurement) exactly(ctx context.Context, p jobs.Progress) error {
 	var took []time.Duration
 	err := m.e.sampleVectors(ctx, m.s, m.curve.Sample, func(id uint32, vector []float32) error {
-		q := recallQuery{id: id, vector: vector}
+		q := recallQuery{id: int64(id), vector: vector}
 		d, err := q.exactly(ctx, m.s.index, m.curve.K)
 		took = append(took, d)
 		m.queries = append(m.queries, q)
@@ -173,7 +173,7 @@ func (m *curveMeasurement) point(ctx context.Context, ef int, p jobs.Progress) (
 		}
 		q := &m.queries[i]
 		started := time.Now()
-		hits, stats, err := m.s.index.Search(ctx, vecindex.Query{Vector: q.vector, K: m.curve.K + 1, Ef: ef}, nil)
+		hits, stats, err := m.s.index.Search(ctx, vecindex.Query{Vector: q.vector, K: q.hits(m.curve.K), Ef: ef}, nil)
 		if err != nil {
 			return RecallPoint{}, err
 		}

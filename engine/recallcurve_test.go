@@ -18,6 +18,12 @@ import (
 // randomVectors fills the table t with n vectors of 8 dimensions in the column v.
 func randomVectors(t *testing.T, n int) *testkit.DB {
 	db := testkit.Open(t)
+	fillRandom(t, db, n)
+	return db
+}
+
+func fillRandom(t *testing.T, db *testkit.DB, n int) {
+	t.Helper()
 	db.Index(schema.IndexDef{Table: "t", Columns: []string{"v"}, Type: schema.Vector, Vector: &schema.VectorConfig{Dimension: 8, Metric: "l2", M: 4, EfConstruction: 20}})
 	rng := rand.New(rand.NewPCG(1, 2))
 	var ops []engine.Op
@@ -31,7 +37,6 @@ func randomVectors(t *testing.T, n int) *testkit.DB {
 	if n > 0 {
 		db.Do(ops...)
 	}
-	return db
 }
 
 // awaitGraph waits until every vector is in the graph.

@@ -50,8 +50,10 @@ type IndexInfo struct {
 	// too, by the method of that name, which goes over the graph for it.
 	Usage       *vecindex.Usage `json:"-"`
 	VectorStats *vecindex.Stats `json:"-"`
-	// Checkpoint is set for a vector index that was saved, or tried to be.
+	// Checkpoint is set for a vector index that was saved, or tried to be; Recall for
+	// one whose recall was measured in the background.
 	Checkpoint *CheckpointInfo `json:"-"`
+	Recall     *RecallProbe    `json:"-"`
 }
 
 // ScrollPage is one page of a table in id order.
@@ -243,6 +245,8 @@ type Stats struct {
 	OplogFirst, OplogLast uint64
 	Feed                  FeedStats
 	Checkpoints           CheckpointStats
+	// Recall has the vector indexes whose recall was measured in the background.
+	Recall []RecallProbe
 	// TermSets are the bitmaps kept for filters.
 	TermSets TermSetStats
 }

@@ -82,6 +82,9 @@ func (e *Engine) Stats() (Stats, error) {
 				continue
 			}
 			s.VectorIndexes++
+			if p := b.vector.probe.Load(); p != nil && b.ready() {
+				s.Recall = append(s.Recall, *p)
+			}
 			if v := b.vector.current(); v != nil {
 				s.addVectors(v.Usage())
 			}

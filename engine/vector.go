@@ -65,6 +65,8 @@ type vectorIndex struct {
 	loading      atomic.Bool
 	checkpoints  checkpoints
 	calibrations calibrations
+	// probe is what its recall was last found to be, nil if nobody looked.
+	probe atomic.Pointer[RecallProbe]
 }
 
 // vectorEvent is one committed change for a vector index; vector is nil for a

@@ -140,10 +140,12 @@ func TestExpressions(t *testing.T) {
 	s.load()
 	d := newDatabase()
 	start := zero
-	d.scrape(t, s.want(200, "GET", "/metrics", ""), start)
+	// A server measures recall a minute after its start at the earliest.
+	const measured = "# TYPE vccdb_vector_recall gauge\nvccdb_vector_recall{table=\"t\",column=\"v\"} 1\n"
+	d.scrape(t, s.want(200, "GET", "/metrics", "")+measured, start)
 	s.search()
 	end := start.Add(time.Minute)
-	d.scrape(t, s.want(200, "GET", "/metrics", ""), end)
+	d.scrape(t, s.want(200, "GET", "/metrics", "")+measured, end)
 
 	all := expressions(t)
 	if len(all) < 60 {
@@ -243,6 +245,7 @@ func TestAlertsFire(t *testing.T) {
 		"THEMISDiskFullSoon": {silent: []map[string]value{disk(constant(9 * mib))},
 			firing: []map[string]value{disk(func(s float64) float64 { return 20*mib - 1000*s })}, wait: time.Hour},
 		"THEMISVectorsPending": {silent: []map[string]value{one("vccdb_vector_pending", constant(1e5))}, firing: []map[string]value{one("vccdb_vector_pending", constant(1e5+1))}, wait: 30 * time.Minute},
+		"THEMISRecallLow":      {silent: []map[string]value{one("vccdb_vector_recall", constant(0.9))}, firing: []map[string]value{one("vccdb_vector_recall", constant(0.89))}, wait: time.Hour},
 		"THEMISFeedReadersCut": {silent: []map[string]value{one("vccdb_changefeed_slow_readers_cut_total", constant(7))}, firing: []map[string]value{one("vccdb_changefeed_slow_readers_cut_total", growing(.01))}},
 		"THEMISRequestsDenied": {silent: []map[string]value{one(`vccdb_responses_total{status="404"}`, growing(100)), one(`vccdb_responses_total{status="401"}`, growing(4))},
 			firing: []map[string]value{one(`vccdb_responses_total{status="403"}`, growing(6))}, wait: 5 * time.Minute},

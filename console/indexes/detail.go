@@ -143,6 +143,8 @@ type vectorView struct {
 	EfByDefault bool
 	// Checkpoint is nil while none was made or tried.
 	Checkpoint *engine.CheckpointInfo
+	// Recall is nil while none was measured in the background.
+	Recall *engine.RecallProbe
 }
 
 // part is a share of the memory.
@@ -163,7 +165,7 @@ type degrees struct {
 }
 
 func vectorOf(info *engine.IndexInfo, ready engine.Readiness) *vectorView {
-	v := &vectorView{Stored: info.SizeBytes, EfByDefault: info.EfByDefault, Checkpoint: info.Checkpoint}
+	v := &vectorView{Stored: info.SizeBytes, EfByDefault: info.EfByDefault, Checkpoint: info.Checkpoint, Recall: info.Recall}
 	if info.Vector != nil {
 		v.Config = *info.Vector
 	}

@@ -47,6 +47,15 @@ type (
 		Bytes           map[string]int64 `json:"bytes" doc:"Memory by part."`
 		StoredBytes     uint64           `json:"stored_bytes" doc:"What the vectors take in storage."`
 		Checkpoint      *checkpointState `json:"checkpoint,omitzero" doc:"The checkpoint that the next start loads; absent if none was made or tried."`
+		RecallProbe     *recallProbe     `json:"recall_probe,omitzero" doc:"The recall as last measured in the background; absent if vector_index.recall_probe_interval_minutes is 0, or nothing was measured yet."`
+	}
+	recallProbe struct {
+		Recall   float64   `json:"recall" doc:"The part of the k nearest that was found."`
+		K        int       `json:"k"`
+		Ef       int       `json:"ef" doc:"The index's own at that time."`
+		Queries  int       `json:"queries"`
+		Sent     int       `json:"sent" doc:"Queries that clients had sent; the others are stored vectors, moved a little."`
+		Measured time.Time `json:"measured"`
 	}
 	checkpointState struct {
 		Epoch    uint64    `json:"epoch" doc:"Its number; 0 if there is none."`
@@ -224,6 +233,9 @@ func vectorStatsOf(info *engine.IndexInfo) vectorStats {
 			Epoch: c.Epoch, Sequence: c.Sequence, Behind: c.Behind, Saved: c.Saved, Bytes: c.Bytes, Source: c.Source,
 			Failures: c.Failures, Problem: c.Problem,
 		}
+	}
+	if p := info.Recall; p != nil {
+		out.RecallProbe = &recallProbe{Recall: p.Recall, K: p.K, Ef: p.Ef, Queries: p.Queries, Sent: p.Sent, Measured: p.Measured}
 	}
 	return out
 }

@@ -17,7 +17,7 @@ type engineCollector struct {
 	db      Database
 	figures []figure
 	// A figure with a label has one sample for each value.
-	filesLevel, plans, searches, jobs *prometheus.Desc
+	filesLevel, plans, searches, jobs, recall *prometheus.Desc
 }
 
 // figure is one number of the engine.
@@ -34,6 +34,7 @@ func newEngineCollector(db Database) *engineCollector {
 		plans:      describe("vccdb_query_plans_total", "Queries, by plan mode.", "mode"),
 		searches:   describe("vccdb_vector_searches_total", "Vector searches, by plan mode.", "mode"),
 		jobs:       describe("vccdb_jobs", "Jobs that /jobs lists, by state.", "state"),
+		recall:     describe("vccdb_vector_recall", "Recall of a vector index as it was last measured in the background.", "table", "column"),
 	}
 	c.gauge("vccdb_ready", "1 if requests are answered from complete data, as /readyz says.",
 		func(*engine.Stats, *VectorStats) float64 { return truth(db.Readiness().Ready) })
@@ -163,6 +164,7 @@ func (c *engineCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- c.plans
 	ch <- c.searches
 	ch <- c.jobs
+	ch <- c.recall
 }
 
 // Collect implements prometheus.Collector.
@@ -182,6 +184,10 @@ func (c *engineCollector) Collect(ch chan<- prometheus.Metric) {
 	tally(ch, c.plans, s.QueryModes, queryModes)
 	tally(ch, c.searches, s.SearchModes, searchModes)
 	c.countJobs(ch)
+	for i := range s.Recall {
+		p := &s.Recall[i]
+		ch <- prometheus.MustNewConstMetric(c.recall, prometheus.GaugeValue, p.Recall, p.Table, p.Column)
+	}
 }
 
 // The modes are shown from the start, at 0, so that rates over them begin with

@@ -58,6 +58,7 @@ func newFixture() *fixture {
 		SearchModes:   map[string]uint64{"graph": 5},
 		IndexRebuilds: 21, IndexRebuildMs: 22, IndexRebuildEntities: 23, CursorAnchorHits: 24, RangeScanSteps: 25, SlowQueries: 26,
 		Checkpoints:   engine.CheckpointStats{Made: 41, Failures: 42, Damaged: 43, Bytes: 44, Ms: 45, Behind: 46},
+		Recall:        []engine.RecallProbe{{Table: "t", Column: "v", Recall: 0.75}},
 		VectorIndexes: 3, TermSets: engine.TermSetStats{Hits: 27, Misses: 28, Bytes: 29},
 	}
 	v := &f.db.stats.Vectors
@@ -186,7 +187,8 @@ func TestMetrics(t *testing.T) {
 		"vccdb_filter_terms_hit_total": 27, "vccdb_filter_terms_miss_total": 28, "vccdb_filter_terms_bytes": 29,
 		"vccdb_vector_checkpoints_total": 41, "vccdb_vector_checkpoint_failures_total": 42, "vccdb_vector_checkpoints_damaged_total": 43,
 		"vccdb_vector_checkpoint_bytes_total": 44, "vccdb_vector_checkpoint_duration_ms_total": 45, "vccdb_vector_checkpoint_behind": 46,
-		"vccdb_vector_indexes": 3, "vccdb_vector_live": 30, "vccdb_vector_pending": 1, "vccdb_vector_tombstones": 2, "vccdb_vector_memory_bytes": 112,
+		`vccdb_vector_recall{column="v",table="t"}`: 0.75,
+		"vccdb_vector_indexes":                      3, "vccdb_vector_live": 30, "vccdb_vector_pending": 1, "vccdb_vector_tombstones": 2, "vccdb_vector_memory_bytes": 112,
 	}
 	for _, name := range slices.Sorted(maps.Keys(want)) {
 		if got, ok := samples[name]; !ok || got != want[name] {
