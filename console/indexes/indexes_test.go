@@ -97,6 +97,11 @@ func TestCreate(t *testing.T) {
 	s.Page("indexes?q=GENRE", "1 index<", "Show all")
 	s.Page("indexes?q=nothing", "No index fits")
 	s.Page("indexes/index?table=books&column=embedding&type=vector", "Memory by part", "Levels of the graph", "12 dimensions, cosine", "Not in the graph yet")
+	s.Page("indexes/index?table=books&column=embedding&type=vector", "A start reads the vectors from storage")
+	if _, err := s.db.SaveVectors(t.Context(), "books", "embedding"); err != nil {
+		t.Fatal(err)
+	}
+	s.Page("indexes/index?table=books&column=embedding&type=vector", "The newest checkpoint was made", "Changes since", "the stored vectors")
 	s.Page("indexes/index?table=books&column=genre&column=year&type=composite", "Unique", "one per value", "Drop index")
 }
 
