@@ -16,13 +16,15 @@ import (
 // churnFlags are the flags of the subcommand churn.
 type churnFlags struct {
 	scenarioFlags
-	rounds int
+	rounds  int
+	atLeast time.Duration
 }
 
 func setupChurn(flags *flag.FlagSet) func(context.Context, output) error {
 	var f churnFlags
 	f.register(flags)
 	flags.IntVar(&f.rounds, "rounds", 10, "rounds; after the last one none of the first vectors is left")
+	flags.DurationVar(&f.atLeast, "time", 300*time.Millisecond, "how long to measure each row at least")
 	return f.run
 }
 
@@ -143,7 +145,7 @@ func (c *churning) look(ctx context.Context, index vecindex.Index, round int) (c
 	row := churnRow{Round: round}
 	usage := index.Usage()
 	row.Tombstones, row.Bytes = usage.Tombstones, usage.Bytes
-	row.Recall, row.QPS, err = speed(ctx, index, c.now, c.k, c.ef)
+	row.Recall, row.QPS, err = speed(ctx, index, c.now, c.k, c.ef, c.atLeast)
 	return row, err
 }
 
@@ -170,8 +172,8 @@ func (c *churning) fresh(ctx context.Context, index vecindex.Index, old *churnRo
 	row := churnRow{Round: c.rounds, Fresh: true, Tombstones: usage.Tombstones, Bytes: usage.Bytes}
 	var oldQPS, newQPS []float64
 	for range repeats {
-		_, qps, err1 := speed(ctx, index, c.now, c.k, c.ef)
-		recall, fresh, err2 := speed(ctx, t.index, &last, c.k, c.ef)
+		_, qps, err1 := speed(ctx, index, c.now, c.k, c.ef, c.atLeast)
+		recall, fresh, err2 := speed(ctx, t.index, &last, c.k, c.ef, c.atLeast)
 		if err = errors.Join(err, err1, err2); err != nil {
 			break
 		}
@@ -184,8 +186,8 @@ func (c *churning) fresh(ctx context.Context, index vecindex.Index, old *churnRo
 // speed asks all queries of w, again and again for a while, and returns the recall
 // and how many one thread answers per second of its own processor time, which leaves
 // out what linkers and sweepers do beside it.
-func speed(ctx context.Context, index vecindex.Index, w *workload, k, ef int) (recall, qps float64, err error) {
-	ids, list := make([]uint32, 0, k), make([]vecindex.Hit, 0, k)
+func speed(ctx context.Context, index vecindex.Index, w *workload, k, ef int, atLeast time.Duration) (recall, qps float64, err error) {
+	list := make([]vecindex.Hit, 0, k)
 	found, count, n := 0, 0, w.queries.Len()
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -193,7 +195,7 @@ func speed(ctx context.Context, index vecindex.Index, w *workload, k, ef int) (r
 	if err != nil {
 		return 0, 0, err
 	}
-	for begin := time.Now(); count < n || time.Since(begin) < speedTime; count++ {
+	for begin := time.Now(); count < n || time.Since(begin) < atLeast; count++ {
 		list, _, err = index.Search(ctx, vecindex.Query{Vector: w.queries.Row(count % n), K: k, Ef: ef}, list[:0])
 		if err != nil {
 			return 0, 0, err
@@ -201,15 +203,8 @@ func speed(ctx context.Context, index vecindex.Index, w *workload, k, ef int) (r
 		if count >= n {
 			continue
 		}
-		ids = ids[:0]
-		for _, h := range list {
-			ids = append(ids, h.ID)
-		}
-		found += hits(ids, w.truth[count][:k])
+		found += hits(idsOf(list), w.truth[count][:k])
 	}
 	after, err := threadTime()
 	return float64(found) / float64(n*k), float64(count) / (after - before).Seconds(), err
 }
-
-// speedTime is how long speed measures at least.
-const speedTime = 300 * time.Millisecond

@@ -36,7 +36,7 @@ func setupCompare(flags *flag.FlagSet) func(context.Context, output) error {
 	var f compareFlags
 	flags.StringVar(&f.dir, "data", "data/bench-data", "folder of the data sets")
 	flags.StringVar(&f.sets, "sets", "words,s768", "the data sets")
-	flags.StringVar(&f.contestants, "contestants", "none,int8,fastscan,hnswlib,faiss-flat,faiss-sq8", "our index by its quantization, and the peers hnswlib, faiss-flat and faiss-sq8")
+	flags.StringVar(&f.contestants, "contestants", "none,int8,fastscan,hnswlib,hnswlib-huge,faiss-flat,faiss-sq8", "our index by its quantization, and the peers hnswlib, the same on huge pages, faiss-flat and faiss-sq8")
 	flags.StringVar(&f.against, "against", "hnswlib", "the contestant that the others are compared with")
 	flags.StringVar(&f.ef, "ef", usualEfs, "widths of the search; a contestant goes up to the first that finds 99.5 %")
 	flags.IntVar(&f.k, "k", 10, "neighbours per query")
@@ -158,7 +158,7 @@ func (f *compareFlags) start(ctx context.Context, name string, set *benchSet, ou
 		}
 		s.Version = p.version(ctx)
 		prefix := filepath.Join(f.dir, set.Name)
-		s.process, err = startContestant(ctx, name, program, prefix+"_base.fvecs", prefix+"_query.fvecs", set.Metric,
+		s.process, err = startContestant(ctx, name, p.env, program, prefix+"_base.fvecs", prefix+"_query.fvecs", set.Metric,
 			fmt.Sprint(f.m), fmt.Sprint(f.efc), fmt.Sprint(f.threads))
 		if err != nil {
 			return nil, err
@@ -187,7 +187,7 @@ func (f *compareFlags) startOurs(ctx context.Context, quantization string, set *
 		return nil, err
 	}
 	prefix := filepath.Join(f.dir, set.Name)
-	return startContestant(ctx, quantization, program, "peer", "-base", prefix+"_base.fvecs", "-queries", prefix+"_query.fvecs",
+	return startContestant(ctx, quantization, nil, program, "peer", "-base", prefix+"_base.fvecs", "-queries", prefix+"_query.fvecs",
 		"-metric", set.Metric, "-quantization", quantization, "-cold", cold,
 		"-m", fmt.Sprint(f.m), "-efc", fmt.Sprint(f.efc), "-threads", fmt.Sprint(f.threads))
 }

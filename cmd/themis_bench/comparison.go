@@ -93,8 +93,8 @@ func (c *comparison) table(w io.Writer) error {
 		c.Set.Name, c.Set.Vectors, c.Set.Dimension, c.Set.Metric, c.Set.Queries, c.Set.LocalDimension)
 	fmt.Fprintf(&b, "M=%d, efConstruction=%d, built by %d threads, searched by one; %s, %d cores\n\n",
 		c.M, c.EfConstruction, c.Threads, c.Machine.CPU, c.Machine.Cores)
-	fmt.Fprintf(&b, "| %-10s | build s |  CPU s | anonymous MiB | file MiB | build x |   CPU x | memory x |\n", "index")
-	fmt.Fprint(&b, "|:-----------|--------:|-------:|--------------:|---------:|--------:|--------:|---------:|\n")
+	fmt.Fprintf(&b, "| %-12s | build s |  CPU s | anonymous MiB | file MiB | build x |   CPU x | memory x |\n", "index")
+	fmt.Fprint(&b, "|:-------------|--------:|-------:|--------------:|---------:|--------:|--------:|---------:|\n")
 	other := c.against()
 	for _, s := range c.Standings {
 		if s.Missing != "" {
@@ -106,7 +106,7 @@ func (c *comparison) table(w io.Writer) error {
 			cpu = fmt.Sprintf("%.2f", other.Build.CPUSeconds/s.Build.CPUSeconds)
 			ram = fmt.Sprintf("%.2f", float64(s.Memory.Anonymous)/float64(other.Memory.Anonymous))
 		}
-		fmt.Fprintf(&b, "| %-10s | %7.1f | %6.1f | %13d | %8d | %7s | %7s | %8s |\n", s.Name,
+		fmt.Fprintf(&b, "| %-12s | %7.1f | %6.1f | %13d | %8d | %7s | %7s | %8s |\n", s.Name,
 			s.Build.Seconds, s.Build.CPUSeconds, s.Memory.Anonymous>>20, s.Memory.File>>20, build, cpu, ram)
 	}
 	fmt.Fprintf(&b, "\nQPS of one thread at recall@%d, and how many times that of %s\n\n", c.K, c.Against)
@@ -121,11 +121,11 @@ func (c *comparison) table(w io.Writer) error {
 }
 
 func (c *comparison) speeds(b *strings.Builder) {
-	fmt.Fprintf(b, "| %-10s |", "index")
+	fmt.Fprintf(b, "| %-12s |", "index")
 	for _, recall := range targets() {
 		fmt.Fprintf(b, " %9.2f |       x |", recall)
 	}
-	fmt.Fprint(b, "\n|:-----------|")
+	fmt.Fprint(b, "\n|:-------------|")
 	for range targets() {
 		fmt.Fprint(b, "----------:|--------:|")
 	}
@@ -134,7 +134,7 @@ func (c *comparison) speeds(b *strings.Builder) {
 		if s.Missing != "" {
 			continue
 		}
-		fmt.Fprintf(b, "| %-10s |", s.Name)
+		fmt.Fprintf(b, "| %-12s |", s.Name)
 		for _, at := range s.At {
 			fmt.Fprintf(b, " %9s | %7s |", orDash("%.0f", at.QPS), orDash("%.2f", at.Ratio))
 		}

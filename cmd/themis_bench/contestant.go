@@ -24,10 +24,11 @@ type contestant struct {
 	receive *bufio.Reader
 }
 
-// startContestant starts a program. Its complaints go where ours do.
-func startContestant(ctx context.Context, name, program string, args ...string) (*contestant, error) {
+// startContestant starts a program with env besides our own environment. Its
+// complaints go where ours do.
+func startContestant(ctx context.Context, name string, env []string, program string, args ...string) (*contestant, error) {
 	c := &contestant{name: name, cmd: exec.CommandContext(ctx, program, args...)}
-	c.cmd.Stderr = os.Stderr
+	c.cmd.Env, c.cmd.Stderr = append(os.Environ(), env...), os.Stderr
 	var err error
 	if c.send, err = c.cmd.StdinPipe(); err != nil {
 		return nil, err

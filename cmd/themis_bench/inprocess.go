@@ -42,9 +42,5 @@ func fill(ctx context.Context, index vecindex.Index, w *workload, out output) er
 
 func (t *inProcess) nearest(ctx context.Context, query []float32, k, ef int) ([]uint32, error) {
 	hits, _, err := t.index.Search(ctx, vecindex.Query{Vector: query, K: k, Ef: ef}, make([]vecindex.Hit, 0, k))
-	ids := make([]uint32, len(hits))
-	for i, h := range hits {
-		ids[i] = h.ID
-	}
-	return ids, err
+	return idsOf(hits), err
 }

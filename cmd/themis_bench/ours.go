@@ -34,7 +34,7 @@ func (f *scenarioFlags) register(flags *flag.FlagSet) {
 	flags.IntVar(&f.nq, "nq", 200, "number of queries")
 	flags.IntVar(&f.k, "k", 10, "neighbours per query")
 	flags.IntVar(&f.ef, "ef", 64, "width of the search")
-	flags.StringVar(&f.quantization, "quantization", "none", "none, int8 or fastscan")
+	flags.StringVar(&f.quantization, "quantization", "int8", "none, int8 or fastscan")
 	flags.IntVar(&f.options.M, "m", 16, "links per node")
 	flags.IntVar(&f.options.EfConstruction, "efc", 200, "efConstruction")
 	flags.StringVar(&f.json, "json", "", "file for the result as JSON")
@@ -82,8 +82,8 @@ func (f *scenarioFlags) finish(result any) error {
 	})
 }
 
-// repeats is how often a query is asked for its time: its fastest answer counts,
-// since the machine does other things too.
+// repeats is how often the queries are gone through for their times: the fastest
+// answer to each counts, since the machine does other things too.
 const repeats = 5
 
 // asked is what came of some queries, one after another.
@@ -101,38 +101,42 @@ type asked struct {
 // the i-th of them are truth[i].
 func askAll(ctx context.Context, index vecindex.Index, w *workload, queries []int, truth [][]int32, allow *bitmap.Set, k, ef int) (asked, error) {
 	var a asked
-	var found, wanted int
-	var times []time.Duration
-	hitList := make([]vecindex.Hit, 0, k)
-	for i, query := range queries {
-		fastest := time.Duration(0)
-		for range repeats {
+	found, wanted := 0, 0
+	times := make([]time.Duration, len(queries))
+	list := make([]vecindex.Hit, 0, k)
+	for pass := range repeats {
+		for i, query := range queries {
+			var stats vecindex.SearchStats
+			var err error
 			begin := time.Now()
-			hitList, stats, err := index.Search(ctx, vecindex.Query{Vector: w.queries.Row(query), K: k, Ef: ef, Allow: allow}, hitList[:0])
+			list, stats, err = index.Search(ctx, vecindex.Query{Vector: w.queries.Row(query), K: k, Ef: ef, Allow: allow}, list[:0])
 			took := time.Since(begin)
 			if err != nil {
 				return a, err
 			}
-			if fastest != 0 {
-				fastest = min(fastest, took)
+			if pass > 0 {
+				times[i] = min(times[i], took)
 				continue
 			}
-			fastest = took
-			ids := make([]uint32, len(hitList))
-			for j, h := range hitList {
-				ids[j] = h.ID
-			}
+			times[i] = took
 			nearest := truth[i][:min(k, len(truth[i]))]
-			found, wanted = found+hits(ids, nearest), wanted+len(nearest)
+			found, wanted = found+hits(idsOf(list), nearest), wanted+len(nearest)
 			a.Distances += float64(stats.Distances) / float64(len(queries))
 			if stats.ExactFallback {
 				a.Fallbacks += 1 / float64(len(queries))
 			}
 		}
-		times = append(times, fastest)
 	}
 	slices.Sort(times)
 	a.Recall = float64(found) / float64(max(wanted, 1))
 	a.P50Ms, a.P95Ms = ms(quantile(times, 0.5)), ms(quantile(times, 0.95))
 	return a, nil
+}
+
+func idsOf(list []vecindex.Hit) []uint32 {
+	ids := make([]uint32, len(list))
+	for i, h := range list {
+		ids[i] = h.ID
+	}
+	return ids
 }

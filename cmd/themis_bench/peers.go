@@ -24,14 +24,22 @@ type peer struct {
 	pkg string
 	// flags are for the compiler, in front of the source, libraries come behind it.
 	flags, libraries []string
+	// env is what it gets besides our own environment.
+	env []string
 }
 
 func knownPeers() []peer {
-	return []peer{
-		{"hnswlib", "hnswlib.cc", "libhnswlib-dev", []string{"-pthread"}, nil},
-		{"faiss-flat", "faiss.cc", "libfaiss-dev", []string{"-fopenmp"}, []string{"-lfaiss", "-llapack", "-lblas"}},
-		{"faiss-sq8", "faiss.cc", "libfaiss-dev", []string{"-fopenmp", "-DSQ8"}, []string{"-lfaiss", "-llapack", "-lblas"}},
+	hnswlib := peer{name: "hnswlib", source: "hnswlib.cc", pkg: "libhnswlib-dev", flags: []string{"-pthread"}}
+	// Our index asks the system for huge pages; so does malloc with this.
+	huge := hnswlib
+	huge.name, huge.env = "hnswlib-huge", []string{"GLIBC_TUNABLES=glibc.malloc.hugetlb=1"}
+	flat := peer{
+		name: "faiss-flat", source: "faiss.cc", pkg: "libfaiss-dev",
+		flags: []string{"-fopenmp"}, libraries: []string{"-lfaiss", "-llapack", "-lblas"},
 	}
+	sq8 := flat
+	sq8.name, sq8.flags = "faiss-sq8", []string{"-fopenmp", "-DSQ8"}
+	return []peer{hnswlib, huge, flat, sq8}
 }
 
 func findPeer(name string) (peer, bool) {

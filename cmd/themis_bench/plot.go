@@ -19,7 +19,7 @@ const (
 
 // plotColours are told apart by people with colour-blindness too (Okabe and Ito).
 func plotColours() []string {
-	return []string{"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"}
+	return []string{"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000"}
 }
 
 // plot draws speed over recall as an SVG. Both axes are logarithmic: recall by what

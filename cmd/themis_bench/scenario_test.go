@@ -121,7 +121,7 @@ func TestAskAll(t *testing.T) {
 func TestChurn(t *testing.T) {
 	for _, quantization := range []string{"none", "int8"} {
 		var rows []churnRow
-		printed := scenario(t, &rows, "churn", "-quantization", quantization, "-nq", "20", "-rounds", "3")
+		printed := scenario(t, &rows, "churn", "-quantization", quantization, "-nq", "20", "-rounds", "3", "-time", "2ms")
 		if len(rows) != 5 || !rows[4].Fresh || !strings.Contains(printed, "|  fresh | ") {
 			t.Fatalf("%+v\n%s", rows, printed)
 		}

@@ -134,7 +134,7 @@ func (f *servingFlags) inHouse(ctx context.Context, w *workload, r *servingRepor
 		}
 	}
 	for _, ef := range widths {
-		recall, qps, err := speed(ctx, t.index, w, f.k, ef)
+		recall, qps, err := speed(ctx, t.index, w, f.k, ef, f.atLeast/10)
 		if err != nil {
 			return errors.Join(err, remove())
 		}
