@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/vccdb/vccdb/internal/bitmap"
 	"github.com/vccdb/vccdb/internal/errs"
 	"github.com/vccdb/vccdb/storage"
 	"github.com/vccdb/vccdb/vecindex/checkpoint"
@@ -144,6 +145,10 @@ func (e *Engine) saveVectors(ctx context.Context, v *vectorIndex) (CheckpointInf
 	}
 	started := time.Now()
 	c.tried = started
+	if v.incomplete() {
+		return CheckpointInfo{}, errs.New(errs.Conflict, "index_incomplete",
+			"the index %s lacks vectors that there was no room for; they are tried again, and it is saved when they are in", v.subject)
+	}
 	changes := c.changes.Load()
 	sequence, err := e.barrier(false)
 	if err != nil {
@@ -174,12 +179,14 @@ func (e *Engine) saveVectors(ctx context.Context, v *vectorIndex) (CheckpointInf
 	return *c.describe(e.store.LastSeq()), nil
 }
 
-// checkpointLoop makes checkpoints until Close.
+// checkpointLoop makes checkpoints until Close, and tries again what there was no room
+// for.
 func (e *Engine) checkpointLoop() {
-	if e.opts.Vector.CheckpointInterval < 0 {
-		return
+	tick := checkpointTick
+	if interval := e.opts.Vector.CheckpointInterval; interval > 0 {
+		tick = min(tick, interval)
 	}
-	ticker := time.NewTicker(min(checkpointTick, e.opts.Vector.CheckpointInterval))
+	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
 	for {
 		select {
@@ -190,8 +197,9 @@ func (e *Engine) checkpointLoop() {
 		if e.store.Err() != nil {
 			continue // it has said so itself
 		}
+		e.retryFailed()
 		for _, v := range e.savable() {
-			if !v.checkpoints.due(e.store.LastSeq(), &e.opts.Vector) {
+			if e.opts.Vector.CheckpointInterval < 0 || !v.checkpoints.due(e.store.LastSeq(), &e.opts.Vector) {
 				continue
 			}
 			e.saveAndLog(e.ctx, v)
@@ -207,12 +215,60 @@ func (e *Engine) saveAndLog(ctx context.Context, v *vectorIndex) {
 	v.log.Warn("a vector index could not be saved; the next start takes longer", "component", "vector", "index", v.subject, "error", err)
 }
 
+// incomplete says that there was no room for some vectors.
+func (v *vectorIndex) incomplete() bool {
+	v.write.Lock()
+	defer v.write.Unlock()
+	return v.write.failed != nil
+}
+
+// retryFailed puts into the indexes what there was no room for, if there is now.
+func (e *Engine) retryFailed() {
+	for _, t := range e.allTables() {
+		for _, b := range t.schema.Load().indexes {
+			if b.vector == nil || b.vector.loading.Load() || b.vector.current() == nil || !b.vector.incomplete() {
+				continue
+			}
+			if err := b.vector.retry(e); err != nil && e.ctx.Err() == nil {
+				e.log.Warn("there is still no room for some stored vectors", "component", "vector", "index", b.vector.subject, "error", err)
+			}
+		}
+	}
+}
+
+// retry looks the failed ids up in storage, as a start does with what it doesn't know.
+func (v *vectorIndex) retry(e *Engine) error {
+	v.write.Lock()
+	failed := v.write.failed
+	v.write.failed, v.write.touched = &bitmap.Set{}, &bitmap.Set{}
+	v.write.Unlock()
+	l := &vectorLoad{v: v, index: v.current(), snapshot: e.store.NewSnapshot()}
+	defer l.snapshot.Release()
+	var err error
+	for id := range failed.All {
+		if err = l.lookUp(e.ctx, []uint32{id}); err != nil {
+			break
+		}
+	}
+	v.write.Lock()
+	defer v.write.Unlock()
+	v.write.touched = nil
+	if err != nil {
+		for id := range failed.All {
+			v.write.failed.Add(id)
+		}
+	} else if v.write.failed.Len() == 0 {
+		v.write.failed = nil
+	}
+	return err
+}
+
 // savable are the vector indexes that checkpoints may be made of. One that is being
 // built has none: what a backfill puts is in no oplog.
 func (e *Engine) savable() (all []*vectorIndex) {
 	for _, t := range e.allTables() {
 		for _, b := range t.schema.Load().indexes {
-			if b.vector == nil || !b.ready() || b.vector.loading.Load() {
+			if b.vector == nil || !b.ready() || b.vector.loading.Load() || b.vector.incomplete() {
 				continue
 			}
 			if _, ok := b.vector.current().(*hnsw.Index); ok {

@@ -409,3 +409,32 @@ func TestSaveVectorsErrors(t *testing.T) {
 		t.Error(made, err)
 	}
 }
+
+// TestNoRoom: vectors that there was no room for are found once there is, and meanwhile
+// no checkpoint is made that lacks them.
+func TestNoRoom(t *testing.T) {
+	db := vectorsOf(t, t.TempDir())
+	save(t, db)
+	room, err := engine.FillIndex(db.Engine, "t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	db.Put("t:1", map[string]any{"v": []any{1, 2, 3, 4}})
+	db.Put("t:2", map[string]any{"v": []any{1, 2, 3, 5}})
+	db.Put("t:3", map[string]any{"v": []any{1, 2, 3, 6}})
+	room()
+	if _, err := db.SaveVectors(t.Context(), "t", "v"); errs.CodeOf(err) != "index_incomplete" {
+		t.Error(err)
+	}
+	db.Delete("t:2")
+	db.Put("t:3", map[string]any{"v": []any{1, 2, 3, 7}})
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		if _, err := db.SaveVectors(t.Context(), "t", "v"); err == nil {
+			break
+		} else if errs.CodeOf(err) != "index_incomplete" || time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+	}
+	db.Check()
+	checkReopened(t, db, "checkpoint")
+}

@@ -8,7 +8,9 @@ import (
 	"github.com/vccdb/vccdb/engine/jobs"
 	"github.com/vccdb/vccdb/engine/query"
 	"github.com/vccdb/vccdb/engine/schema"
+	"github.com/vccdb/vccdb/internal/errs"
 	"github.com/vccdb/vccdb/storage"
+	"github.com/vccdb/vccdb/vecindex"
 )
 
 // DamageIndex removes the entries of a table's first index behind the engine's
@@ -134,6 +136,25 @@ func TrimOplog(e *Engine) error { return e.store.TrimOplog(e.store.LastSeq() - o
 
 // OplogNeeded is how far checkpoints let the oplog be trimmed.
 func OplogNeeded(e *Engine) uint64 { return uint64(e.oplogNeeded(e.store.LastSeq())) }
+
+// full is an index without room for vectors.
+type full struct{ vecindex.Index }
+
+func (full) Put(uint32, uint64, []float32) error {
+	return errs.New(errs.Unavailable, "vector_index_full", "no room")
+}
+
+// FillIndex leaves a table's vector index without room, until room is called.
+func FillIndex(e *Engine, tableName string) (room func(), err error) {
+	_, ix, err := e.vectorIndexOf(tableName, "")
+	if err != nil {
+		return nil, err
+	}
+	whole := ix.vector.index.Load()
+	var without vecindex.Index = full{*whole}
+	ix.vector.index.Store(&without)
+	return func() { ix.vector.index.Store(whole) }, nil
+}
 
 // NewTimeline makes the copy of a database at path one of its own, as a restore does.
 func NewTimeline(path string) error {

@@ -58,6 +58,9 @@ type vectorIndex struct {
 		// touched holds the ids that changed while the loader was under way: what
 		// it still finds in its snapshot for them is old. Nil when nothing loads.
 		touched *bitmap.Set
+		// failed holds the ids whose vectors there was no room for. They are tried again;
+		// until then the index isn't saved.
+		failed *bitmap.Set
 		// closed says that the index was dropped, or the engine is closing.
 		closed bool
 	}
@@ -314,9 +317,13 @@ func (ev vectorEvent) apply(log *slog.Logger) {
 		invariants.Check(ev.stamp > old || ev.stamp == old && v.write.touched != nil, "the vector of id %d in %s goes from write %d back to %d", ev.id, v.subject, old, ev.stamp)
 	}
 	if err := ix.Put(ev.id, ev.stamp, ev.vector); err != nil {
-		// The vector is safe in storage; the memory for it isn't to be had.
-		log.Error("a stored vector can't be searched until the index is rebuilt",
-			"component", "vector", "index", v.subject, "error", err)
+		// The vector is safe in storage; the room for it isn't to be had.
+		if v.write.failed == nil {
+			v.write.failed = &bitmap.Set{}
+			log.Error("there is no room for a stored vector in its index; it is tried again, and isn't found meanwhile",
+				"component", "vector", "index", v.subject, "error", err)
+		}
+		v.write.failed.Add(ev.id)
 	}
 }
 
