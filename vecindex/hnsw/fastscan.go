@@ -152,13 +152,13 @@ func (x *Index) walkNeighbours(ctx context.Context, s *scratch, query row, start
 		j.probe = n.code.NewProbe()
 	}
 	n.code.Set(j.probe, query)
+	width, keep := r.ef, r.ef
+	if !adm.linking {
+		width, keep = r.ef+r.ef/2, min(r.ef, r.keep)
+	}
 	s.visited.reset(x.slots.high.Load())
 	s.visited.add(start.slot())
-	s.found.reset(r.ef)
-	width := r.ef
-	if !adm.linking {
-		width += r.ef / 2
-	}
+	s.found.reset(keep)
 	j.guessed.reset(width)
 	s.detours = s.detours[:0]
 	j.first, j.count = 0, 0

@@ -72,7 +72,7 @@ func (x *Index) walkGraph(ctx context.Context, s *scratch, q vecindex.Query, clo
 	if !ok {
 		return true, nil
 	}
-	r := reach{ef: max(q.Ef, q.K+bornMeanwhile), k: q.K, slack: q.Slack, budget: budget + s.stats.Distances} // the pending ones don't count
+	r := reach{ef: max(q.Ef, q.K+bornMeanwhile), k: q.K, slack: q.Slack, budget: budget + s.stats.Distances, keep: max(2*q.K, q.K+rerankMargin) + bornMeanwhile} // the pending ones don't count
 	if x.opts.Metric == vecindex.Dot {
 		r.slack = 0 // inner products aren't distances that could be a multiple of each other
 	}
@@ -87,7 +87,7 @@ func (x *Index) walkGraph(ctx context.Context, s *scratch, q vecindex.Query, clo
 func (x *Index) mergeFound(s *scratch, k int, clock uint64) {
 	s.hits = s.nearest.AppendSorted(s.hits[:0])
 	if !x.rows.exact() {
-		x.rerank(s, k)
+		x.rerank(s, k, clock)
 	}
 	for _, f := range s.found.keys {
 		if slot := f.slot(); x.slots.birth(slot) <= clock {
@@ -99,24 +99,50 @@ func (x *Index) mergeFound(s *scratch, k int, clock uint64) {
 	s.hits = slices.CompactFunc(s.hits, func(a, b vecindex.Hit) bool { return a.ID == b.ID })
 }
 
-// rerankMargin is how many candidates more than k are scored by their vectors, at
-// least: as many as errors of the codes may put before a true hit.
-const rerankMargin = 30
+const (
+	// rerankFirst is how many candidates more than k are scored by their vectors in any
+	// case, rerankMargin how many at most, or k if that is more.
+	rerankFirst, rerankMargin = 8, 30
+	// rerankDeviations is how far errors of the codes are thought to go.
+	rerankDeviations = 4
+)
 
-// rerank scores the best of s.found by their vectors and drops the others.
-func (x *Index) rerank(s *scratch, k int) {
-	k = min(k, len(s.found.keys))
+// rerank scores the best of s.found by their vectors and drops the others, and what was
+// born after the clock. How far the codes are off is seen by the first ones; those that
+// are too far behind the k-th for that aren't looked at, as vectors are many bytes.
+func (x *Index) rerank(s *scratch, k int, clock uint64) {
 	keys := s.found.keys[:min(len(s.found.keys), max(2*k, k+rerankMargin))]
+	keys = slices.DeleteFunc(keys, func(f key) bool { return x.slots.birth(f.slot()) > clock })
+	first := min(len(keys), k+rerankFirst)
+	squares := x.rescore(s, keys[:first])
+	if first < len(keys) {
+		slices.Sort(keys[:first])
+		limit := keys[k-1].distance() + rerankDeviations*float32(math.Sqrt(squares/float64(first)))
+		last := first
+		for last < len(keys) && keys[last].distance() <= limit {
+			last++
+		}
+		x.rescore(s, keys[first:last])
+		keys = keys[:last]
+	}
+	s.found.keys = keys
+}
+
+// rescore puts the distances to vectors in place of those to codes, and returns the sum
+// of the squares of what they differ by.
+func (x *Index) rescore(s *scratch, keys []key) (squares float64) {
 	for part := range slices.Chunk(keys, block) {
 		s.batch = s.batch[:0]
 		for _, f := range part {
 			s.batch = append(s.batch, f.slot())
 		}
 		for i, d := range x.scoreExact(s, s.batch) {
+			e := float64(d - part[i].distance())
+			squares += e * e
 			part[i] = makeKey(d, s.batch[i])
 		}
 	}
-	s.found.keys = keys
+	return squares
 }
 
 // scoreExact computes the distances from s.query to the vectors of at most block

@@ -67,6 +67,8 @@ type reach struct {
 	slack float32
 	// budget is the number of distances at which the walk is given up.
 	budget int
+	// keep is how many of the nodes found are wanted, if not all.
+	keep int
 }
 
 // walk searches one level for the admitted nodes nearest to query, beginning at
