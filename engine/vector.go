@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/binary"
@@ -190,11 +189,11 @@ func (v *vectorIndex) admit(ctx context.Context) error {
 	return nil
 }
 
-// vectorText is the JSON of the column that b indexes, in memory of its own;
+// vectorText is the JSON of the column that b indexes, a part of the document;
 // nil if the document has none there.
 func (b *boundIndex) vectorText(x *schema.Extracted) []byte {
 	if raw := x.Raw(b.columns[0]); raw != nil && string(raw) != "null" {
-		return bytes.Clone(raw)
+		return raw
 	}
 	return nil
 }
