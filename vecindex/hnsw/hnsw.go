@@ -97,7 +97,7 @@ const (
 	exactUpTo     = 20_000
 	contextEvery  = 4096 // distances between two looks at a search's context
 	noSlot        = math.MaxUint32
-	sweepFraction = 0.2  // dead nodes, of all, for which a sweep isn't put off
+	sweepFraction = 0.1  // dead nodes, of all, for which a sweep isn't put off
 	tidyFraction  = 0.02 // dead nodes, of all, that are swept when there is time
 	tidyMinimum   = 256  // nodes to link before it is looked whether all can be reached
 	sweepMinimum  = 256  // fewer dead nodes aren't worth a sweep
@@ -302,7 +302,7 @@ func (x *Index) Admit(ctx context.Context) error {
 		if x.mu.backlog <= x.opts.MaxPending {
 			x.mu.allowed = 0
 		}
-		return x.mu.backlog <= max(x.opts.MaxPending, x.mu.allowed) && tombstones <= int(x.live.Load())+16*sweepMinimum+x.opts.MaxPending
+		return x.mu.backlog <= max(x.opts.MaxPending, x.mu.allowed) && tombstones <= int(x.live.Load())/2+16*sweepMinimum+x.opts.MaxPending
 	})
 }
 

@@ -39,7 +39,7 @@ func TestUnreachableIsRejoined(t *testing.T) {
 // TestTidy: dead nodes that are too few for a sweep are swept all the same once the
 // index is left alone.
 func TestTidy(t *testing.T) {
-	const n, few, dim = 4000, 400, 8
+	const n, few, dim = 4000, 300, 8
 	c := newClusters(31, dim, 10)
 	x := open(t, Options{Dimension: dim, M: 6, EfConstruction: 30})
 	for id := range uint32(n) {
