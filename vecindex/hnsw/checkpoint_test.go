@@ -428,3 +428,89 @@ func TestSaveAndClose(t *testing.T) {
 		t.Error("a closed index was saved")
 	}
 }
+
+// event is a change of a history: a put, or a deletion if there is no vector.
+type event struct {
+	id     uint32
+	vector []float32
+}
+
+// someHistory puts n vectors, and replaces or deletes half as many.
+func someHistory(c *clusters, rng *rand.Rand, n int) []event {
+	events := make([]event, 0, n*3/2)
+	for i := range cap(events) {
+		switch {
+		case i < n:
+			events = append(events, event{uint32(i), c.vector()})
+		case rng.IntN(3) == 0:
+			events = append(events, event{uint32(rng.IntN(n)), nil})
+		default:
+			events = append(events, event{uint32(rng.IntN(n)), c.vector()})
+		}
+	}
+	return events
+}
+
+// play makes the changes, and with restarts saves and loads in between at any time.
+func (j *journal) play(events []event, rng *rand.Rand, restarts bool) *Index {
+	x, _ := j.load()
+	for i, e := range events {
+		j.change(x, e.id, e.vector)
+		if restarts && rng.IntN(len(events)/6) == 0 {
+			j.save(x)
+		}
+		if restarts && (rng.IntN(len(events)/5) == 0 || i == len(events)/2) {
+			closeIndex(j.t, x)
+			j.openFolder()
+			x, _ = j.load()
+		}
+	}
+	drain(j.t, x)
+	j.check(x)
+	return x
+}
+
+// TestHistories gives one history to indexes of every quantization, with one linker and
+// with several, with restarts at any time and without. Exact searches answer alike, and
+// of one quantization the others find as much, within a point.
+func TestHistories(t *testing.T) {
+	if raceFactor > 1 {
+		t.Skip("TestCheckpointWhileChanging is for the race detector")
+	}
+	const n, dim, k = 4000, 16, 10
+	c, rng := newClusters(77, dim, 20), rand.New(rand.NewPCG(7, 7))
+	queries := make([][]float32, 200)
+	for i := range queries {
+		queries[i] = c.vector()
+	}
+	events := someHistory(c, rng, n)
+	var exact [][]vecindex.Hit
+	eachQuantization(t, func(t *testing.T, quantization vecindex.Quantization) {
+		var recalls []float64
+		for variant := range 4 {
+			workers, restarts := 1+variant/2*2, variant%2 == 1
+			j := newJournal(t, Options{Dimension: dim, Metric: vecindex.L2, Quantization: quantization, M: 8, EfConstruction: 80, Workers: workers})
+			x := j.play(events, rng, restarts)
+			found := 0
+			for i, q := range queries {
+				hits, _ := search(t, x, vecindex.Query{Vector: q, K: k, Exact: true})
+				if len(exact) < len(queries) {
+					exact = append(exact, hits)
+				} else if !slices.Equal(hits, exact[i]) {
+					t.Fatalf("%d linkers, restarts %v: query %d finds %v, not %v", workers, restarts, i, hits, exact[i])
+				}
+				near, _ := search(t, x, vecindex.Query{Vector: q, K: k, Ef: 56})
+				for _, h := range near {
+					if slices.ContainsFunc(exact[i], func(e vecindex.Hit) bool { return e.ID == h.ID }) {
+						found++
+					}
+				}
+			}
+			recalls = append(recalls, float64(found)/float64(k*len(queries)))
+			closeIndex(t, x)
+		}
+		if slices.Max(recalls)-slices.Min(recalls) > 0.01 {
+			t.Errorf("recall depends on the history: %.3f", recalls)
+		}
+	})
+}
