@@ -78,7 +78,8 @@ func (e *Engine) backfillStep(ctx context.Context, t *table, ix *index) (int, er
 	if !slices.Contains(t.schema.Load().list(), ix) {
 		return 0, errs.New(errs.Conflict, "index_dropped", "the index %s was dropped while it was being built", ix.subject())
 	}
-	c := &chunk{e: e, ix: ix, bound: newTableSchema([]*index{ix}), dimensions: map[*index]int{}, owners: map[string]uint32{}}
+	c := &chunk{e: e, ix: ix, bound: newTableSchema([]*index{ix}), dimensions: map[*index]int{}, owners: map[string]uint32{}, claims: claims{}}
+	defer c.claims.release()
 	n := 0
 	last := ix.build.through.Load()
 	if last < math.MaxUint32 {
@@ -119,6 +120,7 @@ type chunk struct {
 	batch      storage.Batch
 	events     []vectorEvent
 	dimensions map[*index]int
+	claims     claims
 	// owners are the unique terms of this chunk.
 	owners    map[string]uint32
 	extracted schema.Extracted
@@ -152,6 +154,9 @@ func (c *chunk) addVector(id uint32, r record) error {
 	}
 	vector, err := c.ix.parse(text, c.dimensions)
 	if err != nil {
+		return err
+	}
+	if err := c.claims.claim(c.ix.vector); err != nil {
 		return err
 	}
 	c.batch.PutVector(c.ix.def.ID, id, r.stamp, vector)

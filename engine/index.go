@@ -392,6 +392,7 @@ func (e *Engine) indexInfos(indexes []*index) ([]IndexInfo, error) {
 		infos[i].Loading, infos[i].EfByDefault = ix.vector.loading.Load(), ix.vector.ef.Load() == 0
 		infos[i].Checkpoint = ix.vector.checkpoints.describe(e.store.LastSeq())
 		infos[i].Recall = ix.vector.probe.Load()
+		infos[i].MemoryLimit = ix.vector.opts.MemoryLimit
 		if v := ix.vector.current(); v != nil {
 			usage := v.Usage()
 			infos[i].Usage = &usage

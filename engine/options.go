@@ -41,6 +41,9 @@ type VectorOptions struct {
 	// interval saves it only when asked.
 	CheckpointInterval   time.Duration
 	CheckpointOperations int
+	// MemoryLimit is how many bytes of memory each index may take, files excepted; 0 is no
+	// limit.
+	MemoryLimit int64
 	// RecallProbeInterval is how often the recall of each index is measured; 0 is never.
 	RecallProbeInterval time.Duration
 }

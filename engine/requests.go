@@ -50,6 +50,8 @@ type IndexInfo struct {
 	// too, by the method of that name, which goes over the graph for it.
 	Usage       *vecindex.Usage `json:"-"`
 	VectorStats *vecindex.Stats `json:"-"`
+	// MemoryLimit is how much memory a vector index may take, 0 if there is no limit.
+	MemoryLimit int64 `json:"-"`
 	// Checkpoint is set for a vector index that was saved, or tried to be; Recall for
 	// one whose recall was measured in the background.
 	Checkpoint *CheckpointInfo `json:"-"`

@@ -98,4 +98,5 @@ func (s *Stats) addVectors(u vecindex.Usage) {
 	s.Vectors.Tombstones += u.Tombstones
 	s.Vectors.Pending += u.Pending
 	s.Vectors.Bytes += u.Bytes
+	s.Vectors.Cold += u.Cold
 }

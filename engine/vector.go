@@ -67,6 +67,8 @@ type vectorIndex struct {
 	loading      atomic.Bool
 	checkpoints  checkpoints
 	calibrations calibrations
+	// claimed is how many vectors writes under way are about to put.
+	claimed atomic.Int64
 	// probe is what its recall was last found to be, nil if nobody looked.
 	probe atomic.Pointer[RecallProbe]
 }

@@ -44,6 +44,8 @@ type write struct {
 	changes []change
 	// dimensions are those that this batch gives to indexes without one.
 	dimensions map[*index]int
+	// claims are of room in vector indexes.
+	claims claims
 	// expiredOwners remove entities whose time is up and whose unique values are
 	// wanted.
 	expiredOwners []Op
@@ -96,8 +98,10 @@ func (e *Engine) tryApply(ctx context.Context, ops []Op, atomic bool) ([]OpResul
 		schemas:    map[*table]*tableSchema{},
 		current:    make(map[Key]*entityState, len(ops)),
 		dimensions: map[*index]int{},
+		claims:     claims{},
 	}
 	defer w.unlock()
+	defer w.claims.release()
 	err := w.run(ctx)
 	if err != nil {
 		w.changes = nil
@@ -436,6 +440,9 @@ func (w *write) readVectors(s *tableSchema, before, after *version) error {
 		}
 		v, err := b.parse(after.vectors[i].raw, w.dimensions)
 		if err != nil {
+			return err
+		}
+		if err := w.claims.claim(b.vector); err != nil {
 			return err
 		}
 		after.vectors[i].vector = v

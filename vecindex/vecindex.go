@@ -176,17 +176,26 @@ type Stats struct {
 	Levels []int
 	// DegreeHistogram[d] counts the nodes with d links on level 0.
 	DegreeHistogram []int
-	// Bytes by part: "vectors", "links", "ids".
+	// Bytes by part; those of Usage are their sum. "vectors" are in memory, ColdVectors
+	// in a file; "codes" are what a quantized graph is walked on, with the "neighbours"
+	// that fastscan has beside them; "links" are the graph, "ids" all else.
 	Bytes map[string]int64
 }
+
+// ColdVectors is the part of Stats.Bytes that lies in a file.
+const ColdVectors = "cold_vectors"
 
 // Usage is the part of Stats that is known without going over the index, so that
 // it can be asked for every few seconds.
 type Usage struct {
 	Live, Tombstones, Pending int
-	// Bytes is the memory of all parts.
-	Bytes int64
+	// Bytes is what all parts take, Cold how much of that lies in a file, which needs no
+	// memory that the system can't take back.
+	Bytes, Cold int64
 }
+
+// Memory is Bytes without what lies in a file.
+func (u Usage) Memory() int64 { return u.Bytes - u.Cold }
 
 // Index is a mutable vector index over one metric and dimension.
 //
@@ -219,6 +228,9 @@ type Index interface {
 	Len() int
 	Stats() Stats
 	Usage() Usage
+	// MemoryWith is the memory that the index will have once more vectors are put under
+	// new ids, what lies in a file excepted.
+	MemoryWith(more int) int64
 	// Check verifies the index's own invariants while no writer is active.
 	Check() error
 	// Close stops the background work, waits for it and frees all memory.

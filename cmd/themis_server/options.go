@@ -32,6 +32,7 @@ func engineOptions(c *config.Config, logger *slog.Logger) engine.Options {
 			EfConstruction: c.VectorIndex.HNSWEfConstruction, Ef: c.VectorIndex.EfSearch, Quantization: c.VectorIndex.Quantization,
 			CheckpointInterval:   time.Duration(c.VectorIndex.CheckpointIntervalSeconds) * time.Second,
 			CheckpointOperations: c.VectorIndex.CheckpointOperations,
+			MemoryLimit:          int64(c.VectorIndex.MemoryLimitMB) << 20,
 			RecallProbeInterval:  time.Duration(c.VectorIndex.RecallProbeIntervalMinutes) * time.Minute,
 		},
 		Query: engine.QueryOptions{

@@ -19,6 +19,7 @@ import (
 	"github.com/vccdb/vccdb/engine/jobs"
 	"github.com/vccdb/vccdb/engine/schema"
 	"github.com/vccdb/vccdb/server/problem"
+	"github.com/vccdb/vccdb/vecindex"
 )
 
 // detailView is the page of one index.
@@ -132,9 +133,11 @@ type vectorView struct {
 
 	Config schema.VectorConfig
 	Memory int64
-	Stored uint64
-	Parts  []part
-	Levels []level
+	// File is what lies in a file, Limit what Memory may become, 0 if there is no limit.
+	File, Limit int64
+	Stored      uint64
+	Parts       []part
+	Levels      []level
 	// Degrees is the histogram of links on level 0.
 	Degrees []bar
 	Links   degrees
@@ -165,7 +168,7 @@ type degrees struct {
 }
 
 func vectorOf(info *engine.IndexInfo, ready engine.Readiness) *vectorView {
-	v := &vectorView{Stored: info.SizeBytes, EfByDefault: info.EfByDefault, Checkpoint: info.Checkpoint, Recall: info.Recall}
+	v := &vectorView{Stored: info.SizeBytes, EfByDefault: info.EfByDefault, Checkpoint: info.Checkpoint, Recall: info.Recall, Limit: info.MemoryLimit}
 	if info.Vector != nil {
 		v.Config = *info.Vector
 	}
@@ -179,7 +182,11 @@ func vectorOf(info *engine.IndexInfo, ready engine.Readiness) *vectorView {
 	v.Made, v.Engine, v.Kernel = true, stats.Engine, stats.Kernel
 	v.Live, v.Tombstones, v.Pending = stats.Live, stats.Tombstones, stats.Pending
 	for name, bytes := range stats.Bytes {
-		v.Memory += bytes
+		if name == vecindex.ColdVectors {
+			v.File = bytes
+		} else {
+			v.Memory += bytes
+		}
 		v.Parts = append(v.Parts, part{partName(name), partNote(name), bytes})
 	}
 	slices.SortFunc(v.Parts, func(a, b part) int { return cmp.Or(cmp.Compare(b.Bytes, a.Bytes), strings.Compare(a.Name, b.Name)) })
@@ -196,6 +203,12 @@ func partName(name string) string {
 		return "Vectors"
 	case "links":
 		return "Links"
+	case "codes":
+		return "Codes"
+	case "neighbours":
+		return "Codes of neighbours"
+	case vecindex.ColdVectors:
+		return "Vectors, in a file"
 	case "ids":
 		return "Ids and bookkeeping"
 	}
@@ -208,6 +221,12 @@ func partNote(name string) string {
 		return "32-bit floats, rows padded to whole cache lines"
 	case "links":
 		return "the graph's neighbours, by level"
+	case "codes":
+		return "what the graph is walked on"
+	case "neighbours":
+		return "by which all neighbours are judged at once"
+	case vecindex.ColdVectors:
+		return "for the last look at the best candidates; in memory as far as there is room"
 	case "ids":
 		return "entity ids, versions, levels, tombstones"
 	}
@@ -253,7 +272,11 @@ func (v *vectorView) perVector() string {
 	if slots == 0 {
 		return ""
 	}
-	return format.Bytes(v.Memory/slots) + " per vector"
+	text := format.Bytes(v.Memory/slots) + " per vector"
+	if v.Limit > 0 {
+		text += ", at most " + format.Bytes(v.Limit)
+	}
+	return text
 }
 
 // tombstoneNote says what tombstones there are mean.

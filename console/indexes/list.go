@@ -130,7 +130,7 @@ func listOf(infos []engine.IndexInfo, q listQuery, known []jobs.Status, now time
 		row := listRow{Index: indexOf(info), Unique: info.Unique, Entries: info.EntryCount, Bytes: info.SizeBytes, Memory: -1}
 		row.State = stateOf(info, byID[info.JobID], byID[rebuilds[row.Name()]])
 		if info.Usage != nil {
-			row.Memory = info.Usage.Bytes
+			row.Memory = info.Usage.Memory()
 		}
 		if q.keeps(&row) {
 			v.add(row)

@@ -377,7 +377,7 @@ func memory(v *vectorView) templ.Component {
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = components.Meter(float64(p.Bytes), float64(v.Memory), "", p.Name+": "+format.Bytes(p.Bytes)+" of "+format.Bytes(v.Memory)).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = components.Meter(float64(p.Bytes), float64(v.Memory+v.File), "", p.Name+": "+format.Bytes(p.Bytes)+" of "+format.Bytes(v.Memory+v.File)).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -386,7 +386,7 @@ func memory(v *vectorView) templ.Component {
 					return templ_7745c5c3_Err
 				}
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 25, "<p class=\"small muted\">All of it is a cache outside of the Go heap: losing it costs time, never data.</p></div>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 25, "<p class=\"small muted\">All of it is a cache, in memory outside of the Go heap: losing it costs time, never data.</p></div>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -15,6 +15,7 @@ import (
 	"github.com/vccdb/vccdb/server/api/openapi"
 	"github.com/vccdb/vccdb/server/auth"
 	"github.com/vccdb/vccdb/server/rest"
+	"github.com/vccdb/vccdb/vecindex"
 )
 
 // Wire types of vector indexes.
@@ -44,7 +45,9 @@ type (
 		Pending         int              `json:"pending" doc:"Live vectors not yet linked into the graph; they are searched exactly."`
 		Levels          []int            `json:"levels" doc:"Nodes by their top level."`
 		DegreeHistogram []int            `json:"degree_histogram" doc:"Nodes by their number of links on level 0."`
-		Bytes           map[string]int64 `json:"bytes" doc:"Memory by part."`
+		Bytes           map[string]int64 `json:"bytes" doc:"What the index takes, by part: codes (what the graph is walked on), links, neighbours (of fastscan), vectors, ids and bookkeeping; cold_vectors lie in a file, all else in memory."`
+		MemoryBytes     int64            `json:"memory_bytes" doc:"The sum of bytes, cold_vectors excepted."`
+		MemoryLimit     int64            `json:"memory_limit_bytes,omitzero" doc:"vector_index.memory_limit_mb; vectors that would need more are refused. Absent if there is none."`
 		StoredBytes     uint64           `json:"stored_bytes" doc:"What the vectors take in storage."`
 		Checkpoint      *checkpointState `json:"checkpoint,omitzero" doc:"The checkpoint that the next start loads; absent if none was made or tried."`
 		RecallProbe     *recallProbe     `json:"recall_probe,omitzero" doc:"The recall as last measured in the background; absent if vector_index.recall_probe_interval_minutes is 0, or nothing was measured yet."`
@@ -143,7 +146,7 @@ func (a *API) vectorIndexRoutes() []rest.Route {
 			Summary: "Describe the vector indexes from inside", Description: "All of them, or those of a table and column.",
 			Params: whichParams,
 			Answers: []openapi.Answer{{Status: 200, Media: []openapi.Media{openapi.JSON[vectorStatsList](
-				`{"indexes":[{"table":"users","column":"embedding","state":"ready","engine":"hnsw","device":"cpu","kernel":"avx2","dimension":3,"metric":"cosine","live":2,"tombstones":0,"pending":0,"levels":[2],"degree_histogram":[0,2],"bytes":{"vectors":24,"links":256,"ids":16},"stored_bytes":2048,"checkpoint":{"epoch":3,"sequence":1200,"behind":17,"saved":"2026-11-22T10:00:00Z","bytes":52480,"source":"checkpoint","failures":0}}]}`)}}},
+				`{"indexes":[{"table":"users","column":"embedding","state":"ready","engine":"hnsw","device":"cpu","kernel":"avx2","dimension":3,"metric":"cosine","live":2,"tombstones":0,"pending":0,"levels":[2],"degree_histogram":[0,2],"bytes":{"codes":64,"links":256,"ids":16,"cold_vectors":24},"memory_bytes":336,"stored_bytes":2048,"checkpoint":{"epoch":3,"sequence":1200,"behind":17,"saved":"2026-11-22T10:00:00Z","bytes":52480,"source":"checkpoint","failures":0}}]}`)}}},
 		}, Handle: a.vectorStats},
 		{Operation: openapi.Operation{
 			Method: "POST", Path: "/vector/index/recall", Role: auth.ReadOnly, ID: "measureRecall", Tag: tagVectors,
@@ -227,7 +230,13 @@ func vectorStatsOf(info *engine.IndexInfo) vectorStats {
 		out.Engine, out.Kernel, out.Dimension, out.Metric = s.Engine, s.Kernel, s.Dimension, s.Metric.String()
 		out.Live, out.Tombstones, out.Pending = s.Live, s.Tombstones, s.Pending
 		out.Levels, out.DegreeHistogram, out.Bytes = s.Levels, s.DegreeHistogram, s.Bytes
+		for part, bytes := range s.Bytes {
+			if part != vecindex.ColdVectors {
+				out.MemoryBytes += bytes
+			}
+		}
 	}
+	out.MemoryLimit = info.MemoryLimit
 	if c := info.Checkpoint; c != nil {
 		out.Checkpoint = &checkpointState{
 			Epoch: c.Epoch, Sequence: c.Sequence, Behind: c.Behind, Saved: c.Saved, Bytes: c.Bytes, Source: c.Source,

@@ -137,6 +137,8 @@ type VectorIndex struct {
 	// A vector index is saved so long after a change, or after so many.
 	CheckpointIntervalSeconds int `koanf:"checkpoint_interval_seconds"`
 	CheckpointOperations      int `koanf:"checkpoint_operations"`
+	// MemoryLimitMB of each index, 0 is none.
+	MemoryLimitMB int `koanf:"memory_limit_mb"`
 	// RecallProbeIntervalMinutes 0 is never.
 	RecallProbeIntervalMinutes int `koanf:"recall_probe_interval_minutes"`
 }

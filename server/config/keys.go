@@ -173,6 +173,8 @@ var keys = []key{
 		about: "How long after a change a vector index is saved, so that a start needn't build it anew."},
 	{path: "vector_index.checkpoint_operations", kind: integer, def: 100000, min: 1000, max: unbounded,
 		about: "Changes of a vector index after which it is saved at once."},
+	{path: "vector_index.memory_limit_mb", kind: integer, def: 0, min: 0, max: 1 << 24,
+		about: "Memory that each vector index may take, files excepted; vectors that don't fit are refused. 0 is no limit."},
 	{path: "vector_index.recall_probe_interval_minutes", kind: integer, def: 0, min: 0, max: maxInterval,
 		about: "How often the recall of each vector index is measured, in the background; 0 is never."},
 	{path: "vector_index.quantization", kind: text, def: "int8", oneOf: []string{"none", "int8", "fastscan"},

@@ -153,6 +153,8 @@ func (c *engineCollector) vectorFigures() {
 		func(_ *engine.Stats, v *VectorStats) float64 { return float64(v.Tombstones) })
 	c.gauge("vccdb_vector_memory_bytes", "Memory of all vector indexes.",
 		func(_ *engine.Stats, v *VectorStats) float64 { return float64(v.MemoryBytes) })
+	c.gauge("vccdb_vector_file_bytes", "Files with vectors of vector indexes, of which the system keeps in memory what there is room for.",
+		func(_ *engine.Stats, v *VectorStats) float64 { return float64(v.FileBytes) })
 }
 
 // Describe implements prometheus.Collector.

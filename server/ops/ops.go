@@ -227,6 +227,8 @@ type VectorStats struct {
 	Pending     int   `json:"pending"`
 	Tombstones  int   `json:"tombstones"`
 	MemoryBytes int64 `json:"memory_bytes"`
+	// FileBytes are of vectors that lie in files.
+	FileBytes int64 `json:"file_bytes"`
 	// SearchModes count searches by plan mode since the start.
 	SearchModes map[string]uint64 `json:"search_modes"`
 }
@@ -262,7 +264,7 @@ func (o *Ops) stats(c fiber.Ctx) error {
 func vectorStats(s *engine.Stats) VectorStats {
 	return VectorStats{
 		Indexes: s.VectorIndexes, Live: s.Vectors.Live, Pending: s.Vectors.Pending, Tombstones: s.Vectors.Tombstones,
-		MemoryBytes: s.Vectors.Bytes, SearchModes: s.SearchModes,
+		MemoryBytes: s.Vectors.Memory(), FileBytes: s.Vectors.Cold, SearchModes: s.SearchModes,
 	}
 }
 

@@ -62,7 +62,7 @@ func newFixture() *fixture {
 		VectorIndexes: 3, TermSets: engine.TermSetStats{Hits: 27, Misses: 28, Bytes: 29},
 	}
 	v := &f.db.stats.Vectors
-	v.Live, v.Pending, v.Tombstones, v.Bytes = 30, 1, 2, 112
+	v.Live, v.Pending, v.Tombstones, v.Bytes, v.Cold = 30, 1, 2, 312, 200
 	f.Ops = New(Options{
 		Build:    Build{Version: "1.0.0", Date: "2026-11-22", Commit: "abc1234"},
 		Database: &f.db, Now: func() time.Time { return f.now }, Draining: func() bool { return f.draining },
@@ -188,7 +188,7 @@ func TestMetrics(t *testing.T) {
 		"vccdb_vector_checkpoints_total": 41, "vccdb_vector_checkpoint_failures_total": 42, "vccdb_vector_checkpoints_damaged_total": 43,
 		"vccdb_vector_checkpoint_bytes_total": 44, "vccdb_vector_checkpoint_duration_ms_total": 45, "vccdb_vector_checkpoint_behind": 46,
 		`vccdb_vector_recall{column="v",table="t"}`: 0.75,
-		"vccdb_vector_indexes":                      3, "vccdb_vector_live": 30, "vccdb_vector_pending": 1, "vccdb_vector_tombstones": 2, "vccdb_vector_memory_bytes": 112,
+		"vccdb_vector_indexes":                      3, "vccdb_vector_live": 30, "vccdb_vector_pending": 1, "vccdb_vector_tombstones": 2, "vccdb_vector_memory_bytes": 112, "vccdb_vector_file_bytes": 200,
 	}
 	for _, name := range slices.Sorted(maps.Keys(want)) {
 		if got, ok := samples[name]; !ok || got != want[name] {

@@ -238,6 +238,18 @@ func (x *Index) Usage() vecindex.Usage {
 	return vecindex.Usage{Live: s.Live, Bytes: s.Bytes["vectors"] + s.Bytes["ids"]}
 }
 
+// MemoryWith is the memory of as many vectors and more: slices grow by up to a quarter.
+func (x *Index) MemoryWith(more int) int64 {
+	x.mu.RLock()
+	spare := cap(x.mu.ids) - len(x.mu.ids)
+	x.mu.RUnlock()
+	bytes := x.Usage().Bytes
+	if more <= spare {
+		return bytes
+	}
+	return max(bytes+bytes/4, bytes+int64(more-spare)*int64(4*x.space.Stride+4+8))
+}
+
 // Check verifies that rows and ids name each other.
 func (x *Index) Check() error {
 	x.mu.RLock()

@@ -38,24 +38,10 @@ func (x *Index) Stats() vecindex.Stats {
 		links = appendLinks(links[:0], x.graph.row(slot, 0))
 		st.DegreeHistogram[len(links)]++
 	}
-	st.Bytes["vectors"] = x.slots.vectors.Bytes()
-	st.Bytes["links"] = x.graph.bytes()
-	st.Bytes["codes"] = x.rows.bytes()
-	st.Bytes["neighbours"] = x.graph.neighbours.bytes()
-	st.Bytes["ids"] = x.slots.bytes() - x.slots.vectors.Bytes()
-	return st
-}
-
-// Usage is the part of Stats that costs nothing.
-func (x *Index) Usage() vecindex.Usage {
-	side, ok := x.gate.enter()
-	if !ok {
-		return vecindex.Usage{}
+	for _, c := range x.areas() {
+		st.Bytes[c.part] += c.bytes
 	}
-	defer x.gate.leave(side)
-	u := vecindex.Usage{Bytes: x.slots.bytes() + x.rows.bytes() + x.graph.bytes() + x.graph.neighbours.bytes()}
-	u.Live, u.Pending, u.Tombstones = x.population()
-	return u
+	return st
 }
 
 func (x *Index) population() (live, pending, tombstones int) {

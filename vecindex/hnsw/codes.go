@@ -23,7 +23,6 @@ func newCodeRows(g *offheap.Group, capacity int, codec *quant.Int8) *codeRows {
 
 func (r *codeRows) growLocked(n int) error { return r.codes.Grow(n * r.codec.Stride()) }
 func (r *codeRows) exact() bool            { return false }
-func (r *codeRows) bytes() int64           { return r.codes.Bytes() }
 func (r *codeRows) parts() []part          { return []part{partOf(r.codes, r.codec.Stride())} }
 
 func (r *codeRows) of(slot uint32) row {

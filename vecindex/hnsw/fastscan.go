@@ -63,13 +63,6 @@ func (n *neighbours) growLocked(count int) error {
 	return n.blocks.Grow(count * n.perNode)
 }
 
-func (n *neighbours) bytes() int64 {
-	if n == nil {
-		return 0
-	}
-	return n.blocks.Bytes()
-}
-
 // block is the block of a node that has the codes of its links from i on.
 func (n *neighbours) block(slot uint32, i int) []uint32 {
 	return n.blocks.Slice(int(slot)*n.perNode+i/simd.BlockSlots*n.perBlock, n.perBlock)

@@ -166,10 +166,6 @@ func (g *graph) setEntry(slot uint32, level int) {
 
 func (g *graph) clearEntry() { g.entry.Store(0) }
 
-func (g *graph) bytes() int64 {
-	return g.level0.Bytes() + g.upper.Bytes() + g.upperAt.Bytes() + g.marks.Bytes() + g.upperMarks.Bytes()
-}
-
 // prefetch asks for a level 0 row that may be needed soon.
 func (g *graph) prefetch(slot uint32) {
 	simd.Prefetch(unsafe.Pointer(unsafe.SliceData(g.row(slot, 0))))

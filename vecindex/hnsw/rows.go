@@ -31,8 +31,6 @@ type rows interface {
 	prefetch(slots []uint32)
 	// exact says that these distances need no second look.
 	exact() bool
-	// bytes is the memory that the rows have of their own.
-	bytes() int64
 	// parts are what the rows have of their own for each slot.
 	parts() []part
 }
@@ -45,7 +43,6 @@ type floatRows struct {
 
 func (r *floatRows) growLocked(int) error { return nil }
 func (r *floatRows) exact() bool          { return true }
-func (r *floatRows) bytes() int64         { return 0 }
 func (r *floatRows) parts() []part        { return nil }
 func (r *floatRows) of(slot uint32) row   { return bytesOf(r.slots.vector(slot)) }
 

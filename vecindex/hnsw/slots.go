@@ -111,14 +111,3 @@ func (s *slots) placeOf(id uint32) (slot uint32, ok bool) {
 	place := atomic.LoadUint32(s.places.At(id))
 	return place - 1, place != 0
 }
-
-// bytes is the memory of all columns.
-func (s *slots) bytes() int64 {
-	cold := int64(0)
-	if s.file != "" {
-		cold = s.sums.Bytes() + s.suspect.words.Bytes()
-	}
-	return cold + s.vectors.Bytes() + s.ids.Bytes() + s.stamps.Bytes() + s.levels.Bytes() + s.births.Bytes() +
-		s.deaths.Bytes() + s.dead.words.Bytes() + s.pending.members.words.Bytes() + s.pending.summary.words.Bytes() +
-		s.condemned.words.Bytes() + s.places.Bytes() + s.marks.Bytes() + s.fateMarks.Bytes()
-}

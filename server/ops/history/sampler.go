@@ -55,7 +55,7 @@ func (s *sampler) database(sample *Sample) (writes float64) {
 	}
 	sample.BlockCache = float64(stats.Storage.BlockCacheUsageBytes)
 	sample.Memtables = float64(stats.Storage.MemtableSizeBytes)
-	sample.Vectors = float64(stats.Vectors.Bytes)
+	sample.Vectors = float64(stats.Vectors.Memory())
 	sample.FeedLatest = float64(stats.Feed.Latest)
 	sample.SlowReaders = float64(stats.Feed.SlowReadersCut)
 	return float64(stats.OplogLast)

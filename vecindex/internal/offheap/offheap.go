@@ -99,13 +99,7 @@ func (a *Array[T]) Grow(n int) error {
 	if need <= have {
 		return nil
 	}
-	// An eighth more, so that a growing array needs ever fewer calls.
-	need = max(need, have+have/8)
-	quantum := growQuantum
-	if need >= hugePage {
-		quantum = hugePage // a huge page is only taken if all of it may be touched
-	}
-	need = min(roundUp(need, quantum), a.mem.len())
+	need = a.step(have, need)
 	if err := a.mem.commit(have, need); err != nil {
 		if a.mem.file != nil {
 			return errs.Wrap(err, errs.StorageFull, "vector_file_full",
@@ -116,6 +110,28 @@ func (a *Array[T]) Grow(n int) error {
 	}
 	a.committed.Store(int64(need))
 	return nil
+}
+
+// step is how many bytes there are when have don't suffice for need.
+func (a *Array[T]) step(have, need int) int {
+	// An eighth more, so that a growing array needs ever fewer calls.
+	need = max(need, have+have/8)
+	quantum := growQuantum
+	if need >= hugePage {
+		quantum = hugePage // a huge page is only taken if all of it may be touched
+	}
+	return min(roundUp(need, quantum), a.mem.len())
+}
+
+// After is what Bytes becomes when the array grows to n elements, one at a time.
+func (a *Array[T]) After(n int) int64 {
+	var zero T
+	size := int(unsafe.Sizeof(zero))
+	have := int(a.committed.Load())
+	for need := min(n, a.capacity) * size; have < need; {
+		have = a.step(have, have+size)
+	}
+	return int64(have)
 }
 
 // At is element i, which Grow has made usable. It isn't bounds-checked.
@@ -154,8 +170,11 @@ func roundUp(n, to int) int { return (n + to - 1) / to * to }
 
 // Group makes arrays that are freed together. The zero value is ready to use.
 type Group struct {
-	arrays []interface{ Free() error }
-	err    error
+	arrays []interface {
+		Free() error
+		Bytes() int64
+	}
+	err error
 }
 
 // ReserveIn is Reserve as a member of g. A failure is kept for Err, so that many
@@ -183,6 +202,14 @@ func ReserveFileIn[T any](g *Group, path string, want int) *Array[T] {
 
 // Err is what went wrong in reserving, nil if nothing did.
 func (g *Group) Err() error { return g.err }
+
+// Bytes is the sum of its arrays' Bytes.
+func (g *Group) Bytes() (n int64) {
+	for _, a := range g.arrays {
+		n += a.Bytes()
+	}
+	return n
+}
 
 // Free frees every array of the group.
 func (g *Group) Free() error {
