@@ -127,6 +127,11 @@ func scanGeneric(q *ScanQuery, block, _ []uint32, base, weight, bound float32, o
 			codes = codes[chunkWords:]
 		}
 	}
+	return estimate(q, block, &sums, base, weight, bound, out)
+}
+
+// estimate is the part of Scan after the lookups.
+func estimate(q *ScanQuery, block []uint32, sums *[BlockSlots]uint32, base, weight, bound float32, out *[BlockSlots]float32) uint32 {
 	below := uint32(0)
 	for i, sum := range sums {
 		term := math.Float32frombits(atomic.LoadUint32(&block[i]))
