@@ -245,6 +245,8 @@ func TestAlertsFire(t *testing.T) {
 		"THEMISDiskFullSoon": {silent: []map[string]value{disk(constant(9 * mib))},
 			firing: []map[string]value{disk(func(s float64) float64 { return 20*mib - 1000*s })}, wait: time.Hour},
 		"THEMISVectorsPending": {silent: []map[string]value{one("vccdb_vector_pending", constant(1e5))}, firing: []map[string]value{one("vccdb_vector_pending", constant(1e5+1))}, wait: 30 * time.Minute},
+		"THEMISCheckpointsFailing": {silent: []map[string]value{one("vccdb_vector_checkpoint_failures_total", constant(3))},
+			firing: []map[string]value{one("vccdb_vector_checkpoint_failures_total", growing(.01))}},
 		"THEMISRecallLow":      {silent: []map[string]value{one("vccdb_vector_recall", constant(0.9))}, firing: []map[string]value{one("vccdb_vector_recall", constant(0.89))}, wait: time.Hour},
 		"THEMISFeedReadersCut": {silent: []map[string]value{one("vccdb_changefeed_slow_readers_cut_total", constant(7))}, firing: []map[string]value{one("vccdb_changefeed_slow_readers_cut_total", growing(.01))}},
 		"THEMISRequestsDenied": {silent: []map[string]value{one(`vccdb_responses_total{status="404"}`, growing(100)), one(`vccdb_responses_total{status="401"}`, growing(4))},
