@@ -99,9 +99,13 @@ func appendZeros(file *os.File, size int) error {
 	return nil
 }
 
+// syncPart is how much is put on disk at a time, so that others who wait for the disk
+// come in between.
+const syncPart = 32 << 20
+
 func (m mapping) sync(n int) error {
-	if n > 0 {
-		if err := unix.Msync(m.bytes[:n], unix.MS_SYNC); err != nil {
+	for from := 0; from < n; from += syncPart {
+		if err := unix.Msync(m.bytes[from:min(n, from+syncPart)], unix.MS_SYNC); err != nil {
 			return err
 		}
 	}
