@@ -59,6 +59,7 @@ func serve(ctx context.Context, live *config.Live, system *systemd, stderr io.Wr
 	if c.Server.WorkerThreads > 0 {
 		runtime.GOMAXPROCS(c.Server.WorkerThreads)
 	}
+	defer pace()()
 	audit, err := newAudit(c, plain)
 	if err != nil {
 		return err
