@@ -90,7 +90,7 @@ const (
 	// Int8 keeps a byte for each dimension; the vectors themselves may lie in a file
 	// and are only read for the best hits.
 	Int8
-	// FastScan keeps, beside the bytes of Int8, a bit for each dimension of each
+	// FastScan keeps, beside the bytes of Int8, a bit or two for each dimension of each
 	// neighbour of a node, laid out so that all neighbours are judged at once.
 	FastScan
 )
@@ -151,7 +151,8 @@ type Query struct {
 
 // SearchStats says what one search did.
 type SearchStats struct {
-	// Distances is how many vectors were scored.
+	// Distances is how many vectors were scored. Estimates from the codes of neighbours
+	// don't count.
 	Distances int
 	// Hops is how many graph nodes were expanded.
 	Hops int

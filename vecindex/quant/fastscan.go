@@ -48,8 +48,9 @@ import (
 //
 // One bit is what the papers take. Two bits are better than twice the coordinates with
 // one (Gao et al., SIGMOD 2025, arXiv:2409.09913), and for vectors of few dimensions,
-// where the errors are large and a node has few bytes to begin with, they win: on 100-d
-// word vectors, a quarter more queries at recall 0.95, and the half more at 0.99.
+// where the errors are large and a node has few bytes to begin with, they win: on 340,000
+// word vectors of 100 dimensions a walk needs 190 hops for recall 0.95 instead of 450,
+// about as many as with exact distances, and a hop takes as long.
 type FastScan struct {
 	code    *Int8
 	bits    int
