@@ -96,7 +96,7 @@ func TestNeighbourCodesOfLoaded(t *testing.T) {
 // worse, any words that there are: what a search returns is there and has its distance,
 // whatever it was led by, and what is linked is linked well enough to be found again.
 func TestNeighbourCodesMayBeWrong(t *testing.T) {
-	const n, dim = 1200 / raceFactor, 16
+	const n, dim = 600 / raceFactor, 16
 	for _, metric := range indextest.Metrics {
 		c := newClusters(7, dim, 10)
 		// The detector of races sees what plain Go does.
