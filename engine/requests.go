@@ -170,7 +170,7 @@ type SearchResult struct {
 
 // SearchPlan says how one vector search was answered.
 type SearchPlan struct {
-	// Mode is "graph", "filtered_graph", "exact" or "empty".
+	// Mode is "graph", "filtered_graph", "scan", "exact" or "empty".
 	Mode string `json:"mode"`
 	// Reason says why that mode was chosen.
 	Reason string `json:"reason"`
@@ -184,9 +184,10 @@ type SearchPlan struct {
 	Recall      float64 `json:"recall,omitzero"`
 	Slack       float32 `json:"slack,omitzero"`
 	Calibration string  `json:"calibration,omitempty"`
-	// Distances were computed over Hops expanded nodes; Pending vectors were
-	// scored exactly because they weren't in the graph yet.
+	// Distances were computed over Hops expanded nodes, Visited nodes were looked at;
+	// Pending vectors were scored exactly because they weren't in the graph yet.
 	Distances int `json:"distances"`
+	Visited   int `json:"visited"`
 	Hops      int `json:"hops"`
 	Pending   int `json:"pending"`
 	// ExactFallback is set when the graph search was finished by a scan.

@@ -276,18 +276,19 @@ func (s *vectorSearch) run(ctx context.Context, vector []float32, result *Search
 	if s.allow != nil {
 		matching = s.allow.Len()
 	}
-	plan := planSearch(s.req, s.allow != nil, matching, live, s.wide.ef)
-	s.e.counters.searchModes.add(plan.Mode)
-	plan.Filter = s.filterPlan
+	plan := &SearchPlan{Matching: matching, Live: live, Ef: s.wide.ef, Filter: s.filterPlan}
 	plan.Recall, plan.Slack, plan.Calibration = s.req.Recall, s.wide.slack, s.calibration
-	*result = SearchResult{Hits: []SearchHit{}, Plan: &plan}
-	if plan.Mode == searchEmpty {
+	*result = SearchResult{Hits: []SearchHit{}, Plan: plan}
+	if matching == 0 || live == 0 {
+		plan.Mode, plan.Reason = searchEmpty, "nothing matches"
+		s.e.counters.searchModes.add(plan.Mode)
 		return nil
 	}
-	hits, err := s.collect(ctx, vector, &plan)
+	hits, err := s.collect(ctx, vector, plan)
 	if err != nil {
 		return err
 	}
+	s.e.counters.searchModes.add(plan.Mode)
 	result.Hits = slices.Grow(result.Hits, len(hits))
 	for _, h := range hits {
 		result.Hits = append(result.Hits, h.SearchHit)
@@ -313,15 +314,12 @@ func (s *vectorSearch) asked() int {
 func (s *vectorSearch) collect(ctx context.Context, vector []float32, plan *SearchPlan) ([]foundHit, error) {
 	ask := s.asked()
 	for {
-		q := vecindex.Query{Vector: vector, K: ask, Ef: s.wide.ef, Slack: s.wide.slack, Allow: s.allow, Exact: plan.Mode == searchExact}
+		q := vecindex.Query{Vector: vector, K: ask, Ef: s.wide.ef, Slack: s.wide.slack, Allow: s.allow, Exact: s.req.Exact}
 		hits, stats, err := s.index.Search(ctx, q, make([]vecindex.Hit, 0, min(s.req.K, s.index.Len())))
 		if err != nil {
 			return nil, err
 		}
-		plan.Distances += stats.Distances
-		plan.Hops += stats.Hops
-		plan.Pending += stats.Pending
-		plan.ExactFallback = plan.ExactFallback || stats.ExactFallback
+		plan.note(&stats, s.req.Exact, s.allow != nil)
 		found, err := s.resolve(hits, vector, plan)
 		if err != nil {
 			return nil, err

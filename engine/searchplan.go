@@ -1,41 +1,36 @@
 package engine
 
-import "fmt"
+import (
+	"fmt"
 
-// The modes of a vector search, one counter each.
-const (
-	searchEmpty         = "empty"
-	searchExact         = "exact"
-	searchGraph         = "graph"
-	searchFilteredGraph = "filtered_graph"
+	"github.com/vccdb/vccdb/vecindex"
 )
 
-// exactScanLimit is the number of matches up to which scoring them all beats a
-// filtered graph walk: about a millisecond on one core.
-const exactScanLimit = 20_000
+// searchEmpty is the mode of a vector search that has nothing to look at. The other
+// modes are the plans of the index, which decides: it knows what scoring a vector
+// costs and what a step through the graph does.
+const searchEmpty = "empty"
 
-// planSearch decides how one vector search is answered. matching is the exact
-// number S of ids that the filter lets through, live the number N of vectors;
-// they are equal when there is no filter.
-//
-// A filtered walk that has cost as much as scoring all S would is finished that
-// way by the index itself, so whatever is chosen here costs at most twice the
-// best plan and keeps the recall.
-func planSearch(req *SearchRequest, filtered bool, matching, live, ef int) SearchPlan {
-	p := SearchPlan{Matching: matching, Live: live, Ef: ef}
-	switch {
-	case matching == 0 || live == 0:
-		p.Mode, p.Reason = searchEmpty, "nothing matches"
-	case req.Exact:
-		p.Mode, p.Reason = searchExact, "the request asks for it"
-	case matching <= req.K*ef:
-		p.Mode, p.Reason = searchExact, fmt.Sprintf("%d candidates are no more than k*ef = %d", matching, req.K*ef)
-	case filtered && matching <= exactScanLimit:
-		p.Mode, p.Reason = searchExact, fmt.Sprintf("the filter leaves %d candidates, at most %d are scored one by one", matching, exactScanLimit)
-	case filtered:
-		p.Mode, p.Reason = searchFilteredGraph, fmt.Sprintf("the filter leaves %.1f %% of the vectors", 100*float64(matching)/float64(live))
-	default:
-		p.Mode, p.Reason = searchGraph, "there is no filter"
+// note notes what the index did. A search that is repeated keeps the plan of
+// the first time.
+func (p *SearchPlan) note(stats *vecindex.SearchStats, exact, filtered bool) {
+	p.Distances += stats.Distances
+	p.Visited += stats.Visited
+	p.Hops += stats.Hops
+	p.Pending += stats.Pending
+	p.ExactFallback = p.ExactFallback || stats.ExactFallback
+	if p.Mode != "" {
+		return
 	}
-	return p
+	p.Mode = stats.Plan.String()
+	switch {
+	case exact:
+		p.Reason = "the request asks for it"
+	case stats.Plan == vecindex.PlanExact || stats.Plan == vecindex.PlanScan:
+		p.Reason = fmt.Sprintf("%d candidates are so few that they are scored one by one", p.Matching)
+	case filtered:
+		p.Reason = fmt.Sprintf("the filter leaves %.1f %% of the vectors", 100*float64(p.Matching)/float64(p.Live))
+	default:
+		p.Reason = "there is no filter"
+	}
 }

@@ -149,18 +149,41 @@ type Query struct {
 	Exact bool
 }
 
+// Plan is how a search is carried out.
+type Plan uint8
+
+const (
+	// PlanExact scores every allowed vector.
+	PlanExact Plan = iota
+	// PlanScan scores the code of every allowed vector, and the best by their vectors.
+	PlanScan
+	// PlanGraph walks the graph.
+	PlanGraph
+	// PlanFiltered walks it for what a filter lets through.
+	PlanFiltered
+)
+
+func (p Plan) String() string {
+	return [...]string{PlanExact: "exact", PlanScan: "scan", PlanGraph: "graph", PlanFiltered: "filtered_graph"}[p]
+}
+
 // SearchStats says what one search did.
 type SearchStats struct {
-	// Distances is how many vectors were scored. Estimates from the codes of neighbours
-	// don't count.
+	// Plan is how the search began; see ExactFallback.
+	Plan Plan
+	// Distances is how many vectors, or codes of vectors, were scored. Estimates from the
+	// codes of neighbours don't count.
 	Distances int
+	// Visited is how many nodes of the graph's lowest level were met, let through or not.
+	Visited int
 	// Hops is how many graph nodes were expanded.
 	Hops int
 	// Pending is how many vectors, not yet linked into the graph, were scored
 	// exactly.
 	Pending int
-	// ExactFallback is set when the graph search was given up for an exact scan
-	// because it had cost as much, or because it found fewer than min(K, allowed).
+	// ExactFallback is set when the walk was given up for a scan of all that is allowed,
+	// because it had cost as much or would have, or because it found fewer than
+	// min(K, allowed).
 	ExactFallback bool
 }
 

@@ -94,7 +94,7 @@ func SearchPlan(plan *engine.SearchPlan, hits int) Plan {
 	p := Plan{Verdict: searchWork(plan)}
 	p.put(PlanStep{Title: searchTitle(plan.Mode), Text: format.Sentence(plan.Reason), Estimated: -1, Actual: hits})
 	if plan.ExactFallback {
-		p.Verdict += " The graph had cost as much as an exact scan would, so it was finished by one."
+		p.Verdict += " The graph cost as much as a scan would, so it was finished by one."
 	}
 	if plan.Filter != nil {
 		p.put(PlanStep{Depth: 1, Title: "Allowed by the filter", Estimated: -1, Actual: plan.Matching,
@@ -114,6 +114,8 @@ func searchTitle(mode string) string {
 		return "Graph search through allowed vectors"
 	case "exact":
 		return "Exact scan"
+	case "scan":
+		return "Scan of all allowed vectors"
 	case "empty":
 		return "Nothing to search"
 	}

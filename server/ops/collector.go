@@ -198,7 +198,7 @@ var (
 	queryModes = []string{
 		string(query.ModeEmpty), string(query.ModeFullScan), string(query.ModeRangeAware), string(query.ModeIndex), string(query.ModeIndexParallel),
 	}
-	searchModes = []string{"empty", "exact", "graph", "filtered_graph"}
+	searchModes = []string{"empty", "exact", "scan", "graph", "filtered_graph"}
 )
 
 func tally(ch chan<- prometheus.Metric, desc *prometheus.Desc, counts map[string]uint64, modes []string) {

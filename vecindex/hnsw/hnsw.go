@@ -93,8 +93,7 @@ const (
 	maxEf         = 1 << 16
 	maxCapacity   = 1<<31 - 1 // slot+1 and the packed entry stay positive
 	maxLevel      = 30
-	serialUntil   = 256 // nodes linked one after another, so that the graph starts connected
-	exactUpTo     = 20_000
+	serialUntil   = 256  // nodes linked one after another, so that the graph starts connected
 	contextEvery  = 4096 // distances between two looks at a search's context
 	noSlot        = math.MaxUint32
 	sweepFraction = 0.1  // dead nodes, of all, for which a sweep isn't put off

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/vccdb/vccdb/internal/bitmap"
 	"github.com/vccdb/vccdb/vecindex"
 	"github.com/vccdb/vccdb/vecindex/flat"
 	"github.com/vccdb/vccdb/vecindex/internal/indextest"
@@ -175,84 +174,6 @@ func testDuplicates(t *testing.T, quantization vecindex.Quantization) {
 	}
 	if missed > len(others)/200 {
 		t.Errorf("%d of %d others were not found", missed, len(others))
-	}
-}
-
-// TestFilters: whatever share of the ids is allowed, an answer has only those, as
-// many as there are, and nearly the nearest.
-func TestFilters(t *testing.T) { eachQuantization(t, testFilters) }
-
-func testFilters(t *testing.T, quantization vecindex.Quantization) {
-	const n, dim, k, gate = 30_000 / raceFactor, 16, 10, 0.9 // the graph is a thin one
-	c := newClusters(6, dim, 40)
-	x, oracle := open(t, Options{Quantization: quantization, Dimension: dim, M: 8, EfConstruction: 60}), newFlat(t, vecindex.Cosine, dim)
-	for id := range uint32(n) {
-		v := c.vector()
-		put(t, x, id, v)
-		put(t, oracle, id, v)
-	}
-	drain(t, x)
-	for _, share := range []float64{0.0001, 0.01, 0.3, 0.7, 0.95, 1} {
-		allow := &bitmap.Set{}
-		for id := range uint32(n) {
-			if c.rng.Float64() < share {
-				allow.Add(id)
-			}
-		}
-		qs := queries(c, 50, k, 64)
-		for i := range qs {
-			qs[i].Allow = allow
-		}
-		if got := recall(t, x, oracle, qs); got < gate {
-			t.Errorf("%d of %d allowed: recall@%d is %.3f", allow.Len(), n, k, got)
-		}
-		hits, stats := search(t, x, qs[0])
-		if allow.Len() > exactUpTo && (stats.Hops == 0 || stats.Distances > allow.Len()/2) {
-			t.Errorf("%d of %d allowed: %+v, want a short walk", allow.Len(), n, stats)
-		}
-		if stats.Distances > 2*allow.Len()+1000 {
-			t.Errorf("%d of %d allowed: %+v, want at most about twice an exact scan", allow.Len(), n, stats)
-		}
-		for _, h := range hits {
-			if !allow.Contains(h.ID) {
-				t.Errorf("%d isn't allowed", h.ID)
-			}
-		}
-	}
-}
-
-// TestFilterFarAway allows only what is far from the query: the walk gives up where
-// a scan is no dearer, and the answer is exact.
-func TestFilterFarAway(t *testing.T) {
-	const n, dim = 2*exactUpTo + 10_000, 8
-	if raceFactor > 1 {
-		t.Skip("too many vectors for the race detector")
-	}
-	x := open(t, Options{Dimension: dim, Metric: vecindex.L2, M: 4, EfConstruction: 16})
-	oracle := newFlat(t, vecindex.L2, dim)
-	c := newClusters(7, dim, 1)
-	allow := &bitmap.Set{}
-	for id := range uint32(n) {
-		v := c.vector()
-		if id%2 == 0 {
-			v[0] += 100
-			allow.Add(id)
-		}
-		put(t, x, id, v)
-		put(t, oracle, id, v)
-	}
-	drain(t, x)
-	q := vecindex.Query{Vector: c.vector(), K: 10, Ef: 32, Allow: allow}
-	got, stats := search(t, x, q)
-	want, _ := search(t, oracle, q)
-	if !slices.Equal(got, want) {
-		t.Errorf("got %v, want %v", got, want)
-	}
-	if !stats.ExactFallback {
-		t.Errorf("no exact fallback: %+v", stats)
-	}
-	if stats.Distances > 2*allow.Len()+1000 {
-		t.Errorf("%d distances for %d allowed", stats.Distances, allow.Len())
 	}
 }
 

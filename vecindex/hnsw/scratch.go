@@ -27,6 +27,7 @@ type scratch struct {
 	lost      []int // of batch: vectors that can't be had
 	stats     vecindex.SearchStats
 	judging   judging
+	filtering filtering
 	// What follows is for changing rows.
 	candidates []key    // ranked by distance to the node whose row it is
 	ghosts     []key    // the dead candidates

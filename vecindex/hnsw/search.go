@@ -41,8 +41,12 @@ func (x *Index) search(ctx context.Context, s *scratch, q vecindex.Query, dst []
 	if q.Allow != nil {
 		candidates = min(candidates, q.Allow.Len())
 	}
-	if q.Exact || candidates/q.K <= q.Ef || q.Allow != nil && q.Allow.Len() <= exactUpTo {
+	s.stats.Plan = x.plan(&q, candidates)
+	switch s.stats.Plan {
+	case vecindex.PlanExact:
 		return x.scan(ctx, s, q, clock, dst)
+	case vecindex.PlanScan:
+		return x.scanRows(ctx, s, q, clock, candidates, dst)
 	}
 	if err := x.scanPending(ctx, s, q, clock); err != nil {
 		return dst, err
@@ -57,7 +61,7 @@ func (x *Index) search(ctx context.Context, s *scratch, q vecindex.Query, dst []
 		}
 	}
 	s.stats.ExactFallback = true
-	return x.scan(ctx, s, q, clock, dst)
+	return x.scanRows(ctx, s, q, clock, candidates, dst)
 }
 
 // bornMeanwhile is the room in a walk for nodes that are put while it goes on, which
@@ -65,7 +69,7 @@ func (x *Index) search(ctx context.Context, s *scratch, q vecindex.Query, dst []
 const bornMeanwhile = 16
 
 // walkGraph leaves what it finds in s.found. It is not complete if it has scored
-// budget vectors.
+// budget vectors, or what a filter makes of that.
 func (x *Index) walkGraph(ctx context.Context, s *scratch, q vecindex.Query, clock uint64, budget int) (complete bool, err error) {
 	s.found.reset(0)
 	entry, level, ok := x.graph.entryPoint()
@@ -79,7 +83,12 @@ func (x *Index) walkGraph(ctx context.Context, s *scratch, q vecindex.Query, clo
 	x.rows.encode(s.row, s.query)
 	start := x.descend(s, s.row, entry, level, 1)
 	adm := admission{clock: clock, allow: q.Allow}
-	return x.walk(ctx, s, s.row, start, 0, r, &adm)
+	if q.Allow != nil {
+		x.filter(s, &r, budget)
+	}
+	complete, err = x.walk(ctx, s, s.row, start, 0, r, &adm)
+	s.stats.Visited = len(s.visited.trail)
+	return complete, err
 }
 
 // mergeFound makes s.hits what the pending scan and the walk have found, nearest
@@ -181,14 +190,18 @@ func (x *Index) scanPending(ctx context.Context, s *scratch, q vecindex.Query, c
 
 // scan scores every allowed vector.
 func (x *Index) scan(ctx context.Context, s *scratch, q vecindex.Query, clock uint64, dst []vecindex.Hit) ([]vecindex.Hit, error) {
-	slots := x.visibleSlots
-	if q.Allow != nil && q.Allow.Len() < x.Len() {
-		slots = x.allowedSlots
-	}
-	if err := x.scanSlots(ctx, s, q.K, slots(q, clock)); err != nil {
+	if err := x.scanSlots(ctx, s, q.K, x.allowed(q)(q, clock)); err != nil {
 		return dst, err
 	}
 	return s.nearest.AppendSorted(dst), nil
+}
+
+// allowed is the shorter of two ways to the slots that a query allows.
+func (x *Index) allowed(q vecindex.Query) func(vecindex.Query, uint64) func(func(uint32) bool) {
+	if q.Allow != nil && q.Allow.Len() < x.Len() {
+		return x.allowedSlots
+	}
+	return x.visibleSlots
 }
 
 // visible says whether a slot holds an allowed vector as of a clock. It asks for the

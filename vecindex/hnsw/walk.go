@@ -61,6 +61,8 @@ func (x *Index) score(s *scratch, query row, slots []uint32) []float32 {
 type reach struct {
 	// ef is how many nodes are found at most.
 	ef int
+	// filter is set for a search with one; it decides at the budget.
+	filter *filteredWalk
 	// k and slack end the walk early: a node more than slack times as far as the k-th
 	// found is not expanded any more. A slack of 0 doesn't.
 	k     int
@@ -82,7 +84,7 @@ type reach struct {
 // expansions before the nodes near it could take its place, which costs a hop or two
 // more in all, and no recall.
 func (x *Index) walk(ctx context.Context, s *scratch, query row, start key, level int, r reach, adm *admission) (complete bool, err error) {
-	if n := x.graph.neighbours; level == 0 && n != nil && n.ready.Load() {
+	if n := x.graph.neighbours; level == 0 && r.filter == nil && n != nil && n.ready.Load() {
 		return x.walkNeighbours(ctx, s, query, start, r, adm)
 	}
 	s.visited.reset(x.slots.high.Load())
@@ -99,7 +101,10 @@ func (x *Index) walk(ctx context.Context, s *scratch, query row, start key, leve
 			return true, nil
 		}
 		if s.stats.Distances >= r.budget {
-			return false, nil
+			if !r.goOn(s, s.stats.Distances) {
+				return false, nil
+			}
+			s.found.resize(r.ef)
 		}
 		if s.stats.Distances >= look {
 			if err := ctx.Err(); err != nil {
@@ -150,7 +155,9 @@ func (s *scratch) slackBound(r reach) key {
 // note remembers a node near enough to be expanded: as found if it is admitted, and
 // else as a detour.
 func (x *Index) note(s *scratch, adm *admission, k key) {
+	s.filtering.noted++
 	if x.admits(adm, k.slot()) {
+		s.filtering.admitted++
 		s.found.add(k)
 	} else {
 		s.detours.push(k)

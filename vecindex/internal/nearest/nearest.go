@@ -30,6 +30,14 @@ func (h *Heap) Reset(k int) { h.hits, h.k = h.hits[:0], k }
 // Len is the number of hits held.
 func (h *Heap) Len() int { return len(h.hits) }
 
+// Worst is the distance of the farthest hit, 0 if there is none.
+func (h *Heap) Worst() float32 {
+	if len(h.hits) == 0 {
+		return 0
+	}
+	return h.hits[0].Distance
+}
+
 // Wants says whether Add would keep a hit of this distance and id.
 func (h *Heap) Wants(distance float32, id uint32) bool {
 	if len(h.hits) < h.k {

@@ -1,0 +1,190 @@
+package hnsw
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/vccdb/vccdb/internal/bitmap"
+	"github.com/vccdb/vccdb/vecindex"
+)
+
+// filterKinds are ways to allow a share of the ids, by how they lie to a query.
+var filterKinds = map[string]func(c *clusters, share float64, byDistance []uint32) *bitmap.Set{
+	"independent": func(c *clusters, share float64, ids []uint32) *bitmap.Set {
+		allow := &bitmap.Set{}
+		for _, id := range ids {
+			if c.rng.Float64() < share {
+				allow.Add(id)
+			}
+		}
+		return allow
+	},
+	"near": func(_ *clusters, share float64, ids []uint32) *bitmap.Set {
+		return bitmap.Of(ids[:int(share*float64(len(ids)))]...)
+	},
+	"far": func(_ *clusters, share float64, ids []uint32) *bitmap.Set {
+		return bitmap.Of(ids[len(ids)-int(share*float64(len(ids))):]...)
+	},
+	"likelier far away": func(c *clusters, share float64, ids []uint32) *bitmap.Set {
+		allow := &bitmap.Set{}
+		for rank, id := range ids {
+			if c.rng.Float64() < 2*share*float64(rank)/float64(len(ids)) {
+				allow.Add(id)
+			}
+		}
+		return allow
+	},
+}
+
+// TestFilters is the gate: whatever share of the ids is allowed, and wherever they lie,
+// an answer has only those, as many as there are, and nearly the nearest; and it costs
+// no more than twice a scan of them.
+func TestFilters(t *testing.T) { eachQuantization(t, testFilters) }
+
+func testFilters(t *testing.T, quantization vecindex.Quantization) {
+	const n, dim, k, ef, gate = 12_000 / raceFactor, 24, 10, 100, 0.95
+	c := newClusters(6, dim, 40)
+	x, oracle := open(t, Options{Quantization: quantization, Dimension: dim, M: 12, EfConstruction: 100}), newFlat(t, vecindex.Cosine, dim)
+	for id := range uint32(n) {
+		v := c.vector()
+		put(t, x, id, v)
+		put(t, oracle, id, v)
+	}
+	drain(t, x)
+	plans := map[vecindex.Plan]int{}
+	fallbacks := 0
+	for kind, allowOf := range filterKinds {
+		for _, share := range []float64{0.001, 0.01, 0.1, 0.3, 0.5, 0.9} {
+			qs := queries(c, 20, k, ef)
+			for i := range qs {
+				all, _ := search(t, oracle, vecindex.Query{Vector: qs[i].Vector, K: n, Exact: true})
+				ids := make([]uint32, len(all))
+				for at, h := range all {
+					ids[at] = h.ID
+				}
+				qs[i].Allow = allowOf(c, share, ids)
+				hits, stats := search(t, x, qs[i])
+				plans[stats.Plan]++
+				if stats.ExactFallback {
+					fallbacks++
+				}
+				if most := 2*qs[i].Allow.Len() + 1500; stats.Distances > most {
+					t.Errorf("%s, %v: %+v of %d allowed, want at most %d distances", kind, share, stats, qs[i].Allow.Len(), most)
+				}
+				for _, h := range hits {
+					if !qs[i].Allow.Contains(h.ID) {
+						t.Errorf("%s, %v: %d isn't allowed", kind, share, h.ID)
+					}
+				}
+			}
+			if got := recall(t, x, oracle, qs); got < gate {
+				t.Errorf("%s, %v: recall@%d is %.3f", kind, share, k, got)
+			}
+		}
+	}
+	t.Logf("plans %v, given up %d", plans, fallbacks)
+	if raceFactor == 1 && (plans[vecindex.PlanScan] == 0 || plans[vecindex.PlanFiltered] == 0 || fallbacks == 0) {
+		t.Error("the test has lost its force")
+	}
+}
+
+// TestFilterFarAway allows only what is far from the query: the walk is given up early,
+// and the answer is that of a scan.
+func TestFilterFarAway(t *testing.T) {
+	const n, dim = 30_000, 8
+	if raceFactor > 1 {
+		t.Skip("too many vectors for the race detector")
+	}
+	x := open(t, Options{Dimension: dim, Metric: vecindex.L2, M: 4, EfConstruction: 16})
+	oracle := newFlat(t, vecindex.L2, dim)
+	c := newClusters(7, dim, 1)
+	allow := &bitmap.Set{}
+	for id := range uint32(n) {
+		v := c.vector()
+		if id%2 == 0 {
+			v[0] += 100
+			allow.Add(id)
+		}
+		put(t, x, id, v)
+		put(t, oracle, id, v)
+	}
+	drain(t, x)
+	q := vecindex.Query{Vector: c.vector(), K: 10, Ef: 32, Allow: allow}
+	got, stats := search(t, x, q)
+	want, _ := search(t, oracle, q)
+	if !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if stats.Plan != vecindex.PlanFiltered || !stats.ExactFallback {
+		t.Errorf("no walk that was given up: %+v", stats)
+	}
+	if stats.Distances > allow.Len()+allow.Len()/4 {
+		t.Errorf("%d distances for %d allowed: it was given up late", stats.Distances, allow.Len())
+	}
+}
+
+// TestScanWhileItChanges scans codes while vectors are put, replaced and deleted: what
+// stays is found each time, once, with its distance.
+func TestScanWhileItChanges(t *testing.T) {
+	const stay, change, dim = 400, 400, 16
+	c := newClusters(9, dim, 10)
+	x := open(t, Options{Quantization: vecindex.Int8, Dimension: dim, Metric: vecindex.L2, M: 8, EfConstruction: 40, Workers: 2})
+	allow := &bitmap.Set{}
+	vectors := make([][]float32, stay)
+	for id := range uint32(stay + change) {
+		allow.Add(id)
+		v := c.vector()
+		if id < stay {
+			vectors[id] = v
+		}
+		put(t, x, id, v)
+	}
+	stop := make(chan struct{})
+	var writer sync.WaitGroup
+	defer writer.Wait()
+	defer close(stop)
+	writer.Go(func() {
+		w := newClusters(10, dim, 10)
+		for stamp := uint64(1); ; stamp++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if err := x.Admit(context.Background()); err != nil {
+				t.Error(err)
+				return
+			}
+			id := stay + w.rng.Uint32N(change)
+			if w.rng.IntN(4) == 0 {
+				x.Delete(id)
+			} else if err := x.Put(id, stamp, w.vector()); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	for i := range 300 / raceFactor {
+		id := uint32(i % stay)
+		hits, stats := search(t, x, vecindex.Query{Vector: vectors[id], K: 5, Ef: 32, Allow: allow})
+		if stats.Plan != vecindex.PlanScan {
+			t.Fatalf("%+v, want a scan", stats)
+		}
+		if !slices.ContainsFunc(hits, func(h vecindex.Hit) bool { return h.ID == id && h.Distance < 1e-3 }) {
+			t.Errorf("%d isn't found where it is: %v", id, hits)
+		}
+		if !slices.IsSortedFunc(hits, func(a, b vecindex.Hit) int { return cmp.Compare(a.Distance, b.Distance) }) {
+			t.Errorf("hits out of order: %v", hits)
+		}
+		ids := map[uint32]bool{}
+		for _, h := range hits {
+			if ids[h.ID] {
+				t.Errorf("%d is there twice: %v", h.ID, hits)
+			}
+			ids[h.ID] = true
+		}
+	}
+}

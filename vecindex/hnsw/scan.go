@@ -1,0 +1,180 @@
+package hnsw
+
+import (
+	"context"
+	"slices"
+
+	"github.com/vccdb/vccdb/vecindex"
+)
+
+const (
+	// scanKept is the part of the scanned rows, one in so many, whose vectors may have to
+	// be looked at; scanKeptLeast and scanKeptMost bound their number. They are so many
+	// where a filter leaves out what is near: then thousands are about equally far.
+	scanKept, scanKeptLeast, scanKeptMost = 64, 256, 1024
+	// rerankStep is how many vectors are scored between two looks at whether that is
+	// enough.
+	rerankStep = 32
+)
+
+// scanRows scores the row of every allowed vector, and the best by their vectors: as
+// many as it takes until what is left can't be nearer, going by the errors seen. Where a
+// filter leaves out what is near, more may be about equally far than were kept; then all
+// rows are gone through once more, for all that may be among the nearest.
+func (x *Index) scanRows(ctx context.Context, s *scratch, q vecindex.Query, clock uint64, candidates int, dst []vecindex.Hit) ([]vecindex.Hit, error) {
+	if x.rows.exact() {
+		return x.scan(ctx, s, q, clock, dst)
+	}
+	x.rows.encode(s.row, s.query)
+	b := &s.filtering.best
+	b.reset(max(2*q.K, q.K+rerankMargin, scanKeptLeast, min(candidates/scanKept, scanKeptMost)))
+	err := x.eachRow(ctx, s, q, clock, func(slot uint32, d float32) {
+		if k := makeKey(d, slot); k < b.bound {
+			b.add(k)
+		}
+	})
+	if err != nil {
+		return dst, err
+	}
+	if limit, sure := x.rerankBest(s, q.K); !sure {
+		near := s.filtering.near[:0]
+		err = x.eachRow(ctx, s, q, clock, func(slot uint32, d float32) {
+			if d <= limit {
+				near = append(near, slot)
+			}
+		})
+		s.filtering.near = near
+		x.keepNearestOf(s, near)
+	}
+	return s.nearest.AppendSorted(dst), err
+}
+
+// eachRow calls fn with the distance to the row of every allowed vector, and leaves the
+// nearest k of those that have no row yet in s.nearest.
+func (x *Index) eachRow(ctx context.Context, s *scratch, q vecindex.Query, clock uint64, fn func(slot uint32, distance float32)) error {
+	s.nearest.Reset(q.K)
+	unlinked := s.filtering.unlinked[:0]
+	s.batch = s.batch[:0]
+	score := func() {
+		for i, d := range x.score(s, s.row, s.batch) {
+			fn(s.batch[i], d)
+		}
+		s.batch = s.batch[:0]
+	}
+	look := s.stats.Distances + contextEvery
+	for slot := range x.allowed(q)(q, clock) {
+		if x.slots.pending.has(slot) {
+			unlinked = append(unlinked, slot)
+			continue
+		}
+		if s.batch = append(s.batch, slot); len(s.batch) < block {
+			continue
+		}
+		score()
+		if s.stats.Distances >= look {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			look += contextEvery
+		}
+	}
+	score()
+	s.filtering.unlinked, s.stats.Pending = unlinked, len(unlinked)
+	x.keepNearestOf(s, unlinked)
+	return ctx.Err()
+}
+
+// keepNearestOf scores the vectors of slots for s.nearest.
+func (x *Index) keepNearestOf(s *scratch, slots []uint32) {
+	for part := range slices.Chunk(slots, block) {
+		s.batch = append(s.batch[:0], part...)
+		x.keepNearest(s)
+	}
+}
+
+// rerankBest scores the best rows by their vectors for s.nearest, nearest first. It ends,
+// and is sure, when the next one would have to be nearer than its row says by more than
+// any that were scored. If it isn't, what may be among the nearest has a row within the
+// limit.
+func (x *Index) rerankBest(s *scratch, k int) (limit float32, sure bool) {
+	b := &s.filtering.best
+	all := len(b.keys) < b.limit // nothing was dropped
+	keys := b.sorted()
+	surely := max(2*k, k+rerankMargin)
+	worst := float32(0)
+	for from := 0; from < len(keys); from += rerankStep {
+		part := keys[from:min(from+rerankStep, len(keys))]
+		if from >= surely && !s.nearest.Wants(part[0].distance()-worst, 0) {
+			return 0, true
+		}
+		s.batch = s.batch[:0]
+		for _, f := range part {
+			s.batch = append(s.batch, f.slot())
+		}
+		for i, d := range x.scoreExact(s, s.batch) {
+			worst = max(worst, part[i].distance()-d)
+			if s.nearest.Wants(d, *x.slots.ids.At(s.batch[i])) {
+				s.nearest.Add(x.hit(s.batch[i], d))
+			}
+		}
+	}
+	s.batch = s.batch[:0]
+	return s.nearest.Worst() + worst, all || s.nearest.Len() < k || !s.nearest.Wants(keys[len(keys)-1].distance()-worst, 0)
+}
+
+// best keeps the nearest limit of a stream of keys, in no order, and up to as many more.
+type best struct {
+	keys  []key
+	limit int
+	bound key // that a newcomer must be below to be kept
+}
+
+func (b *best) reset(limit int) {
+	b.keys, b.limit, b.bound = slices.Grow(b.keys[:0], 2*limit), limit, farthest
+}
+
+// add puts in a key below the bound.
+func (b *best) add(k key) {
+	b.keys = append(b.keys, k)
+	if len(b.keys) == 2*b.limit {
+		b.shrink()
+	}
+}
+
+// shrink drops all but the nearest limit, by Hoare's selection.
+func (b *best) shrink() {
+	low, high := 0, len(b.keys)-1
+	for low < high {
+		pivot := b.keys[(low+high)/2]
+		i, j := low, high
+		for i <= j {
+			for b.keys[i] < pivot {
+				i++
+			}
+			for b.keys[j] > pivot {
+				j--
+			}
+			if i <= j {
+				b.keys[i], b.keys[j] = b.keys[j], b.keys[i]
+				i++
+				j--
+			}
+		}
+		switch {
+		case b.limit-1 <= j:
+			high = j
+		case b.limit-1 >= i:
+			low = i
+		default:
+			low = high
+		}
+	}
+	b.bound = b.keys[b.limit-1]
+	b.keys = b.keys[:b.limit]
+}
+
+// sorted returns the nearest limit, nearest first.
+func (b *best) sorted() []key {
+	slices.Sort(b.keys)
+	return b.keys[:min(b.limit, len(b.keys))]
+}
