@@ -32,6 +32,9 @@ type TableInfo struct {
 	Indexes   []IndexInfo `json:"indexes"`
 }
 
+// ColdVectors is the part of VectorStats.Bytes that lies in a file, not in memory.
+const ColdVectors = vecindex.ColdVectors
+
 // IndexInfo describes one index.
 type IndexInfo struct {
 	schema.IndexDef

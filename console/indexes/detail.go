@@ -19,7 +19,6 @@ import (
 	"github.com/vccdb/vccdb/engine/jobs"
 	"github.com/vccdb/vccdb/engine/schema"
 	"github.com/vccdb/vccdb/server/problem"
-	"github.com/vccdb/vccdb/vecindex"
 )
 
 // detailView is the page of one index.
@@ -182,7 +181,7 @@ func vectorOf(info *engine.IndexInfo, ready engine.Readiness) *vectorView {
 	v.Made, v.Engine, v.Kernel = true, stats.Engine, stats.Kernel
 	v.Live, v.Tombstones, v.Pending = stats.Live, stats.Tombstones, stats.Pending
 	for name, bytes := range stats.Bytes {
-		if name == vecindex.ColdVectors {
+		if name == engine.ColdVectors {
 			v.File = bytes
 		} else {
 			v.Memory += bytes
@@ -207,7 +206,7 @@ func partName(name string) string {
 		return "Codes"
 	case "neighbours":
 		return "Codes of neighbours"
-	case vecindex.ColdVectors:
+	case engine.ColdVectors:
 		return "Vectors, in a file"
 	case "ids":
 		return "Ids and bookkeeping"
@@ -225,7 +224,7 @@ func partNote(name string) string {
 		return "what the graph is walked on"
 	case "neighbours":
 		return "by which all neighbours are judged at once"
-	case vecindex.ColdVectors:
+	case engine.ColdVectors:
 		return "for the last look at the best candidates; in memory as far as there is room"
 	case "ids":
 		return "entity ids, versions, levels, tombstones"

@@ -15,7 +15,6 @@ import (
 	"github.com/vccdb/vccdb/server/api/openapi"
 	"github.com/vccdb/vccdb/server/auth"
 	"github.com/vccdb/vccdb/server/rest"
-	"github.com/vccdb/vccdb/vecindex"
 )
 
 // Wire types of vector indexes.
@@ -231,7 +230,7 @@ func vectorStatsOf(info *engine.IndexInfo) vectorStats {
 		out.Live, out.Tombstones, out.Pending = s.Live, s.Tombstones, s.Pending
 		out.Levels, out.DegreeHistogram, out.Bytes = s.Levels, s.DegreeHistogram, s.Bytes
 		for part, bytes := range s.Bytes {
-			if part != vecindex.ColdVectors {
+			if part != engine.ColdVectors {
 				out.MemoryBytes += bytes
 			}
 		}
