@@ -3,6 +3,7 @@ package hnsw
 import (
 	"cmp"
 	"context"
+	"math"
 	"slices"
 	"sync"
 	"testing"
@@ -185,6 +186,42 @@ func TestScanWhileItChanges(t *testing.T) {
 				t.Errorf("%d is there twice: %v", h.ID, hits)
 			}
 			ids[h.ID] = true
+		}
+	}
+}
+
+// TestScanOfEquallyFar scans vectors that are about equally far from the query, as those
+// are that lie just beyond what a filter leaves out: by codes alone nobody can tell which
+// are the nearest.
+func TestScanOfEquallyFar(t *testing.T) {
+	const n, dim, k = 900, 64, 10
+	x := open(t, Options{Quantization: vecindex.Int8, Dimension: dim, Metric: vecindex.L2, M: 4, EfConstruction: 8})
+	c := newClusters(11, dim, 1)
+	q := make([]float32, dim)
+	for i := range q {
+		q[i] = float32(c.rng.NormFloat64())
+	}
+	allow := &bitmap.Set{}
+	for _, id := range c.rng.Perm(n) {
+		v, norm := make([]float32, dim), 0.0
+		for i := range v {
+			v[i] = float32(c.rng.NormFloat64())
+			norm += float64(v[i]) * float64(v[i])
+		}
+		for i := range v {
+			v[i] = q[i] + v[i]*float32((1+1e-4*float64(id))/math.Sqrt(norm))
+		}
+		put(t, x, uint32(id), v)
+		allow.Add(uint32(id))
+	}
+	drain(t, x)
+	hits, stats := search(t, x, vecindex.Query{Vector: q, K: k, Ef: 20, Allow: allow})
+	if stats.Plan != vecindex.PlanScan {
+		t.Fatalf("%+v, want a scan", stats)
+	}
+	for i, h := range hits {
+		if h.ID != uint32(i) {
+			t.Fatalf("the nearest are %v, want the ids in order", hits)
 		}
 	}
 }

@@ -94,8 +94,8 @@ func (x *Index) keepNearestOf(s *scratch, slots []uint32) {
 
 // rerankBest scores the best rows by their vectors for s.nearest, nearest first. It ends,
 // and is sure, when the next one would have to be nearer than its row says by more than
-// any that were scored. If it isn't, what may be among the nearest has a row within the
-// limit.
+// the rows of any that were scored are off. If it isn't sure, what may be among the
+// nearest has a row within the limit.
 func (x *Index) rerankBest(s *scratch, k int) (limit float32, sure bool) {
 	b := &s.filtering.best
 	all := len(b.keys) < b.limit // nothing was dropped
@@ -112,7 +112,8 @@ func (x *Index) rerankBest(s *scratch, k int) (limit float32, sure bool) {
 			s.batch = append(s.batch, f.slot())
 		}
 		for i, d := range x.scoreExact(s, s.batch) {
-			worst = max(worst, part[i].distance()-d)
+			// In either direction: rows that were kept are rather too near than too far.
+			worst = max(worst, part[i].distance()-d, d-part[i].distance())
 			if s.nearest.Wants(d, *x.slots.ids.At(s.batch[i])) {
 				s.nearest.Add(x.hit(s.batch[i], d))
 			}
