@@ -16,6 +16,9 @@ import (
 // TestRecallTarget: a search that names the recall it wants gets it, about, with an ef
 // that the index was measured for, in a batch too; until then with a cautious one.
 func TestRecallTarget(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a calibration takes minutes under the race detector")
+	}
 	db := testkit.Open(t)
 	const n, dim, k = 6000, 24, 10
 	db.Index(schema.IndexDef{Table: "t", Columns: []string{"v"}, Type: schema.Vector, Vector: &schema.VectorConfig{Metric: "l2", M: 6, EfConstruction: 40}})
