@@ -62,7 +62,7 @@ func (v *vectorIndex) beginLoad() {
 // load brings the index into memory while writes go on. beginLoad came first; last was
 // the newest sequence then.
 func (v *vectorIndex) load(ctx context.Context, e *Engine, table uint32, last storage.Seq, loaded *atomic.Uint64) error {
-	ix, from, err := v.fromCheckpoint(ctx, e, last)
+	ix, from, doubtful, err := v.fromCheckpoint(ctx, e, last)
 	if err != nil {
 		return err
 	}
@@ -74,6 +74,9 @@ func (v *vectorIndex) load(ctx context.Context, e *Engine, table uint32, last st
 	missed, ok := v.publish(ix)
 	if !ok {
 		return ix.Close()
+	}
+	for _, id := range doubtful {
+		missed.Add(id)
 	}
 	l := &vectorLoad{v: v, index: ix, snapshot: e.store.NewSnapshot(), loaded: loaded}
 	defer l.snapshot.Release()
@@ -96,14 +99,15 @@ func (v *vectorIndex) load(ctx context.Context, e *Engine, table uint32, last st
 }
 
 // fromCheckpoint makes an index of a checkpoint, nil if there is none to be used. from is
-// the epoch from which the oplog leads on, nil if everything has to be compared.
-func (v *vectorIndex) fromCheckpoint(ctx context.Context, e *Engine, last storage.Seq) (ix vecindex.Index, from *checkpoint.Manifest, err error) {
+// the epoch from which the oplog leads on, nil if everything has to be compared; doubtful
+// are ids to look up besides.
+func (v *vectorIndex) fromCheckpoint(ctx context.Context, e *Engine, last storage.Seq) (ix vecindex.Index, from *checkpoint.Manifest, doubtful []uint32, err error) {
 	if v.opts.Engine == "flat" {
-		return nil, nil, nil
+		return nil, nil, nil, nil
 	}
 	log := v.log.With("component", "vector", "index", v.subject)
 	if err := v.openFolder(e); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	for _, finding := range v.checkpoints.folder.Findings() {
 		log.Warn("a file of a checkpoint can't be used", "reason", finding)
@@ -112,7 +116,7 @@ func (v *vectorIndex) fromCheckpoint(ctx context.Context, e *Engine, last storag
 		if epoch.Until > uint64(last) {
 			log.Warn("a checkpoint is newer than the database, which was put back by hand, and is removed", "epoch", epoch.Epoch)
 			if err := v.checkpoints.folder.Forget(epoch); err != nil {
-				return nil, nil, err
+				return nil, nil, nil, err
 			}
 		}
 	}
@@ -121,13 +125,13 @@ func (v *vectorIndex) fromCheckpoint(ctx context.Context, e *Engine, last storag
 		log.Warn("a checkpoint can't be used as it is; an older one or the stored vectors stand in", "reason", finding)
 	}
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	if len(v.checkpoints.folder.Findings())+len(loaded.Findings) > 0 {
 		e.counters.checkpointsDamaged.Add(1)
 	}
 	if x == nil {
-		return nil, nil, nil
+		return nil, nil, nil, nil
 	}
 	log.Info("a checkpoint was loaded", "epoch", loaded.Epoch.Epoch, "sequence", loaded.Epoch.Sequence, "behind", uint64(last)-loaded.Epoch.Sequence,
 		"vectors", x.Len(), "whole", loaded.Whole, "links_dropped", loaded.Dropped, "relinked", loaded.Relinked)
@@ -135,7 +139,7 @@ func (v *vectorIndex) fromCheckpoint(ctx context.Context, e *Engine, last storag
 		from = loaded.Epoch
 	}
 	v.checkpoints.noteLoaded(loaded)
-	return x, from, nil
+	return x, from, loaded.Doubtful, nil
 }
 
 // publish gives the index the events from now on, and returns the ids that events came

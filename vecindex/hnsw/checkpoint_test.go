@@ -104,7 +104,8 @@ func (j *journal) load() (*Index, Loaded) {
 			j.t.Fatal(err)
 		}
 	case loaded.Whole:
-		repair = slices.Compact(slices.Sorted(slices.Values(j.changes[loaded.Epoch.Sequence:])))
+		changed := append(slices.Clone(j.changes[loaded.Epoch.Sequence:]), loaded.Doubtful...)
+		repair = slices.Compact(slices.Sorted(slices.Values(changed)))
 	default:
 		for id := range uint32(2000) { // more than the tests have
 			if _, ok := j.stored[id]; !ok {

@@ -23,6 +23,9 @@ type Loaded struct {
 	// Whole says that the index has every vector it had at the epoch. One that isn't has
 	// lost some; which, only a comparison with the database tells.
 	Whole bool
+	// Doubtful are ids that it had and the index has not. They are to be looked up as if
+	// they had changed after the sequence.
+	Doubtful []uint32
 	// Findings say what was wrong with the files.
 	Findings []string
 	// Dropped is how many links led to what isn't there, and Relinked how many vectors
@@ -92,7 +95,7 @@ func (l *loading) open(folder *checkpoint.Folder, epoch *checkpoint.Manifest, re
 	if err != nil {
 		return nil, errors.Join(err, l.x.free())
 	}
-	result.Epoch, result.Whole = epoch, whole
+	result.Epoch, result.Whole, result.Doubtful = epoch, whole, l.doubtful
 	result.Dropped, result.Relinked = int(l.dropped.Load()), l.relinked
 	l.x.start()
 	return l.x, nil
@@ -117,6 +120,7 @@ type loading struct {
 	upperUsed      []uint64 // upper rows that have an owner
 	upperLost      []uint64
 	missing        bool
+	doubtful       []uint32
 	relinked       int
 	dropped        atomic.Int64
 }
@@ -273,8 +277,11 @@ func (l *loading) occupy(slot uint32) error {
 		pending = true
 	}
 	if pending && s.file != "" && s.sum(slot) != *s.sums.At(slot) {
-		// Its row is made of its vector.
-		l.missing = l.missing || !dead
+		// Its row is made of its vector, which isn't in the file any more: mostly because the
+		// slot got another one since.
+		if !dead {
+			l.doubtful = append(l.doubtful, *s.ids.At(slot))
+		}
 		dead = true
 	}
 	if pending && dead {
