@@ -155,6 +155,8 @@ type Index struct {
 	clock  atomic.Uint64 // of the last change
 	live   atomic.Int64  // ids that can be found
 	linked atomic.Int64  // slots in the graph, dead or alive
+	// searches counts them, so that linkers know when to stand back.
+	searches atomic.Uint64
 
 	gate      gate         // every call is inside it; Close and the sweep wait on it
 	linking   sync.RWMutex // shared by whoever changes links; alone: the links stand still

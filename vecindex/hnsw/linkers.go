@@ -1,10 +1,25 @@
 package hnsw
 
-import "runtime"
+import (
+	"runtime"
+	"time"
+)
+
+// breath is how long a linker stands back between two slots while there are searches,
+// about as long as a slot takes. A linker that only yields is always ready to run, and
+// as long as somebody is ready the scheduler doesn't ask the network who else is:
+// requests would wait for a tick of ten milliseconds.
+const breath = 300 * time.Microsecond
+
+// polite is for how many slots after a search a linker stands back: the next search may
+// be waiting already, and isn't seen before it runs.
+const polite = 100
 
 // runLinker links pending slots until the index closes.
 func (x *Index) runLinker() {
 	s := x.newScratch()
+	var seen uint64
+	breaths := 0
 	for {
 		slot, ok := x.nextPending()
 		if !ok {
@@ -16,9 +31,15 @@ func (x *Index) runLinker() {
 		x.link(s, slot)
 		x.settle(slot)
 		x.linking.RUnlock()
-		// Linkers would otherwise hold every processor for a time slice each while
-		// searches wait.
-		runtime.Gosched()
+		if searches := x.searches.Load(); searches != seen {
+			seen, breaths = searches, polite
+		}
+		if breaths > 0 {
+			breaths--
+			time.Sleep(breath)
+		} else {
+			runtime.Gosched()
+		}
 	}
 }
 

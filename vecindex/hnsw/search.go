@@ -19,6 +19,7 @@ func (x *Index) Search(ctx context.Context, q vecindex.Query, dst []vecindex.Hit
 		return dst, vecindex.SearchStats{}, errClosed()
 	}
 	defer x.gate.leave(side)
+	x.searches.Add(1)
 	if q.K < 1 {
 		return dst, vecindex.SearchStats{}, errs.New(errs.Invalid, "invalid_k", "k is at least 1, not %d", q.K)
 	}
