@@ -214,9 +214,11 @@ func copyParts(dst []byte, parts []part, first, n int) {
 //go:norace
 func copyUnordered(dst, src []byte) {
 	whole := len(src) / 8
-	to := unsafe.Slice((*uint64)(unsafe.Pointer(unsafe.SliceData(dst))), whole)
-	for i, word := range unsafe.Slice((*uint64)(unsafe.Pointer(unsafe.SliceData(src))), whole) {
-		to[i] = word
+	if whole > 0 {
+		to := unsafe.Slice((*uint64)(unsafe.Pointer(unsafe.SliceData(dst))), whole)
+		for i, word := range unsafe.Slice((*uint64)(unsafe.Pointer(unsafe.SliceData(src))), whole) {
+			to[i] = word
+		}
 	}
 	for i := 8 * whole; i < len(src); i++ {
 		dst[i] = src[i]

@@ -515,3 +515,17 @@ func TestHistories(t *testing.T) {
 		}
 	})
 }
+
+// TestCopyUnordered copies every length, also ones that no word fits in.
+func TestCopyUnordered(t *testing.T) {
+	for n := range 40 {
+		src, dst := make([]byte, n), make([]byte, n)
+		for i := range src {
+			src[i] = byte(i + 1)
+		}
+		copyUnordered(dst, src)
+		if !slices.Equal(dst, src) {
+			t.Errorf("%v became %v", src, dst)
+		}
+	}
+}
