@@ -40,7 +40,7 @@ func TestConcurrent(t *testing.T) { eachQuantization(t, testConcurrent) }
 
 func testConcurrent(t *testing.T, quantization vecindex.Quantization) {
 	const writers, searchers, opsEach, numIDs, dim = 3, 3, 12_000 / raceFactor, 600, 12
-	x := open(t, Options{Quantization: quantization, Dimension: dim, Metric: vecindex.L2, M: 6, EfConstruction: 24, Ef: 16, MaxPending: 200, Workers: 3})
+	x := open(t, Options{Quantization: quantization, Dimension: dim, Metric: vecindex.L2, M: 6, EfConstruction: 24, Ef: 16, MaxPending: 200, Workers: 3, breath: 1})
 	histories := make([]history, numIDs)
 	ctx := context.Background()
 	write := func(w int) {
@@ -155,7 +155,7 @@ func TestReplacedIsFoundOnce(t *testing.T) { eachQuantization(t, testReplacedIsF
 
 func testReplacedIsFoundOnce(t *testing.T, quantization vecindex.Quantization) {
 	const n, dim, enough = 2000, 8, 5000 / raceFactor
-	x := open(t, Options{Quantization: quantization, Dimension: dim, Metric: vecindex.L2, EfConstruction: 60, Workers: 2})
+	x := open(t, Options{Quantization: quantization, Dimension: dim, Metric: vecindex.L2, EfConstruction: 60, Workers: 2, breath: 1})
 	c := newClusters(20, dim, 5)
 	for id := range uint32(n) {
 		put(t, x, id, c.vector())
@@ -202,7 +202,7 @@ func testReplacedIsFoundOnce(t *testing.T, quantization vecindex.Quantization) {
 func TestCloseWaits(t *testing.T) {
 	const dim = 16
 	for seed := range uint64(4) {
-		x, err := New(Options{Dimension: dim, M: 4, EfConstruction: 16, MaxPending: 50})
+		x, err := New(Options{Dimension: dim, M: 4, EfConstruction: 16, MaxPending: 50, breath: 1})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -47,6 +47,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/vccdb/vccdb/internal/errs"
 	"github.com/vccdb/vccdb/vecindex"
@@ -84,6 +85,8 @@ type Options struct {
 	Capacity int
 	// Seed makes the levels drawn for nodes, and the codes, repeatable.
 	Seed uint64
+	// breath is fullBreath but in tests that haven't the time.
+	breath time.Duration
 	// Logger gets the sweeps. None.
 	Logger *slog.Logger
 }
@@ -115,6 +118,9 @@ func (o *Options) ensureDefaults() {
 	setDefault(&o.Workers, runtime.GOMAXPROCS(0))
 	setDefault(&o.MaxPending, 4096)
 	setDefault(&o.Capacity, 1<<28)
+	if o.breath == 0 {
+		o.breath = fullBreath
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -108,7 +108,7 @@ func TestIndex(t *testing.T) {
 					// Few slots and links, so that sweeps and full rows happen.
 					x, err := New(Options{
 						Dimension: dim, Metric: metric, Quantization: quantization, Dir: t.TempDir(),
-						M: 4, EfConstruction: 20, Ef: 10, Kernel: level, Capacity: 1 << 14,
+						M: 4, EfConstruction: 20, Ef: 10, Kernel: level, Capacity: 1 << 14, breath: 1,
 					})
 					if err != nil {
 						t.Fatal(err)

@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// breath is how long a linker stands back between two slots while there are searches,
+// fullBreath is how long a linker stands back between two slots while there are searches,
 // about as long as a slot takes. A linker that only yields is always ready to run, and
 // as long as somebody is ready the scheduler doesn't ask the network who else is:
 // requests would wait for a tick of ten milliseconds.
-const breath = 300 * time.Microsecond
+const fullBreath = 300 * time.Microsecond
 
 // polite is for how many slots after a search a linker stands back: the next search may
 // be waiting already, and isn't seen before it runs.
@@ -36,7 +36,7 @@ func (x *Index) runLinker() {
 		}
 		if breaths > 0 {
 			breaths--
-			time.Sleep(breath)
+			time.Sleep(x.opts.breath)
 		} else {
 			runtime.Gosched()
 		}
