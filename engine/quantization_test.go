@@ -116,3 +116,21 @@ func TestQuantizationStays(t *testing.T) {
 	}
 	db.Check()
 }
+
+// TestWidestGraphOpens: what a definition may say, the graph that its first vector opens
+// can have.
+func TestWidestGraphOpens(t *testing.T) {
+	for m := 2; m < 1000; m++ {
+		def := schema.IndexDef{Table: "t", Columns: []string{"v"}, Type: schema.Vector, Vector: &schema.VectorConfig{M: m, EfConstruction: 10_000, Ef: 10_000}}
+		if def.Validate() == nil {
+			continue
+		}
+		def.Vector.M = m - 1
+		db := testkit.Open(t)
+		db.Index(def)
+		db.Do(testkit.Put("t:1", map[string]any{"v": []float32{1, 2}}))
+		awaitGraph(t, db)
+		return
+	}
+	t.Error("m has no bound")
+}

@@ -70,11 +70,12 @@ type VectorConfig struct {
 	Engine string `json:"engine,omitempty"`
 }
 
-// Limits of a definition. The graph parameters' are those beyond which hnsw
-// only gets slower, with room to spare.
+// Limits of a definition. The graph parameters' are no wider than those of hnsw: an
+// index that is defined without a dimension is opened by its first vector, which is too
+// late to refuse it.
 const (
 	MaxCompositeColumns = 8
-	maxM                = 256
+	maxM                = 128
 	maxEf               = 10_000
 	// maxTTLSeconds is about 1000 years: far from the end of int64 milliseconds.
 	maxTTLSeconds = 1000 * 366 * 24 * 3600

@@ -56,6 +56,7 @@ func TestIndexDefValidate(t *testing.T) {
 		{with(def(Range, "a"), func(d *IndexDef) { d.Vector = &VectorConfig{} }), "/config"},
 		{vector(VectorConfig{Dimension: 4097}), "/config/dimension"},
 		{vector(VectorConfig{M: 1}), "/config/m"},
+		{vector(VectorConfig{M: 129}), "/config/m"},
 		{vector(VectorConfig{Ef: -1}), "/config/ef"},
 		{vector(VectorConfig{Metric: "hamming"}), "/config/metric"},
 		{vector(VectorConfig{Quantization: "pq"}), "/config/quantization"},

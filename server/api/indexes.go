@@ -35,7 +35,7 @@ type (
 	indexConfig struct {
 		Dimension      int    `json:"dimension,omitzero" min:"1" max:"4096" doc:"vector: elements per vector; taken from the first vector if absent."`
 		Metric         string `json:"metric,omitzero" enum:"cosine,l2,dot" default:"cosine" doc:"vector: cosine is 1 - cos(a, b); l2 the squared Euclidean distance; dot the negated inner product. Lower is nearer."`
-		M              int    `json:"m,omitzero" min:"2" max:"256" doc:"vector: links per node of the graph."`
+		M              int    `json:"m,omitzero" min:"2" max:"128" doc:"vector: links per node of the graph."`
 		EfConstruction int    `json:"ef_construction,omitzero" min:"1" max:"10000" doc:"vector: width of the search that links a new vector."`
 		Ef             int    `json:"ef,omitzero" min:"1" max:"10000" doc:"vector: width of a search; more is slower and finds more."`
 		Quantization   string `json:"quantization,omitzero" enum:"none,int8,fastscan" doc:"vector: what the graph is walked on; int8, a byte for each dimension, takes the least memory; fastscan adds bits of each vector's neighbours, for speed; vector_index.quantization of the configuration if absent. Distances in answers are those of the vectors with any."`
