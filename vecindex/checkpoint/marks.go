@@ -29,6 +29,9 @@ func (m *Marks) PerBlock() int { return m.perBlock }
 // Bytes is the memory of the marks.
 func (m *Marks) Bytes() int64 { return m.flags.Bytes() }
 
+// After is what Bytes becomes when the column grows to n elements.
+func (m *Marks) After(n int) int64 { return m.flags.After(blockCount(n, m.perBlock)) }
+
 // Grow makes marks for the elements below n.
 func (m *Marks) Grow(n int) error { return m.flags.Grow(blockCount(n, m.perBlock)) }
 

@@ -7,7 +7,9 @@
 // A slot is a place for one vector; an id that is put again gets a new slot. A
 // slot is pending until it is linked into the graph, and dead (a tombstone) once
 // its id was deleted or put again; the graph still walks through dead slots. A
-// condemned slot is a dead one that the running sweep is taking out.
+// condemned slot is a dead one that the running sweep is taking out. A row is what
+// vectors are compared by in the graph: the vector itself or, where it is quantized, a
+// code of it; then a search scores the best of what it has found by the vectors.
 //
 // # Invariants
 //
@@ -33,8 +35,8 @@
 //
 // # Goroutines and locks
 //
-// Options.Workers linkers and one sweeper (which has helpers while it sweeps);
-// Close stops them and waits. Searches take no lock. Lock order: linking, top, mu;
+// Options.Workers linkers and one sweeper (which has helpers while it sweeps, and tidies
+// up an index that is left alone); Close stops them and waits. Searches take no lock. Lock order: linking, top, mu;
 // a stripe is taken last and never two at a time.
 package hnsw
 

@@ -26,9 +26,9 @@ func bitsOf(part string, b bitset, slots int) area {
 	return area{part: part, bytes: b.words.Bytes(), after: func(n int) int64 { return b.words.After((n + slots - 1) / slots) }}
 }
 
-// marksOf has a byte for each MiB: the least there is of an array will do.
+// marksOf has a word for each block. There are fewer upper rows than slots.
 func marksOf(part string, m *checkpoint.Marks) area {
-	return area{part: part, bytes: m.Bytes(), after: func(int) int64 { return max(m.Bytes(), 64<<10) }}
+	return area{part: part, bytes: m.Bytes(), after: m.After}
 }
 
 // areas are all arrays there are. Not among them are what a search needs while it

@@ -64,8 +64,7 @@ func testMemory(t *testing.T, quantization vecindex.Quantization, dir string) {
 	if (parts["codes"] > 0) != (quantization != vecindex.Unquantized) || (parts["neighbours"] > 0) != (quantization == vecindex.FastScan) {
 		t.Errorf("parts %v", parts)
 	}
-	// (Where arrays are Go's, small ones are smaller than what is foreseen of them.)
-	if raceFactor == 1 && x.MemoryWith(0) != usage.Bytes-usage.Cold || x.MemoryWith(20_000) < 3*x.MemoryWith(0)/2 {
+	if x.MemoryWith(0) != usage.Bytes-usage.Cold || x.MemoryWith(20_000) < 3*x.MemoryWith(0)/2 {
 		t.Errorf("%d bytes now, %d with 0 more, %d with 20,000 more", usage.Bytes-usage.Cold, x.MemoryWith(0), x.MemoryWith(20_000))
 	}
 }

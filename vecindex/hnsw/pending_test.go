@@ -146,3 +146,27 @@ func TestPendingIsNotBudgeted(t *testing.T) {
 		t.Errorf("%+v, want %d pending and a walk", stats, pending)
 	}
 }
+
+// TestLinkersStandBack: after a search linkers leave gaps, and without one they don't.
+func TestLinkersStandBack(t *testing.T) {
+	const n, dim, breath = 20, 4, 5 * time.Millisecond
+	c := newClusters(16, dim, 1)
+	x := open(t, Options{Dimension: dim, Workers: 1, breath: breath})
+	linkAll := func() time.Duration {
+		began := time.Now()
+		for id := range uint32(n) {
+			put(t, x, id, c.vector())
+		}
+		drain(t, x)
+		return time.Since(began)
+	}
+	linkAll()
+	if x.searches.Load() != 0 {
+		t.Fatal("there was a search")
+	}
+	search(t, x, vecindex.Query{Vector: c.vector(), K: 1})
+	// The last slot has no gap behind it, and the first is linked before the search is seen.
+	if took := linkAll(); took < (n-2)*breath {
+		t.Errorf("%d slots were linked within %v after a search, want gaps of %v", n, took, breath)
+	}
+}

@@ -5,6 +5,12 @@ import (
 	"testing"
 )
 
+// unlink takes away some of a node's links on level 0.
+func unlink(x *Index, slot uint32, gone func(to uint32) bool) {
+	row := x.graph.row(slot, 0)
+	writeLinks(row, slices.DeleteFunc(appendLinks(nil, row), gone))
+}
+
 // TestUnreachableIsRejoined takes away all links to a node but those of nodes that
 // are then deleted: the sweep links it again.
 func TestUnreachableIsRejoined(t *testing.T) {
@@ -21,8 +27,7 @@ func TestUnreachableIsRejoined(t *testing.T) {
 	}
 	for id := uint32(victims); id < n; id++ {
 		slot, _ := x.slots.placeOf(id)
-		row := x.graph.row(slot, 0)
-		writeLinks(row, slices.DeleteFunc(appendLinks(nil, row), func(to uint32) bool { return to == target }))
+		unlink(x, slot, func(to uint32) bool { return to == target })
 	}
 	// All at once, so that the first sweep takes them all.
 	x.linking.RLock()
@@ -69,8 +74,7 @@ func TestStrandedAreRejoined(t *testing.T) {
 	entry, _, _ := x.graph.entryPoint()
 	victim := func(slot uint32) bool { return slot%stride == 0 && slot != entry }
 	for slot := range uint32(n) {
-		row := x.graph.row(slot, 0)
-		writeLinks(row, slices.DeleteFunc(appendLinks(nil, row), victim))
+		unlink(x, slot, victim)
 	}
 	unreached := func() (count int) {
 		for slot, is := range x.reachable() {

@@ -1,10 +1,9 @@
 // Package simd scores vectors: inner product and squared Euclidean distance of
 // float32 vectors, one pair at a time or one query against a list of rows, and
-// what int8 codes need. Each
-// instruction set is a Level with kernels of its own in Go assembly; Generic is
-// their plain-Go twin, runs everywhere and is what the others are tested
-// against. The float32 sums of two levels differ by rounding only; of the rest all
-// levels give the same bits.
+// what int8 codes and the codes of neighbours need. Each instruction set is a Level
+// with kernels of its own in Go assembly; Generic is their plain-Go twin, runs
+// everywhere and is what the others are tested against. The float32 sums of two levels
+// differ by rounding only; of the rest all levels give the same bits.
 //
 // The package has no state, no goroutines and no locks: a caller asks for the
 // Kernels of a level once and keeps them.
