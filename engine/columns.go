@@ -80,13 +80,15 @@ func (e *Engine) sampleEntities(ctx context.Context, t *table, n int, fn func(do
 		_, _, err := read(0, n)
 		return err
 	}
-	// Each run begins in a stripe of its own, so that none is read twice, unless
-	// ids are so sparse that a run goes on into the next stripe.
+	// Each run lies in a stripe of its own, so that none is read twice and the
+	// last has enough before it ends, unless ids are so sparse that a run goes on
+	// into the next stripe.
 	runs := (n + columnSampleRun - 1) / columnSampleRun
 	stripe := max(1, (uint64(last)+1)/uint64(runs))
 	next := uint64(0)
+	starts := max(1, stripe-min(stripe, columnSampleRun))
 	for i := range uint64(runs) {
-		from := max(next, i*stripe+rand.Uint64N(stripe))
+		from := max(next, i*stripe+rand.Uint64N(starts))
 		if from > uint64(last) {
 			break
 		}

@@ -33,7 +33,7 @@ func TestSampleColumns(t *testing.T) {
 		if n == 0 {
 			want = 500
 		}
-		// A sample may end early where the last run begins near the end.
+		// The last run may end early where entities were deleted.
 		if sample.Sampled > want || sample.Sampled < want*9/10 || sample.Total != 2000 {
 			t.Errorf("%d: sampled %d of %d", n, sample.Sampled, sample.Total)
 		}
