@@ -1,41 +1,47 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"math"
-	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/vccdb/vccdb/internal/bitmap"
+	"github.com/vccdb/vccdb/vecindex"
 )
 
 // filteredFlags are the flags of the subcommand filtered.
 type filteredFlags struct {
 	scenarioFlags
 	allowed string
+	far     int
 }
 
 func setupFiltered(flags *flag.FlagSet) func(context.Context, output) error {
 	var f filteredFlags
 	f.register(flags)
+	flags.Lookup("quantization").Usage = "some of none, int8 and fastscan, with commas between them"
 	flags.StringVar(&f.allowed, "allowed", "100,50,20,10,5,1,0.1,0.01", "how much of the vectors the filters allow, in percent")
+	flags.IntVar(&f.far, "far", 50, "number of queries that are asked among the vectors farthest from each")
 	return f.run
 }
 
 // filteredRow is one kind of filter at one selectivity.
 type filteredRow struct {
-	// Filter is "independent" of the queries or "opposed" to them.
+	Quantization string `json:"quantization"`
+	// Filter is "independent" of the queries, "opposed" to them, or leaves only what
+	// is "far" from each.
 	Filter  string  `json:"filter"`
 	Percent float64 `json:"percent"`
 	Allowed int     `json:"allowed"`
 	asked
+	// P95Times is P95Ms against that of the same queries without a filter.
+	P95Times float64 `json:"p95_times"`
 }
 
 func (f *filteredFlags) run(ctx context.Context, out output) error {
@@ -43,30 +49,41 @@ func (f *filteredFlags) run(ctx context.Context, out output) error {
 	if err != nil {
 		return err
 	}
+	quantizations := strings.Split(f.quantization, ",")
 	all := f.nq
 	f.nq = 0 // the queries are chosen among all
-	w, err := f.load()
-	if err != nil {
-		return err
-	}
-	t, remove, err := f.open(ctx, w, out)
-	if err != nil {
-		return err
-	}
-	rows, err := f.measure(ctx, t, w, min(all, w.queries.Len()), percents)
-	if err = errors.Join(err, remove()); err != nil {
-		return err
+	var w *workload
+	var kinds []*filterKind
+	var rows []filteredRow
+	for _, f.quantization = range quantizations {
+		if w == nil {
+			if w, err = f.load(); err != nil {
+				return err
+			}
+			if kinds, err = f.kinds(ctx, w, min(all, w.queries.Len()), percents); err != nil {
+				return err
+			}
+		} else if err := f.parseQuantization(); err != nil {
+			return err
+		}
+		some, err := f.one(ctx, w, kinds, percents, out)
+		if err != nil {
+			return err
+		}
+		rows = append(rows, some...)
 	}
 	if err := f.finish(rows); err != nil {
 		return err
 	}
-	fmt.Fprintf(out.results, "%s: %d vectors of dimension %d, %s, quantization %s, k=%d, ef=%d\n\n",
-		w.name, w.base.Len(), w.base.Dim, w.metric, f.quantization, f.k, f.ef)
+	fmt.Fprintf(out.results, "%s: %d vectors of dimension %d, %s, k=%d, ef=%d; %d queries, %d of them far\n\n",
+		w.name, w.base.Len(), w.base.Dim, w.metric, f.k, f.ef, min(all, w.queries.Len()), f.far)
 	return filteredTable(out.results, rows)
 }
 
+// percents are the shares that filters allow, the most first: 100, the one that the
+// others are held against, is always among them.
 func (f *filteredFlags) percents() ([]float64, error) {
-	var all []float64
+	all := []float64{100}
 	for text := range strings.SplitSeq(f.allowed, ",") {
 		p, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
 		if err != nil || !(p > 0 && p <= 100) {
@@ -74,98 +91,135 @@ func (f *filteredFlags) percents() ([]float64, error) {
 		}
 		all = append(all, p)
 	}
-	return all, nil
+	slices.SortFunc(all, func(a, b float64) int { return int(math.Copysign(1, b-a)) })
+	return slices.Compact(all), nil
 }
 
-func (f *filteredFlags) measure(ctx context.Context, t *inProcess, w *workload, queries int, percents []float64) ([]filteredRow, error) {
+// one builds an index and measures it.
+func (f *filteredFlags) one(ctx context.Context, w *workload, kinds []*filterKind, percents []float64, out output) ([]filteredRow, error) {
+	t, remove, err := f.open(ctx, w, out)
+	if err != nil {
+		return nil, err
+	}
 	var rows []filteredRow
-	for _, filter := range []*ordering{independentOrder(w), opposedOrder(w)} {
-		chosen := filter.queries[:queries]
-		for _, percent := range percents {
-			ids := filter.ids[:min(max(int(math.Round(percent/100*float64(w.base.Len()))), 1), w.base.Len())]
-			truth, err := exactAmong(ctx, w, chosen, slices.Sorted(slices.Values(ids)), f.k)
-			if err != nil {
-				return nil, err
+	for _, kind := range kinds {
+		asking := make([]asking, len(percents))
+		if err := kind.ask(ctx, t.index, asking, f.k, f.ef); err != nil {
+			return nil, errors.Join(err, remove())
+		}
+		for i, percent := range percents {
+			row := filteredRow{f.quantization, kind.name, percent, allowedOf(w, percent), asking[i].result(), 1}
+			if i > 0 {
+				row.P95Times = row.P95Ms / rows[len(rows)-i].P95Ms
 			}
-			allow := bitmap.Of(ids...)
-			if percent == 100 {
-				allow = nil
-			}
-			a, err := askAll(ctx, t.index, w, chosen, truth, allow, f.k, f.ef)
-			if err != nil {
-				return nil, err
-			}
-			rows = append(rows, filteredRow{filter.name, percent, len(ids), a})
+			rows = append(rows, row)
 		}
 	}
-	return rows, nil
+	return rows, remove()
 }
 
-// ordering makes filters: each allows the first so many of the ids. The queries come
-// in an order too, and the first ones are asked.
-type ordering struct {
-	name    string
-	ids     []uint32
-	queries []int
+// allowedOf is how many vectors a percentage of them are.
+func allowedOf(w *workload, percent float64) int {
+	return min(max(int(math.Round(percent/100*float64(w.base.Len()))), 1), w.base.Len())
 }
 
-// independentOrder knows nothing of the vectors.
-func independentOrder(w *workload) *ordering {
-	rng := rand.New(rand.NewPCG(1, 1))
-	o := &ordering{name: "independent", queries: rng.Perm(w.queries.Len())}
-	for _, id := range rng.Perm(w.base.Len()) {
-		o.ids = append(o.ids, uint32(id))
-	}
-	return o
+// filterKind is one kind of filter in use.
+type filterKind struct {
+	name string
+	// ask asks the queries within what each percentage allows, the one percentage
+	// after the other, again and again, so that what else the machine does meets all.
+	ask func(ctx context.Context, index vecindex.Index, into []asking, k, ef int) error
 }
 
-// opposedOrder goes by how far vectors reach in a random direction: the filters allow
-// the ones that reach least, and the queries are the ones that reach farthest. So what
-// lies near a query is mostly not allowed, as when a German question is asked among
-// English texts.
-func opposedOrder(w *workload) *ordering {
-	rng := rand.New(rand.NewPCG(1, 2))
-	direction := make([]float64, w.base.Dim)
-	for i := range direction {
-		direction[i] = rng.NormFloat64()
-	}
-	reach := func(v []float32) float64 {
-		along, squares := 0.0, 0.0
-		for i, x := range v {
-			along += float64(x) * direction[i]
-			squares += float64(x) * float64(x)
+func (f *filteredFlags) kinds(ctx context.Context, w *workload, queries int, percents []float64) ([]*filterKind, error) {
+	var all []*filterKind
+	for _, order := range []*ordering{independentOrder(w), opposedOrder(w)} {
+		kind, err := f.shared(ctx, w, order, queries, percents)
+		if err != nil {
+			return nil, err
 		}
-		return along / math.Sqrt(squares)
+		all = append(all, kind)
 	}
-	o := &ordering{name: "opposed"}
-	base, queries := make([]float64, w.base.Len()), make([]float64, w.queries.Len())
-	for i := range base {
-		base[i] = reach(w.base.Row(i))
-		o.ids = append(o.ids, uint32(i))
+	f.far = min(f.far, queries)
+	if f.far < 1 {
+		return all, nil
 	}
-	for i := range queries {
-		queries[i] = reach(w.queries.Row(i))
-		o.queries = append(o.queries, i)
+	far, err := f.farthest(ctx, w, percents)
+	return append(all, far), err
+}
+
+// shared filters are the same for all queries.
+func (f *filteredFlags) shared(ctx context.Context, w *workload, order *ordering, queries int, percents []float64) (*filterKind, error) {
+	chosen := order.queries[:queries]
+	questions := make([][]question, len(percents))
+	for at, percent := range percents {
+		ids := order.ids[:allowedOf(w, percent)]
+		truth, err := exactAmong(ctx, w, chosen, slices.Sorted(slices.Values(ids)), f.k)
+		if err != nil {
+			return nil, err
+		}
+		allow := allowing(w, ids)
+		for i, query := range chosen {
+			questions[at] = append(questions[at], question{w.queries.Row(query), allow, truth[i]})
+		}
 	}
-	slices.SortFunc(o.ids, func(a, b uint32) int { return cmp.Compare(base[a], base[b]) })
-	slices.SortFunc(o.queries, func(a, b int) int { return cmp.Compare(queries[b], queries[a]) })
-	return o
+	return &filterKind{order.name, func(ctx context.Context, index vecindex.Index, into []asking, k, ef int) error {
+		for range repeats {
+			for at := range into {
+				for i, q := range questions[at] {
+					if err := into[at].ask(ctx, index, i, q, k, ef); err != nil {
+						return err
+					}
+				}
+			}
+		}
+		return nil
+	}}, nil
+}
+
+// farthest filters are another for each query, made when it is asked since together
+// they would be large.
+func (f *filteredFlags) farthest(ctx context.Context, w *workload, percents []float64) (*filterKind, error) {
+	orders, err := farOrders(ctx, w, f.far)
+	if err != nil {
+		return nil, err
+	}
+	return &filterKind{"far", func(ctx context.Context, index vecindex.Index, into []asking, k, ef int) error {
+		for query, order := range orders {
+			questions := make([]question, len(percents))
+			for at, percent := range percents {
+				ids := order[:allowedOf(w, percent)]
+				questions[at] = question{w.queries.Row(query), allowing(w, ids), nil}
+				for _, id := range slices.Backward(ids[max(0, len(ids)-k):]) {
+					questions[at].truth = append(questions[at].truth, int32(id))
+				}
+			}
+			for range repeats {
+				for at, q := range questions {
+					if err := into[at].ask(ctx, index, query, q, k, ef); err != nil {
+						return err
+					}
+				}
+			}
+		}
+		return nil
+	}}, nil
+}
+
+// allowing is a filter that lets ids through: none if that is all.
+func allowing(w *workload, ids []uint32) *bitmap.Set {
+	if len(ids) == w.base.Len() {
+		return nil
+	}
+	return bitmap.Of(ids...)
 }
 
 func filteredTable(out io.Writer, rows []filteredRow) error {
-	fmt.Fprint(out, "| filter      | allowed % |  vectors | recall@10 |  p50 ms |  p95 ms | p95 of unfiltered | distances | fallback % |\n")
-	fmt.Fprint(out, "|:------------|----------:|---------:|----------:|--------:|--------:|------------------:|----------:|-----------:|\n")
-	unfiltered := 0.0
+	fmt.Fprint(out, "| index    | filter      | allowed % |  vectors | recall@10 |  p50 ms |  p95 ms | p95 x | distances | fallback % |\n")
+	fmt.Fprint(out, "|:---------|:------------|----------:|---------:|----------:|--------:|--------:|------:|----------:|-----------:|\n")
 	for _, r := range rows {
-		if r.Percent == 100 {
-			unfiltered = r.P95Ms
-		}
-		times := "-"
-		if unfiltered > 0 {
-			times = fmt.Sprintf("%.2f", r.P95Ms/unfiltered)
-		}
-		_, err := fmt.Fprintf(out, "| %-11s | %9g | %8d | %9.4f | %7.3f | %7.3f | %17s | %9.0f | %10.1f |\n",
-			r.Filter, r.Percent, r.Allowed, r.Recall, r.P50Ms, r.P95Ms, times, r.Distances, 100*r.Fallbacks)
+		_, err := fmt.Fprintf(out, "| %-8s | %-11s | %9g | %8d | %9.4f | %7.3f | %7.3f | %5.2f | %9.0f | %10.1f |\n",
+			r.Quantization, r.Filter, r.Percent, r.Allowed, r.Recall, r.P50Ms, r.P95Ms, r.P95Times, r.Distances, 100*r.Fallbacks)
 		if err != nil {
 			return err
 		}

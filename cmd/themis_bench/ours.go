@@ -42,11 +42,18 @@ func (f *scenarioFlags) register(flags *flag.FlagSet) {
 
 // load reads the set.
 func (f *scenarioFlags) load() (*workload, error) {
-	var ok bool
-	if f.options.Quantization, ok = vecindex.ParseQuantization(f.quantization); !ok {
-		return nil, fmt.Errorf("-quantization is %q; it can be none, int8 or fastscan", f.quantization)
+	if err := f.parseQuantization(); err != nil {
+		return nil, err
 	}
 	return openBenchSet(f.dir, f.set, f.n, f.nq)
+}
+
+func (f *scenarioFlags) parseQuantization() error {
+	var ok bool
+	if f.options.Quantization, ok = vecindex.ParseQuantization(f.quantization); !ok {
+		return fmt.Errorf("-quantization is %q; it can be none, int8 or fastscan", f.quantization)
+	}
+	return nil
 }
 
 // open makes an index whose vectors, if it is quantized, lie in a file, and says how
@@ -97,40 +104,54 @@ type asked struct {
 	Fallbacks float64 `json:"fallbacks"`
 }
 
-// askAll asks the queries of w that are listed, within allow. The true neighbours of
-// the i-th of them are truth[i].
-func askAll(ctx context.Context, index vecindex.Index, w *workload, queries []int, truth [][]int32, allow *bitmap.Set, k, ef int) (asked, error) {
-	var a asked
-	found, wanted := 0, 0
-	times := make([]time.Duration, len(queries))
-	list := make([]vecindex.Hit, 0, k)
-	for pass := range repeats {
-		for i, query := range queries {
-			var stats vecindex.SearchStats
-			var err error
-			begin := time.Now()
-			list, stats, err = index.Search(ctx, vecindex.Query{Vector: w.queries.Row(query), K: k, Ef: ef, Allow: allow}, list[:0])
-			took := time.Since(begin)
-			if err != nil {
-				return a, err
-			}
-			if pass > 0 {
-				times[i] = min(times[i], took)
-				continue
-			}
-			times[i] = took
-			nearest := truth[i][:min(k, len(truth[i]))]
-			found, wanted = found+hits(idsOf(list), nearest), wanted+len(nearest)
-			a.Distances += float64(stats.Distances) / float64(len(queries))
-			if stats.ExactFallback {
-				a.Fallbacks += 1 / float64(len(queries))
-			}
-		}
+// question is a query, what may be found, and the nearest of that.
+type question struct {
+	vector []float32
+	allow  *bitmap.Set
+	truth  []int32
+}
+
+// asking asks some questions again and again.
+type asking struct {
+	times         []time.Duration // the fastest answer to each
+	found, wanted int
+	distances     int
+	fallbacks     int
+	list          []vecindex.Hit
+}
+
+// ask asks the i-th question once more. Only the first answer counts for the recall.
+func (a *asking) ask(ctx context.Context, index vecindex.Index, i int, q question, k, ef int) error {
+	var stats vecindex.SearchStats
+	var err error
+	begin := time.Now()
+	a.list, stats, err = index.Search(ctx, vecindex.Query{Vector: q.vector, K: k, Ef: ef, Allow: q.allow}, a.list[:0])
+	took := time.Since(begin)
+	if err != nil {
+		return err
 	}
-	slices.Sort(times)
-	a.Recall = float64(found) / float64(max(wanted, 1))
-	a.P50Ms, a.P95Ms = ms(quantile(times, 0.5)), ms(quantile(times, 0.95))
-	return a, nil
+	if i < len(a.times) {
+		a.times[i] = min(a.times[i], took)
+		return nil
+	}
+	a.times = append(a.times, took)
+	nearest := q.truth[:min(k, len(q.truth))]
+	a.found, a.wanted = a.found+hits(idsOf(a.list), nearest), a.wanted+len(nearest)
+	a.distances += stats.Distances
+	if stats.ExactFallback {
+		a.fallbacks++
+	}
+	return nil
+}
+
+func (a *asking) result() asked {
+	times := slices.Sorted(slices.Values(a.times))
+	n := float64(len(times))
+	return asked{
+		Recall: float64(a.found) / float64(max(a.wanted, 1)),
+		P50Ms:  ms(quantile(times, 0.5)), P95Ms: ms(quantile(times, 0.95)),
+		Distances: float64(a.distances) / n, Fallbacks: float64(a.fallbacks) / n,
+	}
 }
 
 func idsOf(list []vecindex.Hit) []uint32 {

@@ -41,25 +41,53 @@ func scenario(t *testing.T, result any, args ...string) string {
 }
 
 func TestFiltered(t *testing.T) {
-	for _, quantization := range []string{"none", "int8"} {
-		var rows []filteredRow
-		printed := scenario(t, &rows, "filtered", "-quantization", quantization, "-nq", "20", "-allowed", "100,10,0.2")
-		if len(rows) != 6 || rows[0].Filter != "independent" || rows[5].Filter != "opposed" || !strings.Contains(printed, "| opposed ") {
-			t.Fatalf("%+v\n%s", rows, printed)
+	var rows []filteredRow
+	printed := scenario(t, &rows, "filtered", "-quantization", "none,int8,fastscan", "-nq", "20", "-far", "5", "-allowed", "10,0.2")
+	if len(rows) != 27 || !strings.Contains(printed, "| int8     | opposed ") {
+		t.Fatalf("%d rows\n%s", len(rows), printed)
+	}
+	for i, r := range rows {
+		quantization, filter := []string{"none", "int8", "fastscan"}[i/9], []string{"independent", "opposed", "far"}[i/3%3]
+		if r.Quantization != quantization || r.Filter != filter || r.Percent != []float64{100, 10, 0.2}[i%3] {
+			t.Errorf("row %d is %+v", i, r)
 		}
-		for _, r := range rows {
-			if r.Allowed != int(r.Percent*20) || r.Recall < 0.9 || r.P50Ms <= 0 || r.P95Ms < r.P50Ms || r.Distances <= 0 {
-				t.Errorf("%+v", r)
-			}
+		if r.Allowed != int(r.Percent*20) || r.Recall < 0.9 || r.P50Ms <= 0 || r.P95Ms < r.P50Ms || r.Distances <= 0 || r.P95Times <= 0 {
+			t.Errorf("%+v", r)
 		}
 		// Four vectors are allowed: they are all found, and no more count.
-		if rows[2].Recall != 1 || rows[5].Recall != 1 {
-			t.Errorf("%+v", rows)
+		if r.Allowed == 4 && r.Recall != 1 || r.Percent == 100 && r.P95Times != 1 {
+			t.Errorf("%+v", r)
 		}
 	}
 	for _, args := range [][]string{{"-allowed", "0"}, {"-allowed", "101"}, {"-quantization", "pq"}, {"-set", "none"}} {
 		if err := run(t.Context(), append([]string{"filtered"}, args...), silent); err == nil {
 			t.Errorf("%v: no error", args)
+		}
+	}
+}
+
+// TestFarOrders: what is nearest to a query comes last, in the order of the distance.
+func TestFarOrders(t *testing.T) {
+	for _, metric := range []vecindex.Metric{vecindex.L2, vecindex.Cosine} {
+		w := &workload{metric: metric}
+		w.base, w.queries = dataset.Manifold{Dim: 16, Seed: 3}.Make(500, 4)
+		truth, err := exactNeighbours(t.Context(), w, 500)
+		if err != nil {
+			t.Fatal(err)
+		}
+		orders, err := farOrders(t.Context(), w, 3)
+		if err != nil || len(orders) != 3 {
+			t.Fatalf("%d orders, %v", len(orders), err)
+		}
+		for query, order := range orders {
+			// In single precision some of them are as far as others.
+			distance := func(id uint32) float32 { return w.metric.Distance(w.queries.Row(query), w.base.Row(int(id))) }
+			for i, id := range order {
+				near := uint32(truth[query][len(order)-1-i])
+				if d := distance(id) - distance(near); d > 1e-4 || d < -1e-4 {
+					t.Fatalf("%s, query %d: place %d has %d, and %d belongs there", metric, query, i, id, near)
+				}
+			}
 		}
 	}
 }
@@ -92,9 +120,9 @@ func TestOpposedOrder(t *testing.T) {
 	}
 }
 
-// TestAskAll: of an exact index everything is found, and under a filter fewer
+// TestAsking: of an exact index everything is found, and under a filter fewer
 // neighbours than asked for count as all.
-func TestAskAll(t *testing.T) {
+func TestAsking(t *testing.T) {
 	w := &workload{metric: vecindex.L2}
 	w.base, w.queries = dataset.Manifold{Dim: 8, Seed: 2}.Make(300, 5)
 	index, err := flat.New(w.metric, w.base.Dim, flat.Options{})
@@ -111,9 +139,16 @@ func TestAskAll(t *testing.T) {
 		t.Fatal(err)
 	}
 	for allow, want := range map[*bitmap.Set]float64{bitmap.Of(ids...): 1, bitmap.Of(3, 70): 2.0 / 3} {
-		a, err := askAll(t.Context(), index, w, queries, truth, allow, 10, 10)
-		if err != nil || a.Recall != want || a.P95Ms <= 0 || a.Fallbacks != 0 {
-			t.Errorf("%+v, %v", a, err)
+		var a asking
+		for range 3 {
+			for i, query := range queries {
+				if err := a.ask(t.Context(), index, i, question{w.queries.Row(query), allow, truth[i]}, 10, 10); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if got := a.result(); got.Recall != want || got.P95Ms <= 0 || got.Fallbacks != 0 || len(a.times) != 2 {
+			t.Errorf("%+v", got)
 		}
 	}
 }
