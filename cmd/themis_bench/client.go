@@ -137,12 +137,14 @@ type (
 		K          int         `json:"k"`
 		Ef         int         `json:"ef,omitempty"`
 		Predicates []predicate `json:"predicates,omitempty"`
+		Exact      bool        `json:"exact,omitempty"`
 		Return     string      `json:"return,omitempty"`
 	}
 	searchAnswer struct {
 		Results []struct {
-			PK    string  `json:"pk"`
-			Score float32 `json:"score"`
+			PK       string  `json:"pk"`
+			Distance float32 `json:"distance"`
+			Score    float32 `json:"score"`
 		} `json:"results"`
 	}
 	queryRequest struct {
@@ -173,7 +175,7 @@ type (
 func (c *client) waitReady(ctx context.Context, atMost time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, atMost)
 	defer cancel()
-	ticker := time.NewTicker(100 * time.Millisecond)
+	ticker := time.NewTicker(10 * time.Millisecond)
 	defer ticker.Stop()
 	for {
 		resp, err := c.send(ctx, http.MethodGet, "/readyz", "", nil)

@@ -5,43 +5,63 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
+	"math/rand/v2"
+	"slices"
 	"time"
 )
 
 // restartFlags are the flags of the subcommand restart.
 type restartFlags struct {
 	scenarioFlags
-	server serverFlags
-	kills  int
-	tail   int
+	server  serverFlags
+	kills   int
+	writing time.Duration
+	batch   int
+	writers int
+	check   int
+	window  time.Duration
+	seed    uint64
 }
 
 func setupRestart(flags *flag.FlagSet) func(context.Context, output) error {
 	var f restartFlags
 	f.register(flags)
 	f.server.register(flags, "data/restart")
-	flags.IntVar(&f.kills, "kills", 3, "how often the server is killed")
-	flags.IntVar(&f.tail, "tail", 10_000, "entities that are written again after the index was saved, before each kill")
+	flags.IntVar(&f.kills, "kills", 3, "how often the server is killed, every other time while it saves the index")
+	flags.DurationVar(&f.writing, "writing", 2*time.Second, "how long vectors are replaced before a kill at most; the moment is random")
+	flags.IntVar(&f.batch, "batch", 200, "entities per request of the writers")
+	flags.IntVar(&f.writers, "writers", 2, "connections that write")
+	flags.IntVar(&f.check, "check", 5000, "how many of the acknowledged entities are looked for after a kill: half of them the last ones")
+	flags.DurationVar(&f.window, "window", 250*time.Millisecond, "how long searches are counted for one speed")
+	flags.Uint64Var(&f.seed, "seed", 1, "seed of the moments")
 	return f.run
 }
 
 // restarted is one kill and what came after it. Seconds count from the start of the
 // server.
 type restarted struct {
+	// Saving is set if the server was writing a checkpoint of the index when it was
+	// killed, Acknowledged is how many vectors it had replaced since the last one.
+	Saving       bool `json:"saving"`
+	Acknowledged int  `json:"acknowledged"`
 	// Ready is when it answers that it is ready, FirstAnswer when it first finds what
-	// was written last, FullSpeed when searches are as fast as before the kill again.
+	// was written last, FullSpeed when searches are as fast as before the kill again: 0
+	// if they weren't within a minute.
 	Ready       float64 `json:"ready_seconds"`
 	FirstAnswer float64 `json:"first_answer_seconds"`
 	FullSpeed   float64 `json:"full_speed_seconds"`
-	// Pending is how many vectors weren't linked when it was ready.
+	// Pending is how many vectors weren't linked after the first answer.
 	Pending int `json:"pending"`
 	// Recall is that of the first searches, RecallBefore that before the kill.
 	Recall       float64 `json:"recall"`
 	RecallBefore float64 `json:"recall_before"`
+	QPS          float64 `json:"qps"`
 	QPSBefore    float64 `json:"qps_before"`
-	// Lost counts acknowledged entities that aren't found by their own vectors, of
-	// Checked, the ones written last.
+	// Lost counts acknowledged vectors that an exact search doesn't find, of Checked.
+	// Missed ones are found by an exact search only.
 	Lost    int `json:"lost"`
+	Missed  int `json:"missed"`
 	Checked int `json:"checked"`
 }
 
@@ -52,6 +72,9 @@ type restarts struct {
 	w       *workload
 	table   *overHTTP
 	running *process
+	rng     *rand.Rand
+	next    int           // the entity that is written next
+	saved   time.Duration // how long the last checkpoint took
 }
 
 func (f *restartFlags) run(ctx context.Context, out output) error {
@@ -62,20 +85,19 @@ func (f *restartFlags) run(ctx context.Context, out output) error {
 	if err != nil {
 		return err
 	}
-	f.tail = min(f.tail, w.base.Len())
 	if len(w.truth) == 0 {
 		if w.truth, err = exactNeighbours(ctx, w, f.k); err != nil {
 			return err
 		}
 	}
-	c, started, err := f.server.connect(ctx, 2)
+	c, started, err := f.server.connect(ctx, f.writers+1)
 	if err != nil {
 		return err
 	}
 	if started == nil {
 		return fmt.Errorf("a server runs at %s already; choose another -port", c.base)
 	}
-	r := &restarts{restartFlags: f, output: out, w: w, running: started}
+	r := &restarts{restartFlags: f, output: out, w: w, running: started, rng: rand.New(rand.NewPCG(f.seed, 0))}
 	rows, err := r.all(ctx, c)
 	if err = errors.Join(err, r.running.stop()); err != nil {
 		return err
@@ -83,7 +105,9 @@ func (f *restartFlags) run(ctx context.Context, out output) error {
 	if err := f.finish(rows); err != nil {
 		return err
 	}
-	return r.print(rows)
+	fmt.Fprintf(out.results, "%s: %d vectors of dimension %d, quantization %s, k=%d, ef=%d; %d writers, batches of %d\n\n",
+		w.name, w.base.Len(), w.base.Dim, f.quantization, f.k, f.ef, f.writers, f.batch)
+	return restartTable(out.results, rows)
 }
 
 func (r *restarts) all(ctx context.Context, c *client) ([]restarted, error) {
@@ -92,44 +116,49 @@ func (r *restarts) all(ctx context.Context, c *client) ([]restarted, error) {
 	if err != nil {
 		return nil, err
 	}
+	bar := newProgress(r.progress, "kills", r.kills)
+	defer bar.end()
 	var rows []restarted
 	for kill := range r.kills {
 		row, err := r.once(ctx, kill)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("kill %d: %w", kill+1, err)
 		}
 		rows = append(rows, row)
+		bar.at(kill + 1)
 	}
 	return rows, r.table.drop(ctx)
 }
 
-// once saves the index, writes some entities again, kills the server and watches it
-// come back.
+// once kills the server while it takes writes, and every other time while it saves
+// the index too, and watches it come back.
 func (r *restarts) once(ctx context.Context, kill int) (restarted, error) {
 	var row restarted
-	before, err := r.window(ctx, time.Second)
+	if err := r.before(ctx, &row); err != nil {
+		return row, err
+	}
+	if err := r.save(ctx); err != nil {
+		return row, err
+	}
+	writing := r.write(ctx, kill+1)
+	time.Sleep(r.moment(r.writing))
+	var saving chan error
+	if kill%2 == 1 {
+		saving = make(chan error, 1)
+		before := r.saved
+		go func() { saving <- r.save(ctx) }()
+		time.Sleep(r.moment(before))
+	}
+	err := r.running.cmd.Process.Kill()
+	<-r.running.exited
+	_ = writing.stop() // with the error that the kill brings
+	row.Acknowledged = len(writing.acknowledged)
+	if saving != nil {
+		row.Saving = <-saving != nil
+	}
 	if err != nil {
 		return row, err
 	}
-	row.RecallBefore, row.QPSBefore = before.Recall, before.QPS
-	if _, err := call[acknowledged](ctx, r.table.client, "POST", "/vector/index/save", map[string]string{"table": r.table.table}); err != nil {
-		return row, err
-	}
-	from := kill * r.tail % r.w.base.Len()
-	to := min(from+r.tail, r.w.base.Len())
-	for at := from; at < to; at += linesPerRequest {
-		err = r.table.client.loadPart(ctx, at, min(to, at+linesPerRequest), func(dst []byte, i int) []byte {
-			dst = fmt.Appendf(dst, `{"op":"put","key":"%s:%d","entity":{"again":%d,"embedding":`, r.table.table, i, kill)
-			return append(appendVector(dst, r.w.base.Row(i)), '}', '}')
-		})
-		if err != nil {
-			return row, err
-		}
-	}
-	if err := r.running.cmd.Process.Kill(); err != nil {
-		return row, err
-	}
-	<-r.running.exited
 	begin := time.Now()
 	if r.running, err = startServer(r.server.start, r.server.dir, r.server.port); err != nil {
 		return row, err
@@ -138,14 +167,58 @@ func (r *restarts) once(ctx context.Context, kill int) (restarted, error) {
 		return row, err
 	}
 	row.Ready = time.Since(begin).Seconds()
-	return row, r.watch(ctx, begin, to-1, &row)
+	if err := r.watch(ctx, begin, kill+1, writing.acknowledged, &row); err != nil {
+		return row, err
+	}
+	return row, r.checkAll(ctx, kill+1, writing.acknowledged, &row)
 }
 
-// watch measures a server that was just started, until it is as fast as before.
-func (r *restarts) watch(ctx context.Context, begin time.Time, last int, row *restarted) error {
+// moment is a random time up to most.
+func (r *restarts) moment(most time.Duration) time.Duration {
+	return time.Duration(r.rng.Float64() * float64(most))
+}
+
+// save asks for a checkpoint and returns when it is there.
+func (r *restarts) save(ctx context.Context) error {
+	begin := time.Now()
+	_, err := call[acknowledged](ctx, r.table.client, "POST", "/vector/index/save", map[string]string{"table": r.table.table})
+	if err == nil {
+		r.saved = time.Since(begin)
+	}
+	return err
+}
+
+// before measures a server that has nothing else to do and was searched for a while.
+func (r *restarts) before(ctx context.Context, row *restarted) error {
+	if err := r.table.client.waitLinked(ctx, r.table.table); err != nil {
+		return err
+	}
+	if _, err := r.speed(ctx, 8*r.window); err != nil { // warms up
+		return err
+	}
+	var speeds []float64
+	for range repeats {
+		p, err := r.speed(ctx, r.window)
+		if err != nil {
+			return err
+		}
+		row.RecallBefore, speeds = p.Recall, append(speeds, p.QPS)
+	}
+	row.QPSBefore = median(speeds)
+	return nil
+}
+
+// watch measures a server that was just started, until it is as fast as before: for
+// two windows running, so that it isn't a lucky one.
+func (r *restarts) watch(ctx context.Context, begin time.Time, turn int, acknowledged []int, row *restarted) error {
+	last, vector := 0, r.w.base.Row(0)
+	if n := len(acknowledged); n > 0 {
+		last = acknowledged[n-1]
+		vector = nudged(r.w.base.Row(last), turn)
+	}
 	for found := false; !found; {
 		var err error
-		if found, err = r.finds(ctx, last); err != nil {
+		if found, err = r.finds(ctx, last, vector, true); err != nil {
 			return err
 		}
 		if !found && time.Since(begin) > time.Minute {
@@ -158,56 +231,64 @@ func (r *restarts) watch(ctx context.Context, begin time.Time, last int, row *re
 		return err
 	}
 	row.Pending = stats.Pending
+	reached := 0.0
 	for first := true; ; first = false {
-		p, err := r.window(ctx, 250*time.Millisecond)
+		p, err := r.speed(ctx, r.window)
 		if err != nil {
 			return err
 		}
 		if first {
 			row.Recall = p.Recall
 		}
-		if p.QPS >= 0.9*row.QPSBefore {
-			break
+		row.QPS = p.QPS
+		switch now := time.Since(begin).Seconds(); {
+		case p.QPS < 0.9*row.QPSBefore:
+			reached = 0
+		case reached > 0:
+			row.FullSpeed = reached
+			return nil
+		default:
+			reached = now
 		}
-		if time.Since(begin) > 10*time.Minute {
-			return fmt.Errorf("ten minutes after its start the server answers %.0f searches a second; it was %.0f", p.QPS, row.QPSBefore)
-		}
-	}
-	row.FullSpeed = time.Since(begin).Seconds()
-	for row.Checked < min(r.tail, 1000) {
-		found, err := r.finds(ctx, last-row.Checked)
-		if err != nil {
-			return err
-		}
-		if row.Checked++; !found {
-			row.Lost++
+		if time.Since(begin) > time.Minute {
+			return nil
 		}
 	}
-	return nil
 }
 
-// window searches for a while, with one client.
-func (r *restarts) window(ctx context.Context, atLeast time.Duration) (point, error) {
+// speed searches for a while, with one client.
+func (r *restarts) speed(ctx context.Context, atLeast time.Duration) (point, error) {
 	return measurement{r.k, r.ef, 1, atLeast}.run(ctx, r.table, r.w)
 }
 
-// finds says whether an entity is found by its own vector.
-func (r *restarts) finds(ctx context.Context, id int) (bool, error) {
-	ids, err := r.table.nearest(ctx, r.w.base.Row(id), 1, r.ef)
-	return len(ids) == 1 && ids[0] == uint32(id), err
+func restartTable(out io.Writer, rows []restarted) error {
+	fmt.Fprint(out, "| kill | saving | acknowledged | ready s | first answer s | full speed s | pending | recall@10 | before |  QPS | before | checked | lost |\n")
+	fmt.Fprint(out, "|-----:|:------:|-------------:|--------:|---------------:|-------------:|--------:|----------:|-------:|-----:|-------:|--------:|-----:|\n")
+	var first, full []float64
+	saving, lost, missed, checked := 0, 0, 0, 0
+	for i, row := range rows {
+		during := "no"
+		if row.Saving {
+			during, saving = "yes", saving+1
+		}
+		lost, missed, checked = lost+row.Lost, missed+row.Missed, checked+row.Checked
+		first, full = append(first, row.FirstAnswer), append(full, row.FullSpeed)
+		fmt.Fprintf(out, "| %4d | %-6s | %12d | %7.2f | %14.2f | %12s | %7d | %9.4f | %6.4f | %4.0f | %6.0f | %7d | %4d |\n", i+1, during, row.Acknowledged,
+			row.Ready, row.FirstAnswer, orDash("%.2f", row.FullSpeed), row.Pending, row.Recall, row.RecallBefore, row.QPS, row.QPSBefore, row.Checked, row.Lost)
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	_, err := fmt.Fprintf(out, "\n%d kills, %d of them while the index was saved: %d of %d acknowledged vectors lost (%d found by an exact search only)\n"+
+		"first correct answer after %.2f s, at most %.2f; full speed after %.2f s, at most %s\n",
+		len(rows), saving, lost, checked, missed, median(first), slices.Max(first), median(full), slowest(full))
+	return err
 }
 
-func (r *restarts) print(rows []restarted) error {
-	fmt.Fprintf(r.results, "%s: %d vectors of dimension %d, quantization %s, %d written again before each kill -9, k=%d, ef=%d\n\n",
-		r.w.name, r.w.base.Len(), r.w.base.Dim, r.quantization, r.tail, r.k, r.ef)
-	fmt.Fprint(r.results, "| kill | ready s | first answer s | full speed s | pending | recall@10 | before | QPS before | lost |\n")
-	fmt.Fprint(r.results, "|-----:|--------:|---------------:|-------------:|--------:|----------:|-------:|-----------:|-----:|\n")
-	for i, row := range rows {
-		_, err := fmt.Fprintf(r.results, "| %4d | %7.2f | %14.2f | %12.2f | %7d | %9.4f | %6.4f | %10.0f | %4d |\n", i+1, row.Ready, row.FirstAnswer,
-			row.FullSpeed, row.Pending, row.Recall, row.RecallBefore, row.QPSBefore, row.Lost)
-		if err != nil {
-			return err
-		}
+// slowest is the longest of some times, of which 0 stands for more than a minute.
+func slowest(seconds []float64) string {
+	if slices.Contains(seconds, 0) {
+		return "more than a minute"
 	}
-	return nil
+	return fmt.Sprintf("%.2f", slices.Max(seconds))
 }

@@ -89,8 +89,11 @@ func (s *standIn) put(t *testing.T, w http.ResponseWriter, r *http.Request) {
 			t.Error(err)
 		}
 		s.fields[uint32(id)] = map[string]int{}
-		for _, name := range []string{"tenth", "hundredth"} {
-			value, err := strconv.Atoi(string(o.Entity[name]))
+		for name, text := range o.Entity {
+			if name == "embedding" {
+				continue
+			}
+			value, err := strconv.Atoi(string(text))
 			if err != nil {
 				t.Error(err)
 			}
@@ -124,9 +127,9 @@ func (s *standIn) search(t *testing.T, w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		t.Error(err)
 	}
-	var results []map[string]string
+	var results []map[string]any
 	for _, h := range hits {
-		results = append(results, map[string]string{"pk": strconv.Itoa(int(h.ID))})
+		results = append(results, map[string]any{"pk": strconv.Itoa(int(h.ID)), "distance": h.Distance})
 	}
 	json.NewEncoder(w).Encode(map[string]any{"results": results})
 }
@@ -199,43 +202,5 @@ func TestProcessorTime(t *testing.T) {
 	}
 	if _, err := residentMemory(-1); err == nil {
 		t.Error("there is no such process")
-	}
-}
-
-// TestWatchRestart: a server that has everything has lost nothing, one that lacks an
-// entity has lost it.
-func TestWatchRestart(t *testing.T) {
-	w := &workload{name: "set", metric: vecindex.L2}
-	w.base, w.queries = dataset.Manifold{Dim: 12, Seed: 6}.Make(60, 5)
-	var err error
-	if w.truth, err = exactNeighbours(t.Context(), w, 10); err != nil {
-		t.Fatal(err)
-	}
-	s, c := startStandIn(t, w)
-	if err := fill(t.Context(), s.index, w, silent); err != nil {
-		t.Fatal(err)
-	}
-	f := &restartFlags{tail: 20}
-	f.k, f.ef = 10, 10
-	r := &restarts{restartFlags: f, output: silent, w: w, table: &overHTTP{c, benchTable}}
-	for lost := range 2 {
-		row := restarted{QPSBefore: 1}
-		if err := r.watch(t.Context(), time.Now(), 50, &row); err != nil {
-			t.Fatal(err)
-		}
-		if row.Lost != lost || row.Checked != 20 || row.Recall < 0.9 || row.FirstAnswer <= 0 || row.FullSpeed < row.FirstAnswer {
-			t.Errorf("%d lost: %+v", lost, row)
-		}
-		s.index.Delete(40)
-	}
-	var printed bytes.Buffer
-	r.output.results = &printed
-	if err := r.print([]restarted{{Ready: 0.5, Lost: 3}}); err != nil || !strings.Contains(printed.String(), "|    1 |    0.50 |") {
-		t.Errorf("%v\n%s", err, printed.String())
-	}
-	for _, command := range []string{"serving", "restart"} {
-		if err := run(t.Context(), []string{command}, silent); err == nil || !strings.Contains(err.Error(), "-start") {
-			t.Errorf("%s without a server: %v", command, err)
-		}
 	}
 }
