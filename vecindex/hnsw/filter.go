@@ -31,6 +31,12 @@ import (
 // node's links costs as much as scoring its code, and the walk misses more: with a tenth
 // let through and ef 64 it took 230 µs for a recall of 0.85, and the walk here 240 µs for
 // 0.96.
+//
+// Nor does going only through nodes that are let through, from the nearest of 256 random
+// ones, help a filter that leaves out what is near: the graph has too few links along its
+// border. Where the half of the vectors farthest from a query in a direction was let
+// through, it took ef 1600 and 1.8 ms for a recall of 0.985, and the walk here 0.4 ms; with
+// a fifth 1.9 ms for 0.948, and a tenth 0.8 ms for 0.857, where a scan takes 3 ms.
 
 const (
 	// scanFactor is how many codes are scored one after the other in the time in which a

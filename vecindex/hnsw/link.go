@@ -126,6 +126,11 @@ func (x *Index) keepDiverse(s *scratch, limit int) {
 // Equal vectors get no more than half of the row. The heuristic would link the
 // copies of a vector with nothing but each other, and no walk that comes to one of
 // them would leave again.
+//
+// It goes by codes where the graph has them. Going by the vectors instead, for a new
+// node's list or for all, took 16 to 54 % more processor time for a build on int8 codes
+// and 7 to 23 % on fastscan's, and recall was the same within half a point at every ef
+// (100,000 words, 40,000 vectors of 768 dimensions).
 func (x *Index) selectDiverse(s *scratch, dst, candidates []key, limit int) []key {
 	s.batch = s.batch[:0]
 	copies := 0
