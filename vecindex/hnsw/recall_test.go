@@ -7,7 +7,6 @@ import (
 
 	"github.com/vccdb/vccdb/vecindex"
 	"github.com/vccdb/vccdb/vecindex/flat"
-	"github.com/vccdb/vccdb/vecindex/internal/indextest"
 )
 
 // recall is the share of the k nearest by the oracle that the index returns.
@@ -36,30 +35,6 @@ func queries(c *clusters, n, k, ef int) []vecindex.Query {
 		qs[i] = vecindex.Query{Vector: c.vector(), K: k, Ef: ef}
 	}
 	return qs
-}
-
-// TestRecall is the gate: recall@10 at the default widths, against the exact scan.
-func TestRecall(t *testing.T) { eachQuantization(t, testRecall) }
-
-func testRecall(t *testing.T, quantization vecindex.Quantization) {
-	const n, dim, gate = 4000 / raceFactor, 48, 0.95
-	for _, metric := range indextest.Metrics {
-		t.Run(metric.String(), func(t *testing.T) {
-			c := newClusters(1, dim, 50)
-			x, oracle := open(t, Options{Quantization: quantization, Dimension: dim, Metric: metric}), newFlat(t, metric, dim)
-			for id := range uint32(n) {
-				v := c.vector()
-				put(t, x, id, v)
-				put(t, oracle, id, v)
-			}
-			drain(t, x)
-			if got := recall(t, x, oracle, queries(c, 200, 10, 0)); got < gate {
-				t.Errorf("recall@10 is %.3f, want at least %v", got, gate)
-			} else {
-				t.Logf("recall@10 %.4f", got)
-			}
-		})
-	}
 }
 
 func newFlat(t testing.TB, metric vecindex.Metric, dim int) vecindex.Index {
