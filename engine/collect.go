@@ -11,24 +11,34 @@ import (
 	"github.com/vccdb/vccdb/storage"
 )
 
-// setState is the state of an execution's snapshot as the bitmaps know it. It is
-// found out when it is needed first.
-type setState struct {
+// snapshotState is the state of an execution's snapshot. It is found out when it is
+// needed first.
+type snapshotState struct {
 	known bool
 	seq   storage.Seq
-	// usable is false if the state can't be told, or if there are to be no bitmaps.
-	usable bool
+	// settled is false if the state can't be told.
+	settled bool
 }
 
-// setsUsable finds out the snapshot's state.
-func (x *execution) setsUsable(ctx context.Context) bool {
+// settled returns the snapshot's state after all in memory has gone through it: the
+// bitmaps and the vector indexes. It isn't ok if that can't be told.
+func (x *execution) settled(ctx context.Context) (at storage.Seq, ok bool) {
 	if s := &x.state; !s.known {
 		s.known = true
 		seq, err := x.snapshot.Seq()
 		s.seq = seq
-		s.usable = err == nil && x.e.sets.limit > 0 && x.e.store.AwaitSettled(ctx, seq)
+		s.settled = err == nil && x.e.store.AwaitSettled(ctx, seq)
 	}
-	return x.state.usable
+	return x.state.seq, x.state.settled
+}
+
+// setsUsable says whether the bitmaps can be asked for the snapshot's state.
+func (x *execution) setsUsable(ctx context.Context) bool {
+	if x.e.sets.limit <= 0 {
+		return false
+	}
+	_, ok := x.settled(ctx)
+	return ok
 }
 
 func keyOf(index uint32, r query.Range) termKey {

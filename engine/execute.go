@@ -22,8 +22,8 @@ type execution struct {
 	t        *table
 	schema   *tableSchema
 	snapshot *storage.Snapshot
-	// state is what the bitmaps in memory are asked with.
-	state setState
+	// state is the snapshot's, for what is in memory.
+	state snapshotState
 	plan  *query.Plan
 	// order and limit are what the plan was made for.
 	order []query.Order

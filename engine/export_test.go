@@ -137,6 +137,35 @@ func TrimOplog(e *Engine) error { return e.store.TrimOplog(e.store.LastSeq() - o
 // OplogNeeded is how far checkpoints let the oplog be trimmed.
 func OplogNeeded(e *Engine) uint64 { return uint64(e.oplogNeeded(e.store.LastSeq())) }
 
+// SearchAfter is Search, but calls between after the filter was asked and before the
+// index is.
+func SearchAfter(ctx context.Context, e *Engine, req SearchRequest, between func()) ([]SearchResult, error) {
+	s, err := e.newSearch(&req)
+	if err != nil {
+		return nil, err
+	}
+	defer s.state.release()
+	if err := s.prepare(ctx); err != nil {
+		return nil, err
+	}
+	between()
+	return s.all(ctx)
+}
+
+// HoldIndex keeps what is committed from a table's vector index until release is
+// called.
+func HoldIndex(e *Engine, tableName string) (release func(), err error) {
+	_, ix, err := e.vectorIndexOf(tableName, "")
+	if err != nil {
+		return nil, err
+	}
+	ix.vector.write.Lock()
+	return ix.vector.write.Unlock, nil
+}
+
+// Snapshots counts the snapshots that were taken.
+func Snapshots(e *Engine) uint64 { return e.store.Snapshots() }
+
 // full is an index without room for vectors.
 type full struct{ vecindex.Index }
 

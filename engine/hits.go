@@ -2,9 +2,12 @@ package engine
 
 import (
 	"cmp"
+	"context"
+	"math"
 	"slices"
 
 	"github.com/vccdb/vccdb/internal/invariants"
+	"github.com/vccdb/vccdb/storage"
 	"github.com/vccdb/vccdb/vecindex"
 )
 
@@ -32,12 +35,23 @@ func (s *vectorSearch) wanted(h vecindex.Hit) bool {
 	return s.after.Seen == 0 || h.Distance > s.after.Distance || h.Distance == s.after.Distance && h.ID > s.after.ID
 }
 
-// keysSuffice says whether the answer needs of an entity no more than its key, so
-// that storage needn't be asked for those that are known: the index alone says
-// what is alive, and which vector it has. With a filter that won't do, as what the
-// filter let through may be another entity by now.
-func (s *vectorSearch) keysSuffice() bool {
-	return s.req.Return == ReturnKeys && s.req.Filter == nil && len(s.shape.schema.ttl) == 0
+// useOwners finds out whether the answer needs of an entity no more than its key, so
+// that storage needn't be asked for those that are known: the index alone says what
+// is alive, and which vector it has. It is called before the index is asked.
+//
+// What a filter let through is of one state, and by now the id may be another
+// entity's. But the index has gone through all that happened before that state, and
+// so a vector that it still has, and that was seen no later, is the one of that state,
+// and its owner is the entity that the filter has judged. Nothing of it has expired
+// either. Without a filter it is for the entities to say what has expired.
+func (s *vectorSearch) useOwners(ctx context.Context) {
+	switch {
+	case s.req.Return != ReturnKeys:
+	case s.filter != nil:
+		s.ownersUpTo, s.ownersKnown = s.filter.settled(ctx)
+	case len(s.shape.schema.ttl) == 0:
+		s.ownersUpTo, s.ownersKnown = math.MaxUint64, true
+	}
 }
 
 // resolve turns index hits into entities, nearest first. Hits whose entity is gone
@@ -46,13 +60,12 @@ func (s *vectorSearch) keysSuffice() bool {
 func (s *vectorSearch) resolve(hits []vecindex.Hit, vector []float32, plan *SearchPlan) ([]foundHit, error) {
 	found := make([]foundHit, 0, len(hits))
 	unknown := make([]vecindex.Hit, 0, len(hits))
-	known := s.keysSuffice()
 	for _, h := range hits {
 		if !s.wanted(h) {
 			continue
 		}
-		if known {
-			if pk, ok := s.e.owners.pk(h); ok {
+		if s.ownersKnown {
+			if pk, ok := s.e.owners.pk(h, s.ownersUpTo); ok {
 				found = append(found, s.found(h, pk))
 				continue
 			}
@@ -85,9 +98,13 @@ func (s *vectorSearch) read(hits []vecindex.Hit, vector []float32) ([]foundHit, 
 	for i, h := range hits {
 		ids[i] = h.ID
 	}
+	at, err := s.snapshot().Seq()
+	if err != nil {
+		return nil, err
+	}
 	found := make([]foundHit, len(hits)) // without a key where there is none
 	var changed []int
-	err := s.snapshot().Entities(s.t.id, ids, func(i int, raw []byte) error {
+	err = s.snapshot().Entities(s.t.id, ids, func(i int, raw []byte) error {
 		if raw == nil {
 			return nil
 		}
@@ -101,12 +118,12 @@ func (s *vectorSearch) read(hits []vecindex.Hit, vector []float32) ([]foundHit, 
 		if r.stamp != hits[i].Stamp {
 			changed = append(changed, i)
 		} else {
-			s.e.owners.note(hits[i], found[i].Key.PK)
+			s.e.owners.note(hits[i], found[i].Key.PK, at)
 		}
 		return nil
 	})
 	if err == nil && len(changed) > 0 {
-		err = s.rescore(hits, changed, found, vector)
+		err = s.rescore(hits, changed, found, vector, at)
 	}
 	return slices.DeleteFunc(found, func(f foundHit) bool { return f.Key.PK == "" }), err
 }
@@ -126,8 +143,9 @@ func (s *vectorSearch) present(h vecindex.Hit, r *record) (foundHit, error) {
 }
 
 // rescore looks at hits whose entity was written after the vector that was
-// scored. Mostly the vector is the same and only other fields changed.
-func (s *vectorSearch) rescore(hits []vecindex.Hit, changed []int, found []foundHit, vector []float32) error {
+// scored. Mostly the vector is the same and only other fields changed. state is the
+// snapshot's.
+func (s *vectorSearch) rescore(hits []vecindex.Hit, changed []int, found []foundHit, vector []float32, state storage.Seq) error {
 	ids := make([]uint32, len(changed))
 	for i, at := range changed {
 		ids[i] = hits[at].ID
@@ -139,7 +157,7 @@ func (s *vectorSearch) rescore(hits []vecindex.Hit, changed []int, found []found
 		case raw == nil || found[at].Key.PK == "":
 			found[at] = foundHit{}
 		case stamp == h.Stamp:
-			s.e.owners.note(h, found[at].Key.PK)
+			s.e.owners.note(h, found[at].Key.PK, state)
 		default:
 			h.Distance = s.ix.vector.metric.Distance(vector, decodeVector(nil, raw))
 			found[at].Distance, found[at].Score = h.Distance, s.ix.vector.metric.Score(h.Distance)

@@ -3,6 +3,7 @@ package engine
 import (
 	"sync/atomic"
 
+	"github.com/vccdb/vccdb/storage"
 	"github.com/vccdb/vccdb/vecindex"
 )
 
@@ -25,19 +26,22 @@ type owner struct {
 	id    uint32
 	stamp uint64
 	pk    string
+	// seen is a state in which the entity had the vector.
+	seen storage.Seq
 }
 
-// note remembers the owner of a hit; "" is none.
-func (o *owners) note(h vecindex.Hit, pk string) {
+// note remembers the owner of a hit as a state has it; "" is none.
+func (o *owners) note(h vecindex.Hit, pk string, at storage.Seq) {
 	if pk != "" {
-		o.table[h.ID%ownerPlaces].Store(&owner{h.ID, h.Stamp, pk})
+		o.table[h.ID%ownerPlaces].Store(&owner{h.ID, h.Stamp, pk, at})
 	}
 }
 
-// pk is the primary key of the entity that a hit's vector belongs to.
-func (o *owners) pk(h vecindex.Hit) (string, bool) {
+// pk is the primary key of the entity that a hit's vector belongs to, if that was
+// seen in a state not after one.
+func (o *owners) pk(h vecindex.Hit, notAfter storage.Seq) (string, bool) {
 	known := o.table[h.ID%ownerPlaces].Load()
-	if known == nil || known.id != h.ID || known.stamp != h.Stamp {
+	if known == nil || known.id != h.ID || known.stamp != h.Stamp || known.seen > notAfter {
 		return "", false
 	}
 	return known.pk, true

@@ -31,6 +31,10 @@ type vectorSearch struct {
 	// filter found them; filterPlan tells of it if explain was asked for.
 	filter     *execution
 	filterPlan *PlanReport
+	// ownersKnown says that the keys of hits may be taken from memory, of those that
+	// were seen in a state not after ownersUpTo.
+	ownersKnown bool
+	ownersUpTo  storage.Seq
 	// wide is how the graph is searched, and calibration says where that comes from, for
 	// searches by recall.
 	wide        breadth
@@ -81,7 +85,11 @@ func (e *Engine) Search(ctx context.Context, req SearchRequest) ([]SearchResult,
 	if s.index == nil {
 		return make([]SearchResult, max(1, len(req.Vectors))), nil
 	}
-	results, err := s.all(ctx)
+	defer s.state.release()
+	var results []SearchResult
+	if err = s.prepare(ctx); err == nil {
+		results, err = s.all(ctx)
+	}
 	err = contextError(err)
 	e.noteSlowSearch(ctx, started, s, results, err)
 	if err != nil {
@@ -95,32 +103,38 @@ func (e *Engine) Search(ctx context.Context, req SearchRequest) ([]SearchResult,
 	return results, nil
 }
 
-// all answers every query vector.
-func (s *vectorSearch) all(ctx context.Context) ([]SearchResult, error) {
+// prepare finds out what may be found, and how to look for it.
+func (s *vectorSearch) prepare(ctx context.Context) error {
 	e, req := s.e, s.req
-	defer s.state.release()
 	if req.Key != nil {
 		if err := s.vectorOfKey(); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if req.Filter != nil {
 		var err error
 		if s.allow, s.filter, err = e.matchingIDs(ctx, s.snapshot(), s.t, req.Filter); err != nil {
-			return nil, err
+			return err
 		}
 		if req.Explain {
 			s.filterPlan = s.filter.report()
 		}
 	}
+	s.useOwners(ctx)
 	s.chooseBreadth()
-	results := make([]SearchResult, len(req.Vectors))
-	if len(req.Vectors) == 1 {
-		return results, s.run(ctx, req.Vectors[0], &results[0])
+	return nil
+}
+
+// all answers every query vector.
+func (s *vectorSearch) all(ctx context.Context) ([]SearchResult, error) {
+	vectors := s.req.Vectors
+	results := make([]SearchResult, len(vectors))
+	if len(vectors) == 1 {
+		return results, s.run(ctx, vectors[0], &results[0])
 	}
 	group, groupCtx := errgroup.WithContext(ctx)
-	group.SetLimit(e.opts.Query.Workers)
-	for i, vector := range req.Vectors {
+	group.SetLimit(s.e.opts.Query.Workers)
+	for i, vector := range vectors {
 		group.Go(func() error { return s.run(groupCtx, vector, &results[i]) })
 	}
 	return results, group.Wait()

@@ -325,6 +325,7 @@ func (ev vectorEvent) apply(log *slog.Logger) {
 				"component", "vector", "index", v.subject, "error", err)
 		}
 		v.write.failed.Add(ev.id)
+		ix.Delete(ev.id) // what it had is no longer true
 	}
 }
 
