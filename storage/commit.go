@@ -268,6 +268,7 @@ func (s *Store) commitGroup() error {
 	if err := s.Err(); err != nil && !s.frees(err, g.members...) {
 		return err
 	}
+	s.writes.Store(s.writes.Load() | 1) // still so after one that failed, and may be there or not
 	if err := s.writeGroup(durable(g.members) > 0); err != nil {
 		return err
 	}
@@ -280,6 +281,7 @@ func (s *Store) commitGroup() error {
 		s.feed.Store(new(g.feed)) // before lastSeq, see FeedRange
 	}
 	s.lastSeq.Store(uint64(last))
+	s.writes.Add(1)
 	if announced {
 		s.opts.OnFeed(last)
 	}

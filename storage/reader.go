@@ -23,6 +23,9 @@ type Reader struct {
 type Snapshot struct {
 	Reader
 	place uint64
+	// seq is that of the state if seqKnown says so, and must else be read.
+	seq      Seq
+	seqKnown bool
 }
 
 // Latest returns the Reader of the newest committed state. A scan on it sees the
@@ -34,7 +37,10 @@ func (s *Store) Latest() *Reader { return s.latest }
 // keeps every row it shows. On a closed store its reads fail.
 func (s *Store) NewSnapshot() *Snapshot {
 	place := s.pins.Add(1) // before the state is pinned
-	return &Snapshot{Reader{view: s.db.Pin()}, place}
+	writes, seq := s.writes.Load(), s.LastSeq()
+	view := s.db.Pin()
+	quiet := writes%2 == 0 && writes == s.writes.Load() // nothing was written around the moment
+	return &Snapshot{Reader{view: view}, place, seq, quiet}
 }
 
 // Place is the snapshot's place among all of the store. Of a commit that is over,
@@ -50,6 +56,14 @@ func (s *Snapshot) Release() { s.view.Release() }
 
 // Seq returns the sequence of the newest oplog record in this state.
 func (r *Reader) Seq() (Seq, error) { return readSeq(r.view, metaLastSeq) }
+
+// Seq is Reader.Seq, mostly without reading.
+func (s *Snapshot) Seq() (Seq, error) {
+	if s.seqKnown {
+		return s.seq, nil
+	}
+	return s.Reader.Seq()
+}
 
 // Lengths of keys, to make room for: exact for ids, a guess for pks.
 const (

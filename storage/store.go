@@ -96,6 +96,7 @@ type Store struct {
 	latest *Reader
 
 	lastSeq  atomic.Uint64
+	writes   atomic.Uint64 // groups begun and over: odd while one is being written
 	feed     atomic.Pointer[feedState]
 	failure  atomic.Pointer[errs.Error]
 	health   health
