@@ -4,6 +4,8 @@ import (
 	"iter"
 	"math"
 	"sync/atomic"
+
+	"github.com/vccdb/vccdb/internal/errs"
 )
 
 // Put makes vec searchable under id. It takes a slot and returns; a linker brings
@@ -18,13 +20,21 @@ func (x *Index) Put(id uint32, stamp uint64, vec []float32) error {
 	if err != nil {
 		return err
 	}
-	if err := x.space.Prepare(x.slots.vector(slot), vec); err != nil {
+	written := x.slots.touch(func() {
+		if err = x.space.Prepare(x.slots.vector(slot), vec); err == nil {
+			x.slots.vouch(slot)
+		}
+	})
+	if !written {
+		x.abandon(slot)
+		return errs.New(errs.Unavailable, "vector_file_failed", "the file %s can't be written to in places; another place is taken when it is tried again", x.slots.file)
+	}
+	if err != nil {
 		x.giveBack(slot)
 		return err
 	}
 	*x.slots.ids.At(slot) = id
 	*x.slots.stamps.At(slot) = stamp
-	x.slots.vouch(slot)
 	x.publish(id, slot)
 	return nil
 }
@@ -123,6 +133,14 @@ func (x *Index) giveBack(slot uint32) {
 	defer x.mu.Unlock()
 	x.graph.dropUpperLocked(slot, int(*x.slots.levels.At(slot)))
 	x.slots.free = append(x.slots.free, slot)
+}
+
+// abandon undoes take, but the slot isn't taken again before a restart.
+func (x *Index) abandon(slot uint32) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.graph.dropUpperLocked(slot, int(*x.slots.levels.At(slot)))
+	x.slots.abandoned++
 }
 
 // publish makes a written slot the one of its id, in place of the one before, in

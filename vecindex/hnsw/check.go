@@ -48,7 +48,7 @@ func (x *Index) population() (live, pending, tombstones int) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	live = x.Len()
-	return live, x.mu.pending, int(x.slots.high.Load()) - len(x.slots.free) - live
+	return live, x.mu.pending, int(x.slots.high.Load()) - len(x.slots.free) - x.slots.abandoned - live
 }
 
 // Check verifies the invariants of the package comment while no writer is active.
@@ -119,7 +119,7 @@ func (x *Index) checkCountsLocked() error {
 		{"pending", pending, x.mu.pending},
 		{"linked", linked, int(x.linked.Load())},
 		{"dead linked", linkedDead, x.mu.linkedDead},
-		{"free", free, len(x.slots.free)},
+		{"free", free, len(x.slots.free) + x.slots.abandoned},
 	} {
 		if c.seen != c.counted {
 			return fmt.Errorf("hnsw: %d %s slots, but %d are counted", c.seen, c.what, c.counted)

@@ -4,10 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
+	"unsafe"
 
 	"github.com/vccdb/vccdb/internal/errs"
 	"github.com/vccdb/vccdb/vecindex"
@@ -23,7 +26,8 @@ import (
 //
 // What a disk does to the file is seen by the vectors' checksums, which lie with the
 // checkpoint. They are looked at when a vector is first used, as all of them are too
-// many to be read at a start. One that is wrong is restored from the database.
+// many to be read at a start. One that is wrong is restored from the database. Where the
+// file can't be read at all, a search goes by what the database has, each time anew.
 
 const coldPrefix = "vectors-"
 
@@ -83,21 +87,19 @@ func (x *Index) prove(slot uint32) bool {
 	if !x.slots.suspect.has(slot) {
 		return true
 	}
-	if x.slots.sum(slot) != *x.slots.sums.At(slot) && !x.restore(slot) {
-		return false
+	var whole bool
+	if !x.slots.touch(func() { whole = x.slots.sum(slot) == *x.slots.sums.At(slot) || x.restore(slot) }) {
+		return true // whoever reads it will see
 	}
-	x.slots.suspect.clear(slot)
-	return true
+	if whole {
+		x.slots.suspect.clear(slot)
+	}
+	return whole
 }
 
 // restore writes the vector of a slot anew. The slot is suspect, so nobody reads it.
 func (x *Index) restore(slot uint32) bool {
-	if x.opts.Restore == nil {
-		return false
-	}
-	id, stamp := *x.slots.ids.At(slot), *x.slots.stamps.At(slot)
-	vec, ok := x.opts.Restore(nil, id, stamp)
-	if !ok || x.space.Prepare(x.slots.vector(slot), vec) != nil {
+	if !x.readStored(x.slots.vector(slot), slot) {
 		return false
 	}
 	if n := x.restored.Add(1); n&(n-1) == 0 { // not a line for each of a million
@@ -105,4 +107,66 @@ func (x *Index) restore(slot uint32) bool {
 			"file", x.slots.file, "vectors", n)
 	}
 	return true
+}
+
+// readStored makes dst the vector of a slot as the database has it.
+func (x *Index) readStored(dst []float32, slot uint32) bool {
+	if x.opts.Restore == nil {
+		return false
+	}
+	vec, ok := x.opts.Restore(nil, *x.slots.ids.At(slot), *x.slots.stamps.At(slot))
+	return ok && x.space.Prepare(dst, vec) == nil
+}
+
+// touch calls fn, which reads or writes vectors, and says whether it came to its end: it
+// doesn't where the disk can't read a page of the file or somebody has cut it short. The
+// system tells of that by a signal, which would otherwise end the process. fn holds no
+// lock that it doesn't release by defer.
+func (s *slots) touch(fn func()) (done bool) {
+	if s.file == "" {
+		fn()
+		return true
+	}
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if r := recover(); r != nil && !s.isUnreadable(r) {
+			panic(r)
+		}
+	}()
+	fn()
+	return true
+}
+
+// isUnreadable says whether a panic is about an address in the file.
+func (s *slots) isUnreadable(r any) bool {
+	fault, ok := r.(interface{ Addr() uintptr })
+	if !ok {
+		return false
+	}
+	first := uintptr(unsafe.Pointer(unsafe.SliceData(s.matrix)))
+	return fault.Addr() >= first && fault.Addr() < first+4*uintptr(len(s.matrix))
+}
+
+// vectorOf copies the vector of a slot to dst, or what the database has of it if the file
+// can't be read; false if that has none either.
+func (x *Index) vectorOf(dst []float32, slot uint32) bool {
+	if x.slots.touch(func() { copy(dst, x.slots.vector(slot)) }) {
+		return true
+	}
+	if n := x.unreadable.Add(1); n&(n-1) == 0 {
+		x.opts.Logger.Error("the file of a vector index can't be read in places; searches are slower by asking the database instead. See to the disk, then restart the server with the file removed",
+			"file", x.slots.file, "vectors", n)
+	}
+	return x.readStored(dst, slot)
+}
+
+// scoreEach is what scoreExact does where the file can't be read.
+func (x *Index) scoreEach(s *scratch, slots []uint32, out []float32) {
+	vec := make([]float32, x.slots.stride)
+	for i, slot := range slots {
+		out[i] = math.MaxFloat32
+		if x.vectorOf(vec, slot) {
+			x.space.Distances(s.query, vec, []uint32{0}, out[i:i+1])
+		}
+	}
 }

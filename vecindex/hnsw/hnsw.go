@@ -177,6 +177,8 @@ type Index struct {
 	restoring sync.Mutex   // held while a vector is restored
 	restored  atomic.Int64 // vectors that were
 
+	unreadable atomic.Int64 // times that the file of the vectors couldn't be read
+
 	stop    chan struct{} // closed by Close
 	wake    chan struct{} // tells the sweeper to look; holds one
 	workers sync.WaitGroup

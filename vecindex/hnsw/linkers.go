@@ -25,7 +25,7 @@ func (x *Index) runLinker() {
 		if !ok {
 			return
 		}
-		x.rows.encode(x.rows.of(slot), x.slots.vector(slot))
+		x.encodeRow(s, slot)
 		x.linking.RLock()
 		x.slots.marks.Mark(slot)
 		x.link(s, slot)
@@ -40,6 +40,14 @@ func (x *Index) runLinker() {
 		} else {
 			runtime.Gosched()
 		}
+	}
+}
+
+// encodeRow makes the row of a slot from its vector.
+func (x *Index) encodeRow(s *scratch, slot uint32) {
+	row := x.rows.of(slot)
+	if !x.slots.touch(func() { x.rows.encode(row, x.slots.vector(slot)) }) && x.vectorOf(s.query, slot) {
+		x.rows.encode(row, s.query)
 	}
 }
 

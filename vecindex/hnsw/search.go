@@ -163,7 +163,9 @@ func (x *Index) scoreExact(s *scratch, slots []uint32) []float32 {
 	if x.loaded {
 		s.lost = x.appendLost(s.lost, slots)
 	}
-	x.space.Distances(s.query, x.slots.matrix, slots, out)
+	if !x.slots.touch(func() { x.space.Distances(s.query, x.slots.matrix, slots, out) }) {
+		x.scoreEach(s, slots, out)
+	}
 	for _, i := range s.lost {
 		out[i] = math.MaxFloat32
 	}

@@ -38,7 +38,11 @@ type slots struct {
 	marks, fateMarks *checkpoint.Marks
 
 	high atomic.Uint32 // slots from here on were never used
-	free []uint32      // guarded by the index's mu
+
+	// free slots are taken before new ones. Those whose vectors can't be written are
+	// abandoned. Both are guarded by the index's mu.
+	free      []uint32
+	abandoned int
 }
 
 // newSlots reserves the columns; the vectors in a file if one is named.
