@@ -622,7 +622,7 @@ func (h *hunt) listen(happen func(), expected ...string) {
 	for _, path := range expected {
 		waiting[path] = true
 	}
-	late := time.After(15 * time.Second)
+	late := time.After(time.Minute)
 	for len(waiting) > 0 {
 		select {
 		case e := <-events:

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -33,7 +34,7 @@ import (
 // until waits for something that another process does.
 func until(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !done(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); !done(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%s did not happen", what)
 		}
@@ -452,13 +453,23 @@ func TestSystemdIsTold(t *testing.T) {
 	}
 }
 
-func TestProfiles(t *testing.T) {
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+// freePort is a port that nothing listens on, and none of those that systems give to
+// connections by themselves.
+func freePort(t *testing.T) int {
+	t.Helper()
+	for {
+		port := 16000 + rand.IntN(2000)
+		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+			return port
+		}
 	}
-	port := free.Addr().(*net.TCPAddr).Port
-	free.Close()
+}
+
+func TestProfiles(t *testing.T) {
+	port := freePort(t)
 	p := startProcess(t, filepath.Join(t.TempDir(), "data"), fmt.Sprintf("THEMIS_SERVER_PPROF_PORT=%d", port))
 	p.want("GET", "/debug/pprof/", "", 404, "")
 	at := fmt.Sprintf("http://127.0.0.1:%d/debug/pprof/goroutine?debug=1", port)

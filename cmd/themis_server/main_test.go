@@ -294,8 +294,10 @@ func TestLifeOfAServer(t *testing.T) {
 		io.WriteString(writer, line(i))
 	}
 	p.cmd.Process.Signal(syscall.SIGTERM)
-	time.Sleep(50 * time.Millisecond)
-	p.want("GET", "/readyz", "", 503, "shutting down")
+	until(t, "the end of being ready", func() bool {
+		status, answer := p.do("GET", "/readyz", "", nil)
+		return status == 503 && strings.Contains(answer, "shutting down")
+	})
 	for i := range 500 {
 		io.WriteString(writer, line(500+i))
 	}

@@ -132,7 +132,7 @@ func TestFileDescriptors(t *testing.T) {
 	time.Sleep(200 * time.Millisecond)
 	var taken []net.Conn
 	for range 400 {
-		conn, err := net.DialTimeout("tcp", strings.TrimPrefix(s.base, "http://"), 100*time.Millisecond)
+		conn, err := net.DialTimeout("tcp", strings.TrimPrefix(s.base, "http://"), time.Second)
 		if err != nil {
 			break
 		}
