@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/vccdb/vccdb/internal/bitmap"
 	"github.com/vccdb/vccdb/internal/dataset"
 	"github.com/vccdb/vccdb/vecindex"
 )
@@ -145,7 +146,7 @@ func (c *churning) look(ctx context.Context, index vecindex.Index, round int) (c
 	row := churnRow{Round: round}
 	usage := index.Usage()
 	row.Tombstones, row.Bytes = usage.Tombstones, usage.Bytes
-	row.Recall, row.QPS, err = speed(ctx, index, c.now, c.k, c.ef, c.atLeast)
+	row.Recall, row.QPS, err = speed(ctx, index, c.now, nil, c.k, c.ef, c.atLeast)
 	return row, err
 }
 
@@ -172,8 +173,8 @@ func (c *churning) fresh(ctx context.Context, index vecindex.Index, old *churnRo
 	row := churnRow{Round: c.rounds, Fresh: true, Tombstones: usage.Tombstones, Bytes: usage.Bytes}
 	var oldQPS, newQPS []float64
 	for range repeats {
-		_, qps, err1 := speed(ctx, index, c.now, c.k, c.ef, c.atLeast)
-		recall, fresh, err2 := speed(ctx, t.index, &last, c.k, c.ef, c.atLeast)
+		_, qps, err1 := speed(ctx, index, c.now, nil, c.k, c.ef, c.atLeast)
+		recall, fresh, err2 := speed(ctx, t.index, &last, nil, c.k, c.ef, c.atLeast)
 		if err = errors.Join(err, err1, err2); err != nil {
 			break
 		}
@@ -186,7 +187,7 @@ func (c *churning) fresh(ctx context.Context, index vecindex.Index, old *churnRo
 // speed asks all queries of w, again and again for a while, and returns the recall
 // and how many one thread answers per second of its own processor time, which leaves
 // out what linkers and sweepers do beside it.
-func speed(ctx context.Context, index vecindex.Index, w *workload, k, ef int, atLeast time.Duration) (recall, qps float64, err error) {
+func speed(ctx context.Context, index vecindex.Index, w *workload, allow *bitmap.Set, k, ef int, atLeast time.Duration) (recall, qps float64, err error) {
 	list := make([]vecindex.Hit, 0, k)
 	found, count, n := 0, 0, w.queries.Len()
 	runtime.LockOSThread()
@@ -196,7 +197,7 @@ func speed(ctx context.Context, index vecindex.Index, w *workload, k, ef int, at
 		return 0, 0, err
 	}
 	for begin := time.Now(); count < n || time.Since(begin) < atLeast; count++ {
-		list, _, err = index.Search(ctx, vecindex.Query{Vector: w.queries.Row(count % n), K: k, Ef: ef}, list[:0])
+		list, _, err = index.Search(ctx, vecindex.Query{Vector: w.queries.Row(count % n), K: k, Ef: ef, Allow: allow}, list[:0])
 		if err != nil {
 			return 0, 0, err
 		}

@@ -2,11 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -26,9 +26,9 @@ func nudged(v []float32, turn int) []float32 {
 
 // rewriting replaces vectors until it is stopped or refused.
 type rewriting struct {
-	cancel context.CancelFunc
-	group  *errgroup.Group
-	mu     sync.Mutex
+	stopped atomic.Bool
+	group   *errgroup.Group
+	mu      sync.Mutex
 	// acknowledged are the entities that were, in this order. It is to be read after
 	// stop.
 	acknowledged []int
@@ -38,13 +38,12 @@ type rewriting struct {
 // at most.
 func (r *restarts) write(ctx context.Context, turn int) *rewriting {
 	writing := &rewriting{}
-	ctx, writing.cancel = context.WithCancel(ctx)
 	writing.group, ctx = errgroup.WithContext(ctx)
 	n := r.w.base.Len()
 	left := n
 	for range r.writers {
 		writing.group.Go(func() error {
-			for ctx.Err() == nil {
+			for !writing.stopped.Load() {
 				writing.mu.Lock()
 				from := r.next
 				to := from + min(r.batch, left, n-from)
@@ -72,13 +71,10 @@ func (r *restarts) write(ctx context.Context, turn int) *rewriting {
 	return writing
 }
 
-// stop ends the writers and returns what made one end before.
+// stop waits for the requests under way and returns what made a writer end before.
 func (w *rewriting) stop() error {
-	w.cancel()
-	if err := w.group.Wait(); !errors.Is(err, context.Canceled) {
-		return err
-	}
-	return nil
+	w.stopped.Store(true)
+	return w.group.Wait()
 }
 
 // checkAll looks for the entities that were acknowledged last, and for some that lie
