@@ -16,27 +16,42 @@ func (x *Index) Put(id uint32, stamp uint64, vec []float32) error {
 		return errClosed()
 	}
 	defer x.gate.leave(side)
-	slot, err := x.take(id)
+	slot, err := x.place(id, vec)
 	if err != nil {
-		return err
-	}
-	written := x.slots.touch(func() {
-		if err = x.space.Prepare(x.slots.vector(slot), vec); err == nil {
-			x.slots.vouch(slot)
-		}
-	})
-	if !written {
-		x.abandon(slot)
-		return errs.New(errs.Unavailable, "vector_file_failed", "the file %s can't be written to in places; another place is taken when it is tried again", x.slots.file)
-	}
-	if err != nil {
-		x.giveBack(slot)
 		return err
 	}
 	*x.slots.ids.At(slot) = id
 	*x.slots.stamps.At(slot) = stamp
 	x.publish(id, slot)
 	return nil
+}
+
+// placesTried is how many slots are tried for a vector whose place in the file can't be
+// written to. A page has the places of some.
+const placesTried = 64
+
+// place takes a slot for a vector and writes it there.
+func (x *Index) place(id uint32, vec []float32) (slot uint32, err error) {
+	for range placesTried {
+		if slot, err = x.take(id); err != nil {
+			return 0, err
+		}
+		written := x.slots.touch(func() {
+			if err = x.space.Prepare(x.slots.vector(slot), vec); err == nil {
+				x.slots.vouch(slot)
+			}
+		})
+		switch {
+		case !written:
+			x.abandon(slot)
+		case err != nil:
+			x.giveBack(slot)
+			return 0, err
+		default:
+			return slot, nil
+		}
+	}
+	return 0, errs.New(errs.Unavailable, "vector_file_failed", "the file %s can't be written to in many places; see to the disk", x.slots.file)
 }
 
 // Delete makes id unfindable; its slot becomes a tombstone.
