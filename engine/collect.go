@@ -201,7 +201,8 @@ func (x *execution) everyID(ctx context.Context, scan *query.FullScan) (*roaring
 	return ids, nil
 }
 
-// exactIDs collects the ids of all matches.
+// exactIDs collects the ids of all matches. The set may be shared with others and must
+// not be changed.
 func (x *execution) exactIDs(ctx context.Context) (*bitmap.Set, error) {
 	expiring, known := x.expiring()
 	if x.residual != nil || !known {
@@ -226,9 +227,16 @@ func (x *execution) exactIDs(ctx context.Context) (*bitmap.Set, error) {
 		}
 		ids = roaring.AndNot(ids, expired)
 	}
+	if scan, ok := x.plan.Root.(*query.TermScan); ok && len(scan.Ranges) == 1 && len(expiring) == 0 {
+		return x.e.sets.flat(keyOf(scan.Index, scan.Ranges[0]), ids), nil
+	}
+	return flatten(ids), nil
+}
+
+func flatten(ids *roaring.Bitmap) *bitmap.Set {
 	words := make([]uint64, ids.DenseSize())
 	ids.WriteDenseTo(words)
-	return bitmap.FromWords(words, int(ids.GetCardinality())), nil
+	return bitmap.FromWords(words, int(ids.GetCardinality()))
 }
 
 // expiring lists the ttl indexes, whose entries say what has expired; known is false

@@ -9,6 +9,7 @@ import (
 
 	"github.com/RoaringBitmap/roaring/v2"
 
+	"github.com/vccdb/vccdb/internal/bitmap"
 	"github.com/vccdb/vccdb/storage"
 )
 
@@ -37,6 +38,9 @@ const (
 	// termSetOverhead is what one costs besides its ids: the keys and the entries
 	// of map and list.
 	termSetOverhead = 256
+	// flatWords is how many words of 64 bits a bitset may have for each of its ids to be
+	// kept: one of few ids is cheaper to make anew than to keep.
+	flatWords = 2
 	// termLogShare is the part of the limit that the changes of one index may take,
 	// termLogsShare that of all.
 	termLogShare, termLogsShare = 8, 2
@@ -60,8 +64,10 @@ func (k termKey) holds(terms [][]byte) bool {
 type termSet struct {
 	key termKey
 	log *termLog
-	// ids are never changed: readers share them.
-	ids *roaring.Bitmap
+	// ids are never changed: readers share them. flat is the same as a search wants it,
+	// once one did and if it isn't much larger.
+	ids  *roaring.Bitmap
+	flat *bitmap.Set
 	// from and to are the first and last state known to have exactly these ids.
 	from, to storage.Seq
 	bytes    int64
@@ -356,10 +362,41 @@ func (c *termSets) move(set *termSet, base, ids *roaring.Bitmap, last, at storag
 	if ids == base {
 		return
 	}
-	set.ids, set.from = ids, last
+	set.ids, set.flat, set.from = ids, nil, last
 	c.mu.bytes -= set.bytes
 	set.bytes = termSetBytes(set.key, ids)
 	c.mu.bytes += set.bytes
+	c.evictLocked()
+}
+
+// flat returns ids, which may be those that are kept under a key, as a set that must not
+// be changed.
+func (c *termSets) flat(key termKey, ids *roaring.Bitmap) *bitmap.Set {
+	c.mu.Lock()
+	set := c.mu.sets[key]
+	if set != nil && set.ids == ids && set.flat != nil {
+		defer c.mu.Unlock()
+		return set.flat
+	}
+	c.mu.Unlock()
+	flat := flatten(ids)
+	if words := ids.DenseSize(); words <= flatWords*uint64(flat.Len()) {
+		c.keepFlat(key, ids, flat, 8*int64(words))
+	}
+	return flat
+}
+
+// keepFlat keeps the other form of ids if they are still what the key has.
+func (c *termSets) keepFlat(key termKey, ids *roaring.Bitmap, flat *bitmap.Set, bytes int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	set := c.mu.sets[key]
+	if set == nil || set.ids != ids || set.flat != nil {
+		return
+	}
+	set.flat = flat
+	set.bytes += bytes
+	c.mu.bytes += bytes
 	c.evictLocked()
 }
 

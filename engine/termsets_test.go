@@ -45,7 +45,6 @@ func termIndexes(db *testkit.DB) {
 	db.Index(schema.IndexDef{Table: "t", Columns: []string{"a"}, Type: schema.Equality})
 	db.Index(schema.IndexDef{Table: "t", Columns: []string{"b"}, Type: schema.Range})
 	db.Index(schema.IndexDef{Table: "t", Columns: []string{"tags"}, Type: schema.Equality})
-	db.Index(schema.IndexDef{Table: "t", Columns: []string{"ttl"}, Type: schema.TTL})
 }
 
 func termOp(r *rand.Rand, keys int) engine.Op {
@@ -70,18 +69,22 @@ func termOp(r *rand.Rand, keys int) engine.Op {
 // TestFiltersInMemory holds what filters find through the bitmaps in memory against
 // a look at every entity, on new and on old snapshots, while writers change what
 // they find: with room for all, and with so little that bitmaps and changes are
-// thrown away all the time.
+// thrown away all the time; with entities that expire and without.
 func TestFiltersInMemory(t *testing.T) {
 	for name, bytes := range map[string]int64{"room": 0, "narrow": 16 << 10, "none": -1} {
-		t.Run(name, func(t *testing.T) { testFiltersInMemory(t, bytes) })
+		t.Run(name, func(t *testing.T) { testFiltersInMemory(t, bytes, false) })
+		t.Run(name+" and ttl", func(t *testing.T) { testFiltersInMemory(t, bytes, true) })
 	}
 }
 
-func testFiltersInMemory(t *testing.T, bytes int64) {
+func testFiltersInMemory(t *testing.T, bytes int64, ttl bool) {
 	opts := testkit.Options(t.TempDir())
 	opts.Query.FilterCacheBytes = bytes
 	db := testkit.OpenWith(t, opts)
 	termIndexes(db)
+	if ttl {
+		db.Index(schema.IndexDef{Table: "t", Columns: []string{"ttl"}, Type: schema.TTL})
+	}
 	const keys, writers, readers = 600, 2, 3
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
