@@ -81,10 +81,11 @@ type standing struct {
 	// Version is that of the package of a peer.
 	Version string `json:"version,omitempty"`
 	Build   spent  `json:"build"`
-	// BuiltBefore is set when the index came from the cache.
-	BuiltBefore bool   `json:"built_before,omitempty"`
-	Memory      memory `json:"memory"`
-	Curve       curve  `json:"curve"`
+	// BuiltBefore is when the index was built, if it came from the cache. Build is of
+	// then too.
+	BuiltBefore time.Time `json:"built_before,omitzero"`
+	Memory      memory    `json:"memory"`
+	Curve       curve     `json:"curve"`
 	// At is what is read off the curve at each target recall.
 	At []atRecall `json:"at"`
 	// Why it wasn't measured; empty if it was.
@@ -198,9 +199,10 @@ func (f *compareFlags) build(s *standing, set *benchSet, out output) error {
 	_, isPeer := findPeer(s.Name)
 	caching := f.cache != "" && isPeer
 	if caching {
-		text, err := os.ReadFile(kept + ".json")
-		if err == nil && json.Unmarshal(text, &s.Build) == nil {
-			s.BuiltBefore = true
+		text, err1 := os.ReadFile(kept + ".json")
+		file, err2 := os.Stat(kept + ".json")
+		if err1 == nil && err2 == nil && json.Unmarshal(text, &s.Build) == nil {
+			s.BuiltBefore = file.ModTime().UTC()
 			_, err := s.process.ask("load "+kept, "loaded")
 			return s.settle(err, set, out)
 		}
@@ -227,7 +229,11 @@ func (s *standing) settle(err error, set *benchSet, out output) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out.progress, "%s: %s built in %.1f s, %.1f s of processor time\n", set.Name, s.Name, s.Build.Seconds, s.Build.CPUSeconds)
+	before := ""
+	if !s.BuiltBefore.IsZero() {
+		before = ", on " + s.BuiltBefore.Format(time.DateOnly) + " (from the cache)"
+	}
+	fmt.Fprintf(out.progress, "%s: %s built in %.1f s, %.1f s of processor time%s\n", set.Name, s.Name, s.Build.Seconds, s.Build.CPUSeconds, before)
 	s.Memory, err = s.process.memory()
 	return err
 }

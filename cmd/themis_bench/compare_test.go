@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestMain lets the tests start this program as compare does.
@@ -124,7 +125,7 @@ func TestComparePeers(t *testing.T) {
 				checkStanding(t, s)
 			}
 			again, _ := comparing(t, p.name, "-against", p.name, "-cache", cache)
-			if s := again.Standings[0]; !s.BuiltBefore || s.Build != c.Standings[1].Build || s.Version == "" {
+			if s := again.Standings[0]; s.BuiltBefore.IsZero() || s.Build != c.Standings[1].Build || s.Version == "" {
 				t.Errorf("with the cache: %+v", s)
 			}
 			checkStanding(t, again.Standings[0])
@@ -143,6 +144,32 @@ func TestCompareWithoutPeer(t *testing.T) {
 	}
 	if err := run(t.Context(), []string{"compare", "-sets", "none"}, silent); err == nil {
 		t.Error("a set that isn't there was compared on")
+	}
+}
+
+// TestCachedPeers: what was built by an earlier run is said to be, and its seconds
+// aren't held against those of this one.
+func TestCachedPeers(t *testing.T) {
+	before := time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
+	c := &comparison{Against: "hnswlib", Standings: []*standing{
+		{Name: "int8", Build: spent{10, 20}, Memory: memory{1 << 20, 0}},
+		{Name: "hnswlib", Version: "0.6", Build: spent{50, 100}, BuiltBefore: before, Memory: memory{4 << 20, 0}},
+		{Name: "faiss-flat", Version: "1.7", Build: spent{40, 80}, BuiltBefore: before.AddDate(0, 0, 1), Memory: memory{2 << 20, 0}},
+	}}
+	var printed bytes.Buffer
+	if err := c.table(&printed); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"| int8           |    10.0 |   20.0 |             1 |        0 |       - |    5.00 |     0.25 |",
+		"| hnswlib *      |    50.0 |  100.0 |             4 |        0 |    1.00 |    1.00 |     1.00 |",
+		"| faiss-flat *   |    40.0 |   80.0 |             2 |        0 |       - |    1.25 |     0.50 |",
+		"Versions: hnswlib 0.6, faiss-flat 1.7.",
+		"built by an earlier run (hnswlib on 2026-07-01, faiss-flat on 2026-07-02)",
+	} {
+		if !strings.Contains(printed.String(), want) {
+			t.Errorf("it lacks %q:\n%s", want, printed.String())
+		}
 	}
 }
 

@@ -93,22 +93,10 @@ func (c *comparison) table(w io.Writer) error {
 		c.Set.Name, c.Set.Vectors, c.Set.Dimension, c.Set.Metric, c.Set.Queries, c.Set.LocalDimension)
 	fmt.Fprintf(&b, "M=%d, efConstruction=%d, built by %d threads, searched by one; %s, %d cores\n\n",
 		c.M, c.EfConstruction, c.Threads, c.Machine.CPU, c.Machine.Cores)
-	fmt.Fprintf(&b, "| %-12s | build s |  CPU s | anonymous MiB | file MiB | build x |   CPU x | memory x |\n", "index")
-	fmt.Fprint(&b, "|:-------------|--------:|-------:|--------------:|---------:|--------:|--------:|---------:|\n")
-	other := c.against()
-	for _, s := range c.Standings {
-		if s.Missing != "" {
-			continue
-		}
-		build, cpu, ram := "-", "-", "-"
-		if other != nil {
-			build = fmt.Sprintf("%.2f", other.Build.Seconds/s.Build.Seconds)
-			cpu = fmt.Sprintf("%.2f", other.Build.CPUSeconds/s.Build.CPUSeconds)
-			ram = fmt.Sprintf("%.2f", float64(s.Memory.Anonymous)/float64(other.Memory.Anonymous))
-		}
-		fmt.Fprintf(&b, "| %-12s | %7.1f | %6.1f | %13d | %8d | %7s | %7s | %8s |\n", s.Name,
-			s.Build.Seconds, s.Build.CPUSeconds, s.Memory.Anonymous>>20, s.Memory.File>>20, build, cpu, ram)
-	}
+	fmt.Fprintf(&b, "| %-14s | build s |  CPU s | anonymous MiB | file MiB | build x |   CPU x | memory x |\n", "index")
+	fmt.Fprint(&b, "|:---------------|--------:|-------:|--------------:|---------:|--------:|--------:|---------:|\n")
+	c.builds(&b)
+	c.origins(&b)
 	fmt.Fprintf(&b, "\nQPS of one thread at recall@%d, and how many times that of %s\n\n", c.K, c.Against)
 	c.speeds(&b)
 	for _, s := range c.Standings {
@@ -118,6 +106,53 @@ func (c *comparison) table(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+func (c *comparison) builds(b *strings.Builder) {
+	other := c.against()
+	for _, s := range c.Standings {
+		if s.Missing != "" {
+			continue
+		}
+		build, cpu, ram := "-", "-", "-"
+		if other != nil {
+			// Seconds of another run are of another machine, as busy as that was then.
+			if s.BuiltBefore.Equal(other.BuiltBefore) {
+				build = fmt.Sprintf("%.2f", other.Build.Seconds/s.Build.Seconds)
+			}
+			cpu = fmt.Sprintf("%.2f", other.Build.CPUSeconds/s.Build.CPUSeconds)
+			ram = fmt.Sprintf("%.2f", float64(s.Memory.Anonymous)/float64(other.Memory.Anonymous))
+		}
+		name := s.Name
+		if !s.BuiltBefore.IsZero() {
+			name += " *"
+		}
+		fmt.Fprintf(b, "| %-14s | %7.1f | %6.1f | %13d | %8d | %7s | %7s | %8s |\n", name,
+			s.Build.Seconds, s.Build.CPUSeconds, s.Memory.Anonymous>>20, s.Memory.File>>20, build, cpu, ram)
+	}
+}
+
+// origins says which versions the peers are of, and which weren't built now.
+func (c *comparison) origins(b *strings.Builder) {
+	var versions, before []string
+	for _, s := range c.Standings {
+		if s.Missing != "" {
+			continue
+		}
+		if s.Version != "" {
+			versions = append(versions, s.Name+" "+s.Version)
+		}
+		if !s.BuiltBefore.IsZero() {
+			before = append(before, s.Name+" on "+s.BuiltBefore.Format(time.DateOnly))
+		}
+	}
+	if len(versions) > 0 {
+		fmt.Fprintf(b, "\nVersions: %s.\n", strings.Join(versions, ", "))
+	}
+	if len(before) > 0 {
+		fmt.Fprintf(b, "\n\\* built by an earlier run (%s) and read from a file by this one: the seconds are of that run, the memory is that after reading.\n",
+			strings.Join(before, ", "))
+	}
 }
 
 func (c *comparison) speeds(b *strings.Builder) {
