@@ -214,15 +214,37 @@ func allowing(w *workload, ids []uint32) *bitmap.Set {
 	return bitmap.Of(ids...)
 }
 
+// filteredTable has the kinds of filters side by side; times in parentheses are
+// against the same queries without a filter.
 func filteredTable(out io.Writer, rows []filteredRow) error {
-	fmt.Fprint(out, "| index    | filter      | allowed % |  vectors | recall@10 |  p50 ms |  p95 ms | p95 x | distances | fallback % |\n")
-	fmt.Fprint(out, "|:---------|:------------|----------:|---------:|----------:|--------:|--------:|------:|----------:|-----------:|\n")
+	var b strings.Builder
+	var kinds []string
 	for _, r := range rows {
-		_, err := fmt.Fprintf(out, "| %-8s | %-11s | %9g | %8d | %9.4f | %7.3f | %7.3f | %5.2f | %9.0f | %10.1f |\n",
-			r.Quantization, r.Filter, r.Percent, r.Allowed, r.Recall, r.P50Ms, r.P95Ms, r.P95Times, r.Distances, 100*r.Fallbacks)
-		if err != nil {
-			return err
+		if !slices.Contains(kinds, r.Filter) {
+			kinds = append(kinds, r.Filter)
 		}
 	}
-	return nil
+	fmt.Fprint(&b, "| index    | allowed % |")
+	for _, kind := range kinds {
+		fmt.Fprintf(&b, " recall, %-11s |", kind)
+	}
+	for _, kind := range kinds {
+		fmt.Fprintf(&b, " p95 ms, %-11s |", kind)
+	}
+	fmt.Fprint(&b, "\n|:---------|----------:|"+strings.Repeat("--------------------:|", 2*len(kinds))+"\n")
+	for i, first := range rows {
+		if first.Filter != kinds[0] {
+			continue
+		}
+		var recalls, times strings.Builder
+		for _, r := range rows[i:] {
+			if r.Quantization == first.Quantization && r.Percent == first.Percent {
+				fmt.Fprintf(&recalls, " %19.4f |", r.Recall)
+				fmt.Fprintf(&times, " %9.3f (%5.2f x) |", r.P95Ms, r.P95Times)
+			}
+		}
+		fmt.Fprintf(&b, "| %-8s | %9g |%s%s\n", first.Quantization, first.Percent, recalls.String(), times.String())
+	}
+	_, err := io.WriteString(out, b.String())
+	return err
 }

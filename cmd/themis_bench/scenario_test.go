@@ -43,7 +43,7 @@ func scenario(t *testing.T, result any, args ...string) string {
 func TestFiltered(t *testing.T) {
 	var rows []filteredRow
 	printed := scenario(t, &rows, "filtered", "-quantization", "none,int8,fastscan", "-nq", "20", "-far", "5", "-allowed", "10,0.2")
-	if len(rows) != 27 || !strings.Contains(printed, "| int8     | opposed ") {
+	if len(rows) != 27 || strings.Count(printed, "\n| int8     |") != 3 || !strings.Contains(printed, "| p95 ms, far ") {
 		t.Fatalf("%d rows\n%s", len(rows), printed)
 	}
 	for i, r := range rows {
