@@ -154,7 +154,7 @@ func searchOnce(t *testing.T, x *Index, histories []history, rng *rand.Rand, dim
 func TestReplacedIsFoundOnce(t *testing.T) { eachQuantization(t, testReplacedIsFoundOnce) }
 
 func testReplacedIsFoundOnce(t *testing.T, quantization vecindex.Quantization) {
-	const n, dim, enough = 2000, 8, 5000 / raceFactor
+	const n, dim, enough = 2000 / raceFactor, 8, 5000 / raceFactor
 	x := open(t, Options{Quantization: quantization, Dimension: dim, Metric: vecindex.L2, EfConstruction: 60, Workers: 2, breath: 1})
 	c := newClusters(20, dim, 5)
 	for id := range uint32(n) {

@@ -133,11 +133,11 @@ func eachQuantization(t *testing.T, run func(t *testing.T, quantization vecindex
 // TestSlotsAreReused: an index that is filled and emptied for ever stays as small as
 // at first.
 func TestSlotsAreReused(t *testing.T) {
-	const n, dim = 1500, 8
+	const n, rounds, dim = 1500, 3 + 5/raceFactor, 8
 	c := newClusters(3, dim, 5)
 	x := open(t, Options{Dimension: dim, M: 6, EfConstruction: 30})
 	var first uint32
-	for round := range 8 {
+	for round := range rounds {
 		for id := range uint32(n) {
 			put(t, x, id, c.vector())
 		}
@@ -274,7 +274,7 @@ func TestSeedRepeats(t *testing.T) {
 	var stats []string
 	for range 2 {
 		c := newClusters(12, dim, 5)
-		x := open(t, Options{Dimension: dim, Workers: 1, Seed: 5})
+		x := open(t, Options{Dimension: dim, M: 6, EfConstruction: 40, Workers: 1, Seed: 5})
 		for id := range uint32(n) {
 			put(t, x, id, c.vector())
 		}

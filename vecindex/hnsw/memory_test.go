@@ -28,7 +28,7 @@ func testMemory(t *testing.T, quantization vecindex.Quantization, dir string) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	vec := make([]float32, 40)
 	steps := 0
-	for id := range uint32(6000) {
+	for id := range uint32(6000 / raceFactor) {
 		for i := range vec {
 			vec[i] = rng.Float32()
 		}

@@ -53,7 +53,7 @@ func TestRecallAfterUpdates(t *testing.T) { eachQuantization(t, testRecallAfterU
 func testRecallAfterUpdates(t *testing.T, quantization vecindex.Quantization) {
 	const n, rounds, dim, gate = 3000 / raceFactor, 6, 32, 0.93
 	c := newClusters(2, dim, 50)
-	x, oracle := open(t, Options{Quantization: quantization, Dimension: dim, Workers: 2, MaxPending: 500}), newFlat(t, vecindex.Cosine, dim)
+	x, oracle := open(t, Options{Quantization: quantization, Dimension: dim, M: 8, EfConstruction: 60, Workers: 2, MaxPending: 500}), newFlat(t, vecindex.Cosine, dim)
 	for range rounds {
 		for id := range uint32(n) {
 			v := c.vector()

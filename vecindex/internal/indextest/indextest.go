@@ -21,11 +21,15 @@ type New func(t *testing.T, metric vecindex.Metric, dim int) vecindex.Index
 // Metrics are all metrics there are.
 var Metrics = []vecindex.Metric{vecindex.Cosine, vecindex.L2, vecindex.Dot}
 
-// Run runs all tests on an engine.
+// Run runs all tests on an engine. With -short there is one history instead of four.
 func Run(t *testing.T, newIndex New) {
+	seeds := uint64(4)
+	if testing.Short() {
+		seeds = 1
+	}
 	for _, metric := range Metrics {
 		t.Run(metric.String(), func(t *testing.T) {
-			for seed := range uint64(4) {
+			for seed := range seeds {
 				runModel(t, newIndex, metric, seed)
 			}
 		})
