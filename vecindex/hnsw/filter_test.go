@@ -58,18 +58,20 @@ func testFilters(t *testing.T, quantization vecindex.Quantization) {
 		put(t, oracle, id, v)
 	}
 	drain(t, x)
+	qs := queries(c, 20, k, ef)
+	byDistance := make([][]uint32, len(qs))
+	for i := range qs {
+		all, _ := search(t, oracle, vecindex.Query{Vector: qs[i].Vector, K: n, Exact: true})
+		for _, h := range all {
+			byDistance[i] = append(byDistance[i], h.ID)
+		}
+	}
 	plans := map[vecindex.Plan]int{}
 	fallbacks := 0
 	for kind, allowOf := range filterKinds {
 		for _, share := range []float64{0.001, 0.01, 0.1, 0.3, 0.5, 0.9} {
-			qs := queries(c, 20, k, ef)
 			for i := range qs {
-				all, _ := search(t, oracle, vecindex.Query{Vector: qs[i].Vector, K: n, Exact: true})
-				ids := make([]uint32, len(all))
-				for at, h := range all {
-					ids[at] = h.ID
-				}
-				qs[i].Allow = allowOf(c, share, ids)
+				qs[i].Allow = allowOf(c, share, byDistance[i])
 				hits, stats := search(t, x, qs[i])
 				plans[stats.Plan]++
 				if stats.ExactFallback {
