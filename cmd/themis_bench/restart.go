@@ -149,20 +149,26 @@ func (r *restarts) once(ctx context.Context, kill int) (restarted, error) {
 		go func() { saving <- r.save(ctx) }()
 		time.Sleep(r.moment(before))
 	}
+	refused := writing.refused.Load()
 	err := r.running.cmd.Process.Kill()
 	<-r.running.exited
-	_ = writing.stop() // with the error that the kill brings
+	failed := writing.stop()
 	row.Acknowledged = len(writing.acknowledged)
 	if saving != nil {
 		row.Saving = <-saving != nil
+	}
+	if refused { // else it is the kill that writers end with
+		err = errors.Join(err, failed)
 	}
 	if err != nil {
 		return row, err
 	}
 	begin := time.Now()
-	if r.running, err = startServer(r.server.start, r.server.dir, r.server.port); err != nil {
+	started, err := startServer(r.server.start, r.server.dir, r.server.port)
+	if err != nil {
 		return row, err
 	}
+	r.running = started
 	if err := r.running.ready(ctx, r.table.client, 10*time.Minute); err != nil {
 		return row, err
 	}

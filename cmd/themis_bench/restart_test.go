@@ -100,7 +100,7 @@ func TestRewrite(t *testing.T) {
 func TestRewriteStops(t *testing.T) {
 	_, r := startRestarts(t, vecindex.L2)
 	writing := r.write(t.Context(), 1)
-	if err := writing.stop(); err != nil {
+	if err := writing.stop(); err != nil || writing.refused.Load() {
 		t.Error(err)
 	}
 	if left := len(writing.acknowledged) % r.batch; left != 0 && left != 60%r.batch {
@@ -108,7 +108,7 @@ func TestRewriteStops(t *testing.T) {
 	}
 	r.table.client.base = "http://127.0.0.1:1"
 	writing = r.write(t.Context(), 1)
-	if writing.group.Wait(); writing.stop() == nil {
+	if writing.group.Wait(); writing.stop() == nil || !writing.refused.Load() {
 		t.Error("no error without a server")
 	}
 }

@@ -27,6 +27,7 @@ func nudged(v []float32, turn int) []float32 {
 // rewriting replaces vectors until it is stopped or refused.
 type rewriting struct {
 	stopped atomic.Bool
+	refused atomic.Bool // a writer has ended with an error
 	group   *errgroup.Group
 	mu      sync.Mutex
 	// acknowledged are the entities that were, in this order. It is to be read after
@@ -57,6 +58,7 @@ func (r *restarts) write(ctx context.Context, turn int) *rewriting {
 					return append(appendVector(dst, nudged(r.w.base.Row(i), turn)), '}', '}')
 				})
 				if err != nil {
+					writing.refused.Store(true)
 					return err
 				}
 				writing.mu.Lock()
