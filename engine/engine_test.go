@@ -538,7 +538,10 @@ func TestWritesWhileVectorsLoad(t *testing.T) {
 	db := testkit.OpenWith(t, opts)
 	db.Index(schema.IndexDef{Table: "t", Columns: []string{"v"}, Type: schema.Vector, Vector: &schema.VectorConfig{Metric: "l2", Dimension: 2}})
 	// Enough that loading them takes many times as long as the first write.
-	const n = 30_000
+	n := 30_000
+	if testing.Short() {
+		n = 6000 // it takes as long under the race detector
+	}
 	var ops []engine.Op
 	for i := range n {
 		ops = append(ops, testkit.Put(fmt.Sprintf("t:%d", i), map[string]any{"v": []any{i, 0}}))
@@ -570,7 +573,7 @@ func TestWritesWhileVectorsLoad(t *testing.T) {
 	db.WaitReady()
 	// Exact, because vectors that come in the order of a line make a graph that
 	// can miss the end of it.
-	results, err := db.Search(t.Context(), engine.SearchRequest{Table: "t", Vectors: [][]float32{{n - 1, 1}}, K: 1, Exact: true})
+	results, err := db.Search(t.Context(), engine.SearchRequest{Table: "t", Vectors: [][]float32{{float32(n - 1), 1}}, K: 1, Exact: true})
 	if err != nil || len(results[0].Hits) != 1 || results[0].Hits[0].Distance != 0 {
 		t.Errorf("%+v %v", results, err)
 	}

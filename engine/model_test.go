@@ -20,7 +20,7 @@ import (
 )
 
 var (
-	modelOps  = flag.Int("model.ops", 20_000, "operations of TestModel")
+	modelOps  = flag.Int("model.ops", 10_000, "operations of TestModel")
 	modelSeed = flag.Uint64("model.seed", 0, "seed of TestModel; 0 draws one")
 )
 

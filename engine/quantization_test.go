@@ -15,6 +15,9 @@ import (
 // TestDistancesAreExact: whatever a graph is walked on, an answer has the distances of
 // the vectors, the ones that a scan of them finds.
 func TestDistancesAreExact(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a graph of each kind takes a minute under the race detector, and nothing is concurrent")
+	}
 	for _, quantization := range []string{"none", "int8", "fastscan"} {
 		for _, metric := range []vecindex.Metric{vecindex.Cosine, vecindex.L2, vecindex.Dot} {
 			t.Run(quantization+" "+metric.String(), func(t *testing.T) {

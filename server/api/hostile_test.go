@@ -108,8 +108,11 @@ func positions(t *testing.T, text jsontext.Value) []position {
 // problem document (spec.check looks at each).
 func TestHostileBodies(t *testing.T) {
 	c := newClient(t, api.Options{})
-	requests, failures := 0, 0
+	offered, requests, failures := 0, 0, 0
 	send := func(name, method, path, mediaType, body string) {
+		if offered++; testing.Short() && offered%5 != 0 {
+			return
+		}
 		requests++
 		r := c.call(method, path, body, "Content-Type: "+mediaType)
 		if r.status >= 500 {
@@ -146,7 +149,7 @@ func TestHostileBodies(t *testing.T) {
 					}
 				}
 				for i, body := range mutations(t, example) {
-					if i%10 == 0 || !testing.Short() {
+					if i%2 == 0 || !testing.Short() {
 						send(body, method, path, mediaType, body)
 					}
 				}
