@@ -21,7 +21,7 @@ func TestRecallTarget(t *testing.T) {
 	}
 	db := testkit.Open(t)
 	const n, dim, k = 6000, 24, 10
-	db.Index(schema.IndexDef{Table: "t", Columns: []string{"v"}, Type: schema.Vector, Vector: &schema.VectorConfig{Metric: "l2", M: 6, EfConstruction: 40}})
+	db.Index(schema.IndexDef{Table: "t", Columns: []string{"v"}, Type: schema.Vector, Vector: &schema.VectorConfig{Metric: "l2", M: 8, EfConstruction: 60}})
 	rng := rand.New(rand.NewPCG(5, 5))
 	var ops []engine.Op
 	for i := range n {
