@@ -82,8 +82,9 @@ func (x *Index) appendLost(dst []int, slots []uint32) []int {
 
 // prove says whether the file holds the vector of a suspect slot now.
 func (x *Index) prove(slot uint32) bool {
-	x.restoring.Lock()
-	defer x.restoring.Unlock()
+	mu := &x.restoring[slot%uint32(len(x.restoring))]
+	mu.Lock()
+	defer mu.Unlock()
 	if !x.slots.suspect.has(slot) {
 		return true
 	}

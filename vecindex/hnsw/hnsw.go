@@ -174,8 +174,8 @@ type Index struct {
 	// is used.
 	loaded    bool
 	torn      bool         // links were lost in the load; as loaded
-	restoring sync.Mutex   // held while a vector is restored
-	restored  atomic.Int64 // vectors that were
+	restoring [64]sync.Mutex // by slot: held while it is looked whether its vector is lost
+	restored  atomic.Int64   // vectors that were
 
 	unreadable atomic.Int64 // times that the file of the vectors couldn't be read
 

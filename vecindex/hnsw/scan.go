@@ -99,10 +99,16 @@ func (x *Index) keepNearestOf(s *scratch, slots []uint32) {
 func (x *Index) rerankBest(s *scratch, k int) (limit float32, sure bool) {
 	b := &s.filtering.best
 	all := len(b.keys) < b.limit // nothing was dropped
-	keys := b.sorted()
+	keys := b.kept()
 	surely := max(2*k, k+rerankMargin)
-	worst := float32(0)
+	worst, sorted := float32(0), 0
 	for from := 0; from < len(keys); from += rerankStep {
+		if from == sorted { // mostly the first ones are enough, and else twice as many
+			n := min(len(keys)-from, max(rerankStep*(surely/rerankStep+2), sorted))
+			selectNearest(keys[from:], n)
+			slices.Sort(keys[from : from+n])
+			sorted += n
+		}
 		part := keys[from:min(from+rerankStep, len(keys))]
 		if from >= surely && !s.nearest.Wants(part[0].distance()-worst, 0) {
 			return 0, true
@@ -142,40 +148,48 @@ func (b *best) add(k key) {
 	}
 }
 
-// shrink drops all but the nearest limit, by Hoare's selection.
+// shrink drops all but the nearest limit.
 func (b *best) shrink() {
-	low, high := 0, len(b.keys)-1
+	selectNearest(b.keys, b.limit)
+	b.keys = b.keys[:b.limit]
+	b.bound = b.keys[b.limit-1]
+}
+
+// kept returns the nearest limit, in no order.
+func (b *best) kept() []key {
+	if len(b.keys) > b.limit {
+		b.shrink()
+	}
+	return b.keys
+}
+
+// selectNearest brings the nearest n of keys to the front, the farthest of them last, by
+// Hoare's selection.
+func selectNearest(keys []key, n int) {
+	low, high := 0, len(keys)-1
 	for low < high {
-		pivot := b.keys[(low+high)/2]
+		pivot := keys[(low+high)/2]
 		i, j := low, high
 		for i <= j {
-			for b.keys[i] < pivot {
+			for keys[i] < pivot {
 				i++
 			}
-			for b.keys[j] > pivot {
+			for keys[j] > pivot {
 				j--
 			}
 			if i <= j {
-				b.keys[i], b.keys[j] = b.keys[j], b.keys[i]
+				keys[i], keys[j] = keys[j], keys[i]
 				i++
 				j--
 			}
 		}
 		switch {
-		case b.limit-1 <= j:
+		case n-1 <= j:
 			high = j
-		case b.limit-1 >= i:
+		case n-1 >= i:
 			low = i
 		default:
-			low = high
+			return
 		}
 	}
-	b.bound = b.keys[b.limit-1]
-	b.keys = b.keys[:b.limit]
-}
-
-// sorted returns the nearest limit, nearest first.
-func (b *best) sorted() []key {
-	slices.Sort(b.keys)
-	return b.keys[:min(b.limit, len(b.keys))]
 }
