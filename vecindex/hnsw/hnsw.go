@@ -173,7 +173,7 @@ type Index struct {
 	// loaded says that there may be suspect slots, see cold.go; fixed before the index
 	// is used.
 	loaded    bool
-	torn      bool         // links were lost in the load; as loaded
+	torn      bool           // links were lost in the load; as loaded
 	restoring [64]sync.Mutex // by slot: held while it is looked whether its vector is lost
 	restored  atomic.Int64   // vectors that were
 
