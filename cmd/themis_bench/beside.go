@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -45,16 +46,13 @@ func (f *servingFlags) beside(ctx context.Context, s *served, ef int, out output
 	if err != nil {
 		return nil, err
 	}
-	small, err := putSmall(ctx, s.overHTTP)
+	clients := slices.Max(s.clients)
+	small, err := putSmall(ctx, s.overHTTP, clients)
 	if err != nil {
 		return nil, err
 	}
 	readers := map[string]target{"search": searches, "get": small}
 	writers := f.newRewriters(s)
-	clients := 1
-	for _, n := range s.clients {
-		clients = max(clients, n)
-	}
 	m := measurement{f.k, ef, clients, f.phase}
 	sums := map[scene]*besideSum{}
 	bar := newProgress(out.progress, "rounds", f.besideRounds)
@@ -167,19 +165,19 @@ func (s *served) settle(ctx context.Context, interval time.Duration) error {
 
 // smallEntity is read again and again.
 type smallEntity struct {
-	client *client
+	client *leanClient
 	path   string
 }
 
 // putSmall writes an entity that is no vector's.
-func putSmall(ctx context.Context, t *overHTTP) (*smallEntity, error) {
-	small := &smallEntity{t.client, "/entities/" + t.table + ":small"}
+func putSmall(ctx context.Context, t *overHTTP, clients int) (*smallEntity, error) {
+	small := &smallEntity{t.client.lean(clients), "/entities/" + t.table + ":small"}
 	_, err := call[acknowledged](ctx, t.client, "PUT", small.path, map[string]int{"small": 1})
 	return small, err
 }
 
 func (e *smallEntity) nearest(ctx context.Context, _ []float32, _, _ int) ([]uint32, error) {
-	return nil, e.client.exchange(ctx, "GET", e.path, nil)
+	return nil, e.client.exchange(ctx, "GET", e.path, nil, func([]byte) error { return nil })
 }
 
 // exchange makes a call whose answer only matters for not being an error.

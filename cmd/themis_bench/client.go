@@ -69,16 +69,21 @@ func (c *client) send(ctx context.Context, method, path, contentType string, bod
 		return resp, nil
 	}
 	defer resp.Body.Close()
-	e := &apiError{call: method + " " + path}
 	text, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
 	if err != nil {
 		return nil, err
 	}
+	return nil, problemOf(method+" "+path, resp.StatusCode, text)
+}
+
+// problemOf is the error of an answer that says no.
+func problemOf(call string, status int, text []byte) *apiError {
+	e := &apiError{call: call}
 	if json.Unmarshal(text, e) != nil || e.Code == "" {
 		e.Code, e.Detail = "no_problem_document", string(text)
 	}
-	e.Status = resp.StatusCode
-	return nil, e
+	e.Status = status
+	return e
 }
 
 // call makes a call with a JSON body, if request isn't nil, and reads the JSON

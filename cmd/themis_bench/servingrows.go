@@ -4,9 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"runtime"
-	"strings"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -92,7 +91,7 @@ func (f *servingFlags) search(ctx context.Context, s *served, plan servingPlan, 
 
 // prepare writes the requests and finds the exact neighbours under a filter.
 func (f *servingFlags) prepare(ctx context.Context, s *served, plan servingPlan, ef int) (*preparedSearches, *workload, *bitmap.Set, error) {
-	asked, target := *s.w, &preparedSearches{client: s.client, bodies: map[*float32][]byte{}}
+	asked, target := *s.w, &preparedSearches{client: s.client.lean(slices.Max(s.clients)), bodies: map[*float32][]byte{}}
 	var queries []int
 	for i := range s.w.queries.Len() {
 		queries = append(queries, i)
@@ -193,23 +192,18 @@ func (f *servingFlags) searchBody(table string, query []float32, ef int, filter 
 // preparedSearches are requests that were written before the time is taken, by the
 // first element of their vectors.
 type preparedSearches struct {
-	client *client
+	client *leanClient
 	bodies map[*float32][]byte
 }
 
-func (t *preparedSearches) nearest(ctx context.Context, query []float32, _, _ int) ([]uint32, error) {
-	resp, err := t.client.send(ctx, "POST", "/vector/search", "application/json", strings.NewReader(string(t.bodies[&query[0]])))
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	var answer searchAnswer
-	text, err := io.ReadAll(resp.Body)
-	if err == nil {
-		err = json.Unmarshal(text, &answer)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return answer.ids()
+func (t *preparedSearches) nearest(ctx context.Context, query []float32, _, _ int) (ids []uint32, err error) {
+	err = t.client.exchange(ctx, "POST", "/vector/search", t.bodies[&query[0]], func(text []byte) error {
+		var answer searchAnswer
+		if err := json.Unmarshal(text, &answer); err != nil {
+			return err
+		}
+		ids, err = answer.ids()
+		return err
+	})
+	return ids, err
 }
