@@ -228,7 +228,7 @@ func TestOptionsReachRocksDB(t *testing.T) {
 	s := open(t, o)
 	database, entities := optionsFile(t, o.Path)
 	for _, want := range []string{
-		"db_write_buffer_size=33554432", "max_total_wal_size=134217728", "max_open_files=123", "max_background_compactions=3",
+		"db_write_buffer_size=33554432", "max_total_wal_size=33554432", "max_open_files=123", "max_background_compactions=3",
 	} {
 		if !strings.Contains(database, want+"\n") {
 			t.Errorf("the database lacks %s", want)

@@ -69,11 +69,6 @@ const writeBuffersPerMemory = 4
 // minWriteBufferBytes keeps tiny test settings from flushing at every write.
 const minWriteBufferBytes = 1 << 20
 
-// walPerMemtables bounds the write-ahead log, as a multiple of the memtable
-// memory: an idle column family must not pin old logs, since the log's length
-// is the time recovery takes.
-const walPerMemtables = 4
-
 // Logs kept for a reader that doesn't get on are given up after a week, or when
 // there are too many.
 const (
@@ -141,7 +136,9 @@ func (n *native) databaseOptions(o *Options) *grocksdb.Options {
 	opts.SetCreateIfMissing(o.CreateIfMissing)
 	opts.SetCreateIfMissingColumnFamilies(true)
 	opts.SetDbWriteBufferSize(o.MemtableBytes)
-	opts.SetMaxTotalWalSize(walPerMemtables * o.MemtableBytes)
+	// An idle column family must not pin old logs, since their length is the time that
+	// recovery takes: with four times as much, a start after a kill took four seconds.
+	opts.SetMaxTotalWalSize(o.MemtableBytes)
 	if o.MaxOpenFiles != 0 {
 		opts.SetMaxOpenFiles(o.MaxOpenFiles)
 	}
