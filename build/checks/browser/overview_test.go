@@ -16,7 +16,7 @@ func TestOverviewAndSystem(t *testing.T) {
 func (b *tab) overviewFollows(s *server) {
 	b.t.Helper()
 	b.visit("")
-	b.seeText("Nothing needs attention.")
+	b.seeCalm()
 	b.seeText("Store a first entity")
 	b.see("#chart-traffic canvas")
 	b.check("")
@@ -31,10 +31,18 @@ func (b *tab) overviewFollows(s *server) {
 		b.problem("the stream's points are not those of the chart")
 	}
 	s.call("POST", "/admin/snapshot", `{"name": "first"}`)
-	b.seeText("Nothing needs attention.")
+	b.seeCalm()
 	b.visit("")
 	b.follow(func() { b.press("main", "shapes") })
 	b.seeText("shapes")
+}
+
+// seeCalm waits until nothing needs attention, unless it is the disk: that is the
+// machine's.
+func (b *tab) seeCalm() {
+	b.t.Helper()
+	b.until(`document.body.innerText.includes("Nothing needs attention.") ||
+		document.body.innerText.includes("The disk is getting full") && !document.body.innerText.includes("There is no copy of the data")`)
 }
 
 // maintain flushes and compacts.
