@@ -36,11 +36,20 @@ func (x *Index) runLinker() {
 		}
 		if breaths > 0 {
 			breaths--
-			time.Sleep(x.opts.breath)
+			time.Sleep(x.breath())
 		} else {
 			runtime.Gosched()
 		}
 	}
+}
+
+// breath is how long to stand back. Each search is compared with the whole backlog. Where
+// that is longer than writers may make it, as after a start, it costs searches more than
+// linkers do, so they stand back the less.
+func (x *Index) breath() time.Duration {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.opts.breath * time.Duration(x.opts.MaxPending) / time.Duration(max(x.mu.backlog, x.opts.MaxPending))
 }
 
 // encodeRow makes the row of a slot from its vector.

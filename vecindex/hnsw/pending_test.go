@@ -170,3 +170,23 @@ func TestLinkersStandBack(t *testing.T) {
 		t.Errorf("%d slots were linked within %v after a search, want gaps of %v", n, took, breath)
 	}
 }
+
+// TestLinkersHurry: the longer the backlog is than writers may make it, the less linkers
+// stand back.
+func TestLinkersHurry(t *testing.T) {
+	const dim, maxPending = 4, 10
+	c := newClusters(17, dim, 1)
+	x := open(t, Options{Dimension: dim, MaxPending: maxPending})
+	if x.breath() != fullBreath {
+		t.Errorf("without a backlog: %v", x.breath())
+	}
+	x.linking.Lock()
+	for id := range uint32(5 * maxPending) {
+		put(t, x, id, c.vector())
+	}
+	if x.breath() != fullBreath/5 {
+		t.Errorf("with five times what writers may cause: %v", x.breath())
+	}
+	x.linking.Unlock()
+	drain(t, x)
+}
