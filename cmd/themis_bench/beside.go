@@ -113,7 +113,6 @@ type written struct {
 // act measures the readers of a scene while its writers write.
 func (f *servingFlags) act(ctx context.Context, now scene, m measurement, readers target, writers *rewriters, w *workload) (point, written, error) {
 	var stop atomic.Bool
-	defer stop.Store(true)
 	group, ctx := errgroup.WithContext(ctx)
 	switch now.writers {
 	case "batches":
@@ -125,20 +124,24 @@ func (f *servingFlags) act(ctx context.Context, now scene, m measurement, reader
 			group.Go(func() error { return writers.puts(ctx, &stop) })
 		}
 	}
+	p, wrote, err := m.beside(ctx, readers, writers, w)
+	stop.Store(true)
+	if failed := group.Wait(); failed != nil {
+		err = failed // which has ended the readers too
+	}
+	return p, wrote, err
+}
+
+// beside warms up, measures readers, and counts what the writers write meanwhile.
+func (m measurement) beside(ctx context.Context, readers target, writers *rewriters, w *workload) (p point, wrote written, err error) {
 	warm := m
 	warm.atLeast = m.atLeast / 10
-	_, err := warm.run(ctx, readers, w)
-	if err != nil {
-		return point{}, written{}, err
+	if _, err = warm.run(ctx, readers, w); err != nil {
+		return p, wrote, err
 	}
 	before, begin := writers.acknowledged.Load(), time.Now()
-	p, err := m.run(ctx, readers, w)
-	if err != nil {
-		return point{}, written{}, err
-	}
-	wrote := written{writers.acknowledged.Load() - before, time.Since(begin)}
-	stop.Store(true)
-	return p, wrote, group.Wait()
+	p, err = m.run(ctx, readers, w)
+	return p, written{writers.acknowledged.Load() - before, time.Since(begin)}, err
 }
 
 // settle waits until the server has nothing to do any more, neither vectors to link

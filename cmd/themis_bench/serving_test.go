@@ -238,6 +238,26 @@ func TestRewriters(t *testing.T) {
 	}
 }
 
+// TestWritersThatAreRefused: what ended the writers is the error, not that the readers
+// were ended for it.
+func TestWritersThatAreRefused(t *testing.T) {
+	c := serve(t, map[string]http.HandlerFunc{
+		"POST /entities/batch": text(507, `{"status":507,"code":"storage_full","detail":"the disk is full"}`),
+		"GET /entities/{key}":  text(200, `{}`),
+	})
+	w := &workload{}
+	w.base, w.queries = dataset.Manifold{Dim: 3, Seed: 5}.Make(7, 2)
+	w.truth = [][]int32{{0}, {0}}
+	f := servingFlags{batch: 3, loaders: 2}
+	s := &served{overHTTP: &overHTTP{c, benchTable}, w: w}
+	small := &smallEntity{c.lean(1), "/entities/t:small"}
+	_, _, err := f.act(t.Context(), scene{"get", "batches"}, measurement{1, 1, 1, 10 * time.Second}, small, f.newRewriters(s), w)
+	var e *apiError
+	if !errors.As(err, &e) || e.Code != "storage_full" {
+		t.Errorf("got %v", err)
+	}
+}
+
 // TestMedianRow: all figures are medians, but the searches, which are counted.
 func TestMedianRow(t *testing.T) {
 	row := medianRow([]servingRow{

@@ -179,6 +179,7 @@ func searchMicros(ctx context.Context, index vecindex.Index, w *workload, allow 
 	err = group.Wait()
 	return recall, median(each), err
 }
+
 func (f *servingFlags) searchBody(table string, query []float32, ef int, filter []predicate) ([]byte, error) {
 	return json.Marshal(struct {
 		searchRequest

@@ -473,14 +473,16 @@ func (j *journal) play(events []event, rng *rand.Rand, restarts bool) *Index {
 
 // TestHistories gives one history to indexes of every quantization, with one linker and
 // with several, with restarts at any time and without. Exact searches answer alike, and
-// of one quantization the others find as much as all do on average, within a point.
+// of one quantization the others find as much, within a point.
 func TestHistories(t *testing.T) {
 	if raceFactor > 1 {
 		t.Skip("TestCheckpointWhileChanging is for the race detector")
 	}
 	const n, dim, k = 4000, 16, 10
 	c, rng := newClusters(77, dim, 20), rand.New(rand.NewPCG(7, 7))
-	queries := make([][]float32, 200)
+	// In which order things are linked is chance; with so many queries that is a tenth of
+	// a point.
+	queries := make([][]float32, 1000)
 	for i := range queries {
 		queries[i] = c.vector()
 	}
@@ -510,12 +512,7 @@ func TestHistories(t *testing.T) {
 			recalls = append(recalls, float64(found)/float64(k*len(queries)))
 			closeIndex(t, x)
 		}
-		// In which order things are linked is chance, and so is a fifth of a point.
-		mean := 0.0
-		for _, r := range recalls {
-			mean += r / float64(len(recalls))
-		}
-		if slices.Max(recalls)-mean > 0.01 || mean-slices.Min(recalls) > 0.01 {
+		if slices.Max(recalls)-slices.Min(recalls) > 0.01 {
 			t.Errorf("recall depends on the history: %.4f", recalls)
 		}
 	})
