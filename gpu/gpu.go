@@ -27,16 +27,34 @@ type Device struct {
 	Name             string `json:"name"`
 	MemoryTotalBytes uint64 `json:"memory_total_bytes"`
 	MemoryUsedBytes  uint64 `json:"memory_used_bytes"`
+	// UUID is the same after a restart, whatever the order. ComputeCapability is the
+	// generation, as 9.0.
+	UUID              string `json:"uuid,omitempty"`
+	ComputeCapability string `json:"compute_capability,omitempty"`
 	// UtilizationPercent is the share of the last sample period, a second or
 	// less, in which a kernel ran.
 	UtilizationPercent *float64 `json:"utilization_percent,omitempty"`
 	TemperatureCelsius *float64 `json:"temperature_celsius,omitempty"`
 	PowerWatts         *float64 `json:"power_watts,omitempty"`
+	// Processes are those that run kernels; nil where the driver doesn't tell. In a
+	// container their numbers may be those of the machine.
+	Processes []Process `json:"processes,omitzero"`
+}
+
+// Process is a process that uses a device.
+type Process struct {
+	PID int `json:"pid"`
+	// MemoryBytes of the device are the process'; nil where the driver doesn't tell.
+	MemoryBytes *uint64 `json:"memory_bytes,omitempty"`
+	// Worker says that it is this server's worker. Who knows its number sets it.
+	Worker bool `json:"worker,omitempty"`
 }
 
 // Status is one reading.
 type Status struct {
 	Devices []Device
+	// DriverVersion is empty where there is no driver, or it doesn't tell.
+	DriverVersion string
 	// Reason says why there are no devices, or why some are missing; else empty.
 	Reason string
 }
@@ -45,6 +63,7 @@ type Status struct {
 type Library interface {
 	Init() nvml.Return
 	Shutdown() nvml.Return
+	SystemGetDriverVersion() (string, nvml.Return)
 	DeviceGetCount() (int, nvml.Return)
 	DeviceGetHandleByIndex(index int) (nvml.Device, nvml.Return)
 }

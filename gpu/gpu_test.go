@@ -1,6 +1,7 @@
 package gpu
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"strings"
@@ -18,8 +19,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // fakeLibrary is an NVML with the devices of a test.
 type fakeLibrary struct {
-	init, count nvml.Return
-	devices     []*fakeDevice
+	init, version, count nvml.Return
+	devices              []*fakeDevice
 	// hang blocks counting until it is closed; nil doesn't.
 	hang chan struct{}
 
@@ -28,6 +29,10 @@ type fakeLibrary struct {
 
 func (f *fakeLibrary) Init() nvml.Return     { f.inits.Add(1); return f.init }
 func (f *fakeLibrary) Shutdown() nvml.Return { f.shutdowns.Add(1); return nvml.SUCCESS }
+
+func (f *fakeLibrary) SystemGetDriverVersion() (string, nvml.Return) {
+	return "550.54.15", f.version
+}
 
 func (f *fakeLibrary) DeviceGetCount() (int, nvml.Return) {
 	f.counts.Add(1)
@@ -45,6 +50,9 @@ func (f *fakeLibrary) DeviceGetHandleByIndex(i int) (nvml.Device, nvml.Return) {
 type fakeDevice struct {
 	nvml.Device
 	handle, name, memory, rest nvml.Return
+	// running are the processes, major the generation; 9 without.
+	running []nvml.ProcessInfo
+	major   int
 }
 
 func (f *fakeDevice) GetName() (string, nvml.Return) { return "NVIDIA H100 80GB HBM3", f.name }
@@ -58,21 +66,34 @@ func (f *fakeDevice) GetTemperature(nvml.TemperatureSensors) (uint32, nvml.Retur
 	return 41, f.rest
 }
 func (f *fakeDevice) GetPowerUsage() (uint32, nvml.Return) { return 70_500, f.rest }
+func (f *fakeDevice) GetUUID() (string, nvml.Return)       { return "GPU-5a", f.rest }
+func (f *fakeDevice) GetCudaComputeCapability() (int, int, nvml.Return) {
+	return cmp.Or(f.major, 9), 0, f.rest
+}
+func (f *fakeDevice) GetComputeRunningProcesses() ([]nvml.ProcessInfo, nvml.Return) {
+	return f.running, f.rest
+}
 
 func TestReading(t *testing.T) {
-	const full = `{"index":0,"name":"NVIDIA H100 80GB HBM3","memory_total_bytes":85899345920,"memory_used_bytes":5368709120,"utilization_percent":37,"temperature_celsius":41,"power_watts":70.5}`
-	const bare = `{"index":1,"name":"NVIDIA H100 80GB HBM3","memory_total_bytes":85899345920,"memory_used_bytes":5368709120}`
+	const head = `"name":"NVIDIA H100 80GB HBM3","memory_total_bytes":85899345920,"memory_used_bytes":5368709120`
+	const figures = head + `,"uuid":"GPU-5a","compute_capability":"9.0","utilization_percent":37,"temperature_celsius":41,"power_watts":70.5`
+	const full = `{"index":0,` + figures + `,"processes":[]}`
+	const shared = `{"index":0,` + figures + `,"processes":[{"pid":7},{"pid":4711,"memory_bytes":1048576}]}`
+	const bare = `{"index":1,` + head + `}`
 	for name, test := range map[string]struct {
 		fake            *fakeLibrary
 		devices, reason string
 	}{
-		"no library":     {&fakeLibrary{init: nvml.ERROR_LIBRARY_NOT_FOUND}, "null", "no NVIDIA driver is installed (libnvidia-ml.so.1 was not found)"},
-		"no driver":      {&fakeLibrary{init: nvml.ERROR_DRIVER_NOT_LOADED}, "null", "installed but not loaded"},
-		"no permission":  {&fakeLibrary{init: nvml.ERROR_NO_PERMISSION}, "null", "can't be used: ERROR_NO_PERMISSION"},
-		"no count":       {&fakeLibrary{count: nvml.ERROR_UNKNOWN}, "null", "can't list its devices"},
-		"no devices":     {&fakeLibrary{}, "null", "has no devices"},
-		"all figures":    {&fakeLibrary{devices: []*fakeDevice{{}}}, "[" + full + "]", ""},
-		"few figures":    {&fakeLibrary{devices: []*fakeDevice{{}, {rest: nvml.ERROR_NOT_SUPPORTED}}}, "[" + full + "," + bare + "]", ""},
+		"no library":    {&fakeLibrary{init: nvml.ERROR_LIBRARY_NOT_FOUND}, "null", "no NVIDIA driver is installed (libnvidia-ml.so.1 was not found)"},
+		"no driver":     {&fakeLibrary{init: nvml.ERROR_DRIVER_NOT_LOADED}, "null", "installed but not loaded"},
+		"no permission": {&fakeLibrary{init: nvml.ERROR_NO_PERMISSION}, "null", "can't be used: ERROR_NO_PERMISSION"},
+		"no count":      {&fakeLibrary{count: nvml.ERROR_UNKNOWN}, "null", "can't list its devices"},
+		"no devices":    {&fakeLibrary{}, "null", "has no devices"},
+		"all figures":   {&fakeLibrary{devices: []*fakeDevice{{}}}, "[" + full + "]", ""},
+		"few figures":   {&fakeLibrary{devices: []*fakeDevice{{}, {rest: nvml.ERROR_NOT_SUPPORTED}}}, "[" + full + "," + bare + "]", ""},
+		"processes": {&fakeLibrary{devices: []*fakeDevice{{running: []nvml.ProcessInfo{
+			{Pid: 4711, UsedGpuMemory: 1 << 20}, {Pid: 7, UsedGpuMemory: ^uint64(0)},
+		}}}}, "[" + shared + "]", ""},
 		"one lost":       {&fakeLibrary{devices: []*fakeDevice{{}, {handle: nvml.ERROR_GPU_IS_LOST}}}, "[" + full + "]", "device 1: ERROR_GPU_IS_LOST"},
 		"without name":   {&fakeLibrary{devices: []*fakeDevice{{name: nvml.ERROR_UNKNOWN}}}, "null", "device 0: its name"},
 		"without memory": {&fakeLibrary{devices: []*fakeDevice{{memory: nvml.ERROR_UNKNOWN}}}, "null", "device 0: its memory"},
@@ -87,6 +108,46 @@ func TestReading(t *testing.T) {
 			}
 			if (s.Reason == "") != (test.reason == "") || !strings.Contains(s.Reason, test.reason) {
 				t.Errorf("reason %q, want %q", s.Reason, test.reason)
+			}
+		})
+	}
+}
+
+func TestDriverVersion(t *testing.T) {
+	for version, l := range map[string]*fakeLibrary{
+		"550.54.15": {devices: []*fakeDevice{{}}},
+		"":          {version: nvml.ERROR_NOT_SUPPORTED},
+	} {
+		p := New(Options{Library: l})
+		if s := p.Status(t.Context()); s.DriverVersion != version {
+			t.Errorf("%+v, want %q", s, version)
+		}
+		p.Close()
+	}
+}
+
+// TestUnavailable holds what is said of a device that searches can't use.
+func TestUnavailable(t *testing.T) {
+	three := []*fakeDevice{{}, {major: 7}, {rest: nvml.ERROR_NOT_SUPPORTED}}
+	for name, test := range map[string]struct {
+		fake  *fakeLibrary
+		index int
+		want  string
+	}{
+		"there":           {&fakeLibrary{devices: three}, 0, ""},
+		"old":             {&fakeLibrary{devices: three}, 1, "device 1 (NVIDIA H100 80GB HBM3) has compute capability 7.0; searches need 8.0 or newer"},
+		"of unknown age":  {&fakeLibrary{devices: three}, 2, ""},
+		"beyond":          {&fakeLibrary{devices: three}, 3, "there is no device 3; the driver lists 0 to 2"},
+		"beyond the only": {&fakeLibrary{devices: three[:1]}, 1, "there is no device 1; the driver lists 0 (NVIDIA H100 80GB HBM3)"},
+		"no driver":       {&fakeLibrary{init: nvml.ERROR_LIBRARY_NOT_FOUND}, 0, "no NVIDIA driver is installed (libnvidia-ml.so.1 was not found)"},
+		"none":            {&fakeLibrary{}, 0, "the NVIDIA driver has no devices"},
+		"lost":            {&fakeLibrary{devices: []*fakeDevice{{}, {handle: nvml.ERROR_GPU_IS_LOST}}}, 1, "device 1 isn't among those that can be used: device 1: ERROR_GPU_IS_LOST"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := New(Options{Library: test.fake})
+			defer p.Close()
+			if got := p.Unavailable(t.Context(), test.index); got != test.want {
+				t.Errorf("%q, want %q", got, test.want)
 			}
 		})
 	}

@@ -1,7 +1,9 @@
 package gpu
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/NVIDIA/go-nvml/pkg/nvml"
@@ -22,6 +24,9 @@ func readDevices(l Library, initialized bool) (Status, bool) {
 		return Status{Reason: "the NVIDIA driver can't list its devices: " + r.Error()}, false
 	}
 	var s Status
+	if version, r := l.SystemGetDriverVersion(); r == nvml.SUCCESS {
+		s.DriverVersion = version
+	}
 	var failed []string
 	for i := range count {
 		d, err := readDevice(l, i)
@@ -64,6 +69,12 @@ func readDevice(l Library, index int) (Device, error) {
 		return Device{}, fmt.Errorf("device %d: its memory: %w", index, r)
 	}
 	d := Device{Index: index, Name: name, MemoryTotalBytes: memory.Total, MemoryUsedBytes: memory.Used}
+	if uuid, r := handle.GetUUID(); r == nvml.SUCCESS {
+		d.UUID = uuid
+	}
+	if major, minor, r := handle.GetCudaComputeCapability(); r == nvml.SUCCESS {
+		d.ComputeCapability = fmt.Sprintf("%d.%d", major, minor)
+	}
 	if use, r := handle.GetUtilizationRates(); r == nvml.SUCCESS {
 		d.UtilizationPercent = figure(float64(use.Gpu))
 	}
@@ -73,7 +84,25 @@ func readDevice(l Library, index int) (Device, error) {
 	if milliwatts, r := handle.GetPowerUsage(); r == nvml.SUCCESS {
 		d.PowerWatts = figure(float64(milliwatts) / 1000)
 	}
+	if running, r := handle.GetComputeRunningProcesses(); r == nvml.SUCCESS {
+		d.Processes = processes(running)
+	}
 	return d, nil
+}
+
+// processes are those that run kernels, oldest number first. The driver says that
+// it doesn't know a process' memory by a number of which all bits are set.
+func processes(running []nvml.ProcessInfo) []Process {
+	list := []Process{}
+	for _, p := range running {
+		process := Process{PID: int(p.Pid)}
+		if p.UsedGpuMemory != ^uint64(0) {
+			process.MemoryBytes = &p.UsedGpuMemory
+		}
+		list = append(list, process)
+	}
+	slices.SortFunc(list, func(a, b Process) int { return cmp.Compare(a.PID, b.PID) })
+	return list
 }
 
 func figure(v float64) *float64 { return &v }
