@@ -22,6 +22,11 @@ type Machine struct {
 	CPUs int
 	// MemoryBytes is the memory this process may use; 0 if unknown.
 	MemoryBytes uint64
+	// Program is the path of the program that runs; empty if unknown.
+	Program string
+	// Device names a GPU, or says why searches can't use it, in a sentence without a
+	// full stop; nil is a machine without any.
+	Device func(index int) (name, reason string)
 }
 
 // Check loads the configuration and tries out what it names: folders, files, the
@@ -41,12 +46,10 @@ func Check(w io.Writer, source Source, machine Machine) bool {
 	c, well := live.Config(), true
 	findings := []finding{c.Storage.checkPath(), c.Server.checkPort(), c.Storage.checkMemory(machine), c.Server.checkThreads(machine)}
 	for _, f := range append(findings, live.checkExtras()...) {
-		if f.mend != "" {
-			well = false
-			fmt.Fprintf(w, "✗ %s; %s\n", f.line, f.mend)
-			continue
-		}
-		fmt.Fprintln(w, "✓", f.line)
+		well = f.print(w) && well
+	}
+	for _, f := range c.checkGPU(machine) {
+		f.print(w) // the CPU serves without, so this is no reason not to start
 	}
 	for _, warning := range c.Warnings {
 		fmt.Fprintln(w, "  note:", warning)
@@ -56,6 +59,16 @@ func Check(w io.Writer, source Source, machine Machine) bool {
 
 // finding is what a check found; mend is empty if all is well.
 type finding struct{ line, mend string }
+
+// print writes the finding down and reports whether all is well.
+func (f finding) print(w io.Writer) bool {
+	if f.mend != "" {
+		fmt.Fprintf(w, "✗ %s; %s\n", f.line, f.mend)
+		return false
+	}
+	fmt.Fprintln(w, "✓", f.line)
+	return true
+}
 
 // checkExtras tries out what only some configurations name.
 func (l *Live) checkExtras() []finding {

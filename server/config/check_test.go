@@ -50,7 +50,16 @@ func TestCheckGolden(t *testing.T) {
 
 	cert, key := certificate(t, time.Date(2200, 1, 2, 3, 4, 5, 0, time.UTC))
 	old, oldKey := certificate(t, time.Date(2020, 1, 2, 3, 4, 5, 0, time.UTC))
-	machine := Machine{CPUs: 8, MemoryBytes: 4 << 30}
+	worker := filepath.Join(t.TempDir(), "worker")
+	if err := os.WriteFile(worker, nil, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	machine := Machine{CPUs: 8, MemoryBytes: 4 << 30, Program: filepath.Join(dir, "themis_server"), Device: func(index int) (name, reason string) {
+		if index > 0 {
+			return "", "there is no device 1; the driver lists 0 (NVIDIA H100)"
+		}
+		return "NVIDIA H100", ""
+	}}
 	tests := []struct {
 		name string
 		set  []string
@@ -72,6 +81,8 @@ func TestCheckGolden(t *testing.T) {
 			"logging.audit_file=" + notFolder + "/x/y", "server.enable_tls=true", "server.tls_cert=" + cert, "server.tls_key=" + oldKey,
 			"server.tls_ca=" + notFolder, fmt.Sprintf("server.pprof_port=%d", takenPort)}, false},
 		{"bad_tls", []string{"server.enable_tls=true", "server.tls_cert=" + old, "server.tls_key=" + oldKey, "server.tls_ca=" + dir + "/none"}, false},
+		{"gpu", []string{"vector_index.use_gpu=true", "gpu.worker_path=" + worker}, true},
+		{"bad_gpu", []string{"vector_index.use_gpu=true", "gpu.device=1"}, true},
 		{"invalid", []string{"server.prot=1", "features.timeseries=true"}, false},
 	}
 	for _, test := range tests {
@@ -81,12 +92,36 @@ func TestCheckGolden(t *testing.T) {
 			if well := Check(&report, Source{Set: set}, machine); well != test.well {
 				t.Errorf("Check = %t, want %t", well, test.well)
 			}
-			got := strings.NewReplacer(dir, "DIR", cert, "CERT", old, "OLD", strconv.Itoa(profilesPort), "PORT", strconv.Itoa(takenPort), "PORT", strconv.Itoa(freePort), "PORT").Replace(report.String())
+			got := strings.NewReplacer(dir, "DIR", worker, "WORKER", cert, "CERT", old, "OLD", strconv.Itoa(profilesPort), "PORT", strconv.Itoa(takenPort), "PORT", strconv.Itoa(freePort), "PORT").Replace(report.String())
 			golden(t, "testdata/validate_"+test.name+".txt", got)
 		})
 	}
 	if entries, _ := os.ReadDir(dir); len(entries) != 1 {
 		t.Errorf("Check left something behind: %v", entries)
+	}
+}
+
+// TestWorker holds where the program for the device is looked for, and what is
+// said of a file that can't be it.
+func TestWorker(t *testing.T) {
+	dir := t.TempDir()
+	plain := filepath.Join(dir, "plain")
+	if err := os.WriteFile(plain, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		"":                "GPU worker not found: " + dir + "/bin/themis_gpu (no such file or directory)",
+		plain:             "GPU worker not found: " + plain + " (nobody may execute it)",
+		dir:               "GPU worker not found: " + dir + " (it is no file)",
+		plain + "/within": "GPU worker not found: " + plain + "/within (not a directory)",
+	} {
+		f := (&GPU{WorkerPath: path}).checkWorker(Machine{Program: dir + "/bin/themis_server"})
+		if f.line != want || f.mend == "" {
+			t.Errorf("%+v, want %s", f, want)
+		}
+	}
+	if f := (&GPU{}).checkDevice(Machine{}); !strings.Contains(f.line, "GPU 0 not usable: this machine has none") {
+		t.Errorf("%+v", f)
 	}
 }
 

@@ -32,6 +32,7 @@ type Config struct {
 	Server      Server      `koanf:"server"`
 	Logging     Logging     `koanf:"logging"`
 	VectorIndex VectorIndex `koanf:"vector_index"`
+	GPU         GPU         `koanf:"gpu"`
 	Features    Features    `koanf:"features"`
 	Query       Query       `koanf:"query"`
 	Console     Console     `koanf:"console"`
@@ -141,6 +142,23 @@ type VectorIndex struct {
 	MemoryLimitMB int `koanf:"memory_limit_mb"`
 	// RecallProbeIntervalMinutes 0 is never.
 	RecallProbeIntervalMinutes int `koanf:"recall_probe_interval_minutes"`
+	// UseGPU is of indexes whose engine is auto.
+	UseGPU bool `koanf:"use_gpu"`
+}
+
+// GPU configures the device that searches use, and the program that runs on it.
+type GPU struct {
+	// Device counts from 0, in the driver's order.
+	Device int `koanf:"device"`
+	// MemoryLimitMB 0 is what is free at the start less a reserve.
+	MemoryLimitMB int `koanf:"memory_limit_mb"`
+	// Codes are int8 or bf16.
+	Codes string `koanf:"codes"`
+	// MaxBatch searches share a pass; none waits longer than LatencyCapMs.
+	MaxBatch     int `koanf:"max_batch"`
+	LatencyCapMs int `koanf:"latency_cap_ms"`
+	// WorkerPath is empty for themis_gpu beside the server's own program.
+	WorkerPath string `koanf:"worker_path"`
 }
 
 // Features switches parts of the server.

@@ -92,6 +92,7 @@ func TestDefaults(t *testing.T) {
 			APIKeys: []APIKey{}, TrustedProxies: []string{}, AllowedHosts: []string{}, ConfigOverlay: "data/config-overlay.json"},
 		Logging:     Logging{Level: "info", Format: "text", RotationSizeMB: 100, MaxFiles: 10},
 		VectorIndex: VectorIndex{Engine: "hnsw", HNSWM: 16, HNSWEfConstruction: 200, EfSearch: 64, Quantization: "int8", CheckpointIntervalSeconds: 60, CheckpointOperations: 100_000},
+		GPU:         GPU{Codes: "int8", MaxBatch: 256, LatencyCapMs: 50},
 		Query:       Query{ParallelThreshold: 100, BatchSize: 50, SlowThresholdMs: 100, FilterCacheMB: 64},
 
 		Console:           Console{Enabled: true, SessionIdleMinutes: 30, SessionMaxHours: 12},
@@ -157,7 +158,7 @@ func TestLayers(t *testing.T) {
 			"THEMIS_SERVER_SERVICE_PORT=1", "OTHER=1"}, want: warnings, value: 0},
 		{name: "foreign variable", environ: []string{"THEMIS_LOG_LEVLE=info"}, want: warnings, value: 1},
 		{name: "switched off", content: `{"server": {"enable_auth": false, "api_keys": [], "tls_cert": ""}, "features": {"cdc": false},
-			"storage": {"snapshot_dirs": [], "wal_ttl_seconds": 0}, "vector_index": {"use_gpu": false, "quantization": "int8"},
+			"storage": {"snapshot_dirs": [], "wal_ttl_seconds": 0}, "vector_index": {"use_gpu": false, "quantization": "int8"}, "gpu": {"device": 0},
 			"cdc_retention_hours": 168}`, environ: []string{"THEMIS_SERVER_API_KEYS="}, want: port, value: 8765},
 	}
 	for _, test := range tests {
@@ -246,8 +247,11 @@ func TestProblems(t *testing.T) {
 		{content: `{"server": {"trusted_proxies": [1]}}`, want: []string{"server.trusted_proxies is a list of 1; it must be a list of strings"}},
 		{content: `{"server": {"pprof_port": 8765}}`, want: []string{"it needs a port of its own"}},
 		{content: `{"storage": {"enable_wal_archival": true}}`, want: []string{"storage.wal_archive_path is empty"}},
+		{content: `{"vector_index": {"use_gpu": true, "quantization": "pq"}}`, want: []string{`vector_index.quantization is "pq"`}},
+		{content: `{"gpu": {"device": -1, "codes": "fp8", "max_batch": 0, "latency_cap_ms": 0, "memory_limit_mb": -1, "worker_path": 7}}`, want: []string{
+			`gpu.codes is "fp8"; it must be one of int8, bf16`, "gpu.device is -1; it must be a whole number from 0 to 255",
+			"gpu.latency_cap_ms is 0", "gpu.max_batch is 0", "gpu.memory_limit_mb is -1", "gpu.worker_path is 7; it must be a string"}},
 		// Not built yet: refused, never ignored.
-		{content: `{"vector_index": {"use_gpu": true, "quantization": "pq"}}`, want: []string{`vector_index.quantization is "pq"`, "vector_index.use_gpu is true, but"}},
 		{content: `{"features": {"semantic_cache": true, "llm_store": true, "cdc": true, "timeseries": true}}`,
 			want: []string{"the LLM store", "the semantic cache", "time series"}},
 		{content: `{"cdc_retention_hours": 8761}`, want: []string{"a whole number from 1 to 8760"}},

@@ -179,8 +179,21 @@ var keys = []key{
 		about: "How often the recall of each vector index is measured, in the background; 0 is never."},
 	{path: "vector_index.quantization", kind: text, def: "int8", oneOf: []string{"none", "int8", "fastscan"},
 		about: "What the graphs of new vector indexes are walked on: the vectors (none), codes of a byte for each dimension (int8), or those and bits of each one's neighbours (fastscan)."},
-	{path: "vector_index.use_gpu", kind: boolean, def: false, later: "search on a GPU",
-		about: "Whether searches use a GPU."},
+	{path: "vector_index.use_gpu", kind: boolean, def: false,
+		about: "Whether searches use a GPU, where there is one and it is quicker, in the indexes that don't say otherwise."},
+
+	{path: "gpu.device", kind: integer, def: 0, min: 0, max: maxDevice,
+		about: "The device that searches use, by the number that nvidia-smi shows."},
+	{path: "gpu.memory_limit_mb", kind: integer, def: 0, min: 0, max: 1 << 24,
+		about: "Memory of the device that vectors may take; indexes that don't fit are searched by the CPU. 0 is what is free at the start less a reserve."},
+	{path: "gpu.codes", kind: text, def: "int8", oneOf: []string{"int8", "bf16"},
+		about: "What the device scans: a byte (int8) or two (bf16) for each dimension; distances are exact with both."},
+	{path: "gpu.max_batch", kind: integer, def: 256, min: 1, max: 4096,
+		about: "How many searches one pass over the vectors answers at most."},
+	{path: "gpu.latency_cap_ms", kind: integer, def: 50, min: 1, max: 60000,
+		about: "How long a search waits for the device at most, before the CPU answers it."},
+	{path: "gpu.worker_path", kind: text, def: "",
+		about: "The program that runs on the device; empty is themis_gpu beside the server's own."},
 
 	{path: "features.semantic_cache", kind: boolean, def: false, later: "the semantic cache", reload: true,
 		about: "Whether answers are cached by meaning."},
@@ -224,6 +237,9 @@ const (
 	maxInterval = 366 * 24 * 60
 	maxKeep     = 10_000
 )
+
+// maxDevice is more than a machine has devices.
+const maxDevice = 255
 
 // maxRate bounds rates of requests a second; no server of this kind gets there.
 const maxRate = 1_000_000

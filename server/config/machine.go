@@ -9,7 +9,11 @@ import (
 
 // ThisMachine describes where the process runs, control group included.
 func ThisMachine() Machine {
-	return Machine{CPUs: runtime.GOMAXPROCS(0), MemoryBytes: memoryBytes("/proc/meminfo", "/sys/fs/cgroup/memory.max")}
+	program, err := os.Executable()
+	if err != nil {
+		program = ""
+	}
+	return Machine{CPUs: runtime.GOMAXPROCS(0), MemoryBytes: memoryBytes("/proc/meminfo", "/sys/fs/cgroup/memory.max"), Program: program}
 }
 
 // memoryBytes is the smaller of the machine's memory and the control group's
