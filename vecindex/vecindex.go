@@ -10,7 +10,9 @@ package vecindex
 import (
 	"context"
 	"fmt"
+	"iter"
 	"math"
+	"time"
 
 	"github.com/vccdb/vccdb/internal/bitmap"
 )
@@ -161,10 +163,35 @@ const (
 	PlanGraph
 	// PlanFiltered walks it for what a filter lets through.
 	PlanFiltered
+	// PlanDevice scores the code of every allowed vector on a GPU, and the best by their
+	// vectors.
+	PlanDevice
 )
 
 func (p Plan) String() string {
-	return [...]string{PlanExact: "exact", PlanScan: "scan", PlanGraph: "graph", PlanFiltered: "filtered_graph"}[p]
+	return [...]string{PlanExact: "exact", PlanScan: "scan", PlanGraph: "graph", PlanFiltered: "filtered_graph", PlanDevice: "gpu_scan"}[p]
+}
+
+// The engines that a search may have been answered by.
+const (
+	EngineCPU = "cpu"
+	EngineGPU = "gpu"
+)
+
+// Placement says which of two engines answered a search, and why.
+type Placement struct {
+	// Engine is EngineCPU or EngineGPU; empty for an index that has only one.
+	Engine string
+	// Reason is a sentence.
+	Reason string
+	// PredictedCPU and PredictedGPU are what the search was thought to take; 0 is
+	// unknown.
+	PredictedCPU, PredictedGPU time.Duration
+	// Batch is how many searches the device answered at once with this one, Queued how
+	// long it waited for its turn, and Device how long the device took for its batch. All
+	// are 0 if the device wasn't asked.
+	Batch          int
+	Queued, Device time.Duration
 }
 
 // SearchStats says what one search did.
@@ -185,6 +212,8 @@ type SearchStats struct {
 	// because it had cost as much or would have, or because it found fewer than
 	// min(K, allowed).
 	ExactFallback bool
+	// Placement is set by an index that has a copy on a device.
+	Placement Placement
 }
 
 // Stats describes an index as a whole.
@@ -260,4 +289,20 @@ type Index interface {
 	// Close stops the background work, waits for it and frees all memory.
 	// Searches under way finish first.
 	Close() error
+}
+
+// Source is an Index that can be copied to elsewhere, and what was found there be held
+// against it.
+type Source interface {
+	Index
+	// IDs yields the ids that have a vector, each once. It may or may not see what
+	// changes meanwhile. The index isn't closed until it ends.
+	IDs() iter.Seq[uint32]
+	// Vector copies the vector of id to dst, which has the index's dimension: normalised
+	// under cosine. False if it has none, or one that can't be read.
+	Vector(dst []float32, id uint32) bool
+	// SearchAmong is an exact Search among ids, which are distinct; those that have no
+	// vector, or that the query doesn't allow, are left out. Its distances are those
+	// that Search gives, to the bit.
+	SearchAmong(ctx context.Context, q Query, ids []uint32, dst []Hit) ([]Hit, SearchStats, error)
 }

@@ -47,6 +47,10 @@ func (s *Set) Contains(id uint32) bool {
 // Len is the number of ids in the set.
 func (s *Set) Len() int { return s.n }
 
+// Words are the bits of the set, which aren't to be changed: id is bit id%64 of word
+// id/64, and ids beyond the last word aren't in it.
+func (s *Set) Words() []uint64 { return s.words }
+
 // All calls yield for each id in ascending order until it returns false.
 func (s *Set) All(yield func(uint32) bool) {
 	for i, w := range s.words {

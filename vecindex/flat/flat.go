@@ -8,6 +8,8 @@ package flat
 import (
 	"context"
 	"fmt"
+	"iter"
+	"slices"
 	"sync"
 
 	"github.com/vccdb/vccdb/internal/bitmap"
@@ -44,7 +46,7 @@ type Index struct {
 	}
 }
 
-var _ vecindex.Index = (*Index)(nil)
+var _ vecindex.Source = (*Index)(nil)
 
 // scratch is what one search needs.
 type scratch struct {
@@ -136,6 +138,22 @@ func (x *Index) Drain(ctx context.Context) error { return ctx.Err() }
 
 // Search scores every allowed vector.
 func (x *Index) Search(ctx context.Context, q vecindex.Query, dst []vecindex.Hit) ([]vecindex.Hit, vecindex.SearchStats, error) {
+	return x.search(ctx, q, x.allowed(q.Allow), dst)
+}
+
+// SearchAmong scores the vectors of ids.
+func (x *Index) SearchAmong(ctx context.Context, q vecindex.Query, ids []uint32, dst []vecindex.Hit) ([]vecindex.Hit, vecindex.SearchStats, error) {
+	return x.search(ctx, q, func(yield func(uint32) bool) {
+		for _, id := range ids {
+			if row, ok := x.mu.rows[id]; ok && (q.Allow == nil || q.Allow.Contains(id)) && !yield(row) {
+				return
+			}
+		}
+	}, dst)
+}
+
+// search scores the vectors of rows, which are gone over with the lock held.
+func (x *Index) search(ctx context.Context, q vecindex.Query, rows iter.Seq[uint32], dst []vecindex.Hit) ([]vecindex.Hit, vecindex.SearchStats, error) {
 	var stats vecindex.SearchStats
 	if q.K < 1 {
 		return dst, stats, errs.New(errs.Invalid, "invalid_k", "k is at least 1, not %d", q.K)
@@ -151,7 +169,7 @@ func (x *Index) Search(ctx context.Context, q vecindex.Query, dst []vecindex.Hit
 		return dst, stats, errClosed()
 	}
 	s.nearest.Reset(q.K)
-	for row := range x.allowed(q.Allow) {
+	for row := range rows {
 		s.rows = append(s.rows, row)
 		if len(s.rows) == block {
 			stats.Distances += x.score(s)
@@ -166,7 +184,7 @@ func (x *Index) Search(ctx context.Context, q vecindex.Query, dst []vecindex.Hit
 
 // allowed yields the rows whose ids are in allow (nil: all rows), by whichever of
 // the two is shorter.
-func (x *Index) allowed(allow *bitmap.Set) func(yield func(uint32) bool) {
+func (x *Index) allowed(allow *bitmap.Set) iter.Seq[uint32] {
 	return func(yield func(uint32) bool) {
 		if allow != nil && allow.Len() < len(x.mu.ids) {
 			allow.All(func(id uint32) bool {
@@ -212,6 +230,24 @@ func (x *Index) Len() int {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	return len(x.mu.ids)
+}
+
+// IDs yields the ids that had a vector when it began.
+func (x *Index) IDs() iter.Seq[uint32] {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return slices.Values(slices.Clone(x.mu.ids))
+}
+
+// Vector copies the vector of id to dst.
+func (x *Index) Vector(dst []float32, id uint32) bool {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	row, ok := x.mu.rows[id]
+	if ok {
+		copy(dst, x.row(row))
+	}
+	return ok
 }
 
 // Stats describes the index; an exact one has no links, levels or tombstones.

@@ -1,7 +1,6 @@
 package hnsw
 
 import (
-	"iter"
 	"math"
 	"sync/atomic"
 
@@ -87,23 +86,6 @@ func (x *Index) Stamp(id uint32) (uint64, bool) {
 		return 0, false
 	}
 	return *x.slots.stamps.At(slot), true
-}
-
-// IDs yields the ids that have a vector, in ascending order. It may or may not see what
-// changes meanwhile. The index isn't closed until it ends.
-func (x *Index) IDs() iter.Seq[uint32] {
-	return func(yield func(uint32) bool) {
-		side, ok := x.gate.enter()
-		if !ok {
-			return
-		}
-		defer x.gate.leave(side)
-		for id := range min(x.slots.places.Len(), math.MaxUint32) {
-			if _, ok := x.slots.placeOf(uint32(id)); ok && !yield(uint32(id)) {
-				return
-			}
-		}
-	}
 }
 
 // take reserves a free slot, with its level and rows, for a vector of id.

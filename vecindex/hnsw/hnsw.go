@@ -199,7 +199,7 @@ type Index struct {
 	}
 }
 
-var _ vecindex.Index = (*Index)(nil)
+var _ vecindex.Source = (*Index)(nil)
 
 // New makes an empty index and starts its workers.
 func New(o Options) (*Index, error) {

@@ -176,11 +176,59 @@ func runModel(t *testing.T, newIndex New, metric vecindex.Metric, seed uint64) {
 			t.Fatalf("%d vectors, want %d", x.Len(), len(m.entries))
 		}
 	}
+	if source, ok := x.(vecindex.Source); ok {
+		m.checkSource(t, rng, source, dim, numIDs)
+	}
 	if st := x.Stats(); st.Live != len(m.entries) || st.Dimension != dim || st.Metric != metric {
 		t.Errorf("stats: %+v, want %d live", st, len(m.entries))
 	}
 	if st, use := x.Stats(), x.Usage(); use.Live != st.Live || use.Bytes <= 0 && st.Live > 0 {
 		t.Errorf("usage: %+v, stats: %+v", use, st)
+	}
+}
+
+// checkSource: an index gives away what it has, and knows the distances of what was found
+// elsewhere.
+func (m *model) checkSource(t *testing.T, rng *rand.Rand, x vecindex.Source, dim, numIDs int) {
+	t.Helper()
+	seen := map[uint32]bool{}
+	for id := range x.IDs() {
+		if m.entries[id].vec == nil || seen[id] {
+			t.Errorf("id %d is given away, seen before: %v", id, seen[id])
+		}
+		seen[id] = true
+	}
+	if len(seen) != len(m.entries) {
+		t.Errorf("%d ids are given away, there are %d", len(seen), len(m.entries))
+	}
+	copied := make([]float32, dim)
+	var among []uint32
+	some := &bitmap.Set{}
+	for id := range uint32(numIDs) {
+		have := x.Vector(copied, id)
+		if want := m.entries[id].vec; have != (want != nil) || have && Distance(m.metric, copied, want) > Distance(m.metric, want, want)+cosineTolerance {
+			t.Errorf("the vector of id %d is %v (%v), want one like %v", id, copied, have, want)
+		}
+		if rng.IntN(3) == 0 {
+			among = append(among, id)
+			some.Add(id)
+		}
+	}
+	rng.Shuffle(len(among), func(i, j int) { among[i], among[j] = among[j], among[i] })
+	q := vecindex.Query{Vector: wholeVector(rng, dim), K: 20}
+	hits, _, err := x.SearchAmong(context.Background(), q, among, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q.Exact, q.Allow = true, some
+	m.check(t, q, hits, true)
+	same, _, err := x.Search(context.Background(), q, nil)
+	if err != nil || !slices.Equal(hits, same) {
+		t.Errorf("among ids there are %v, with a filter %v, %v", hits, same, err)
+	}
+	q.Allow = &bitmap.Set{}
+	if hits, _, err = x.SearchAmong(context.Background(), q, among, nil); err != nil || len(hits) != 0 {
+		t.Errorf("what isn't allowed is found: %v, %v", hits, err)
 	}
 }
 
