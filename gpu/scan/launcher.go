@@ -1,13 +1,15 @@
 package scan
 
+import "github.com/vccdb/vccdb/gpu/kernels"
+
 // Ptr is an address in a device's memory; 0 is none.
-type Ptr uint64
+type Ptr = kernels.Ptr
 
 // Info is what a Launcher knows of its device.
 type Info struct {
-	Name string
-	// UUID and Driver are as the driver writes them; empty where it doesn't.
-	UUID, Driver string
+	// Name is the product's, Driver the version of the driver's programming interface,
+	// such as 12.4, and Kernels which binary of the kernels is loaded, such as sm_90.
+	Name, Driver, Kernels string
 	// Major and Minor are the compute capability.
 	Major, Minor int
 	// Multiprocessors are the units that run blocks. SharedBytes is the most shared
@@ -29,6 +31,10 @@ type Launcher interface {
 	// Pin locks host memory into place, so that copies from and to it are as fast as
 	// the bus. It stays so until Close.
 	Pin(memory []byte) error
+	// AllocHost returns zeroed memory of the host that is locked into place; FreeHost
+	// takes it back.
+	AllocHost(bytes int) ([]byte, error)
+	FreeHost(memory []byte)
 	NewStream() (Stream, error)
 	// Close ends the streams too, and gives all memory back.
 	Close() error
