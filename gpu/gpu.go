@@ -47,7 +47,7 @@ type Process struct {
 	// MemoryBytes of the device are the process'; nil where the driver doesn't tell.
 	MemoryBytes *uint64 `json:"memory_bytes,omitempty"`
 	// Worker says that it is this server's worker. Who knows its number sets it.
-	Worker bool `json:"worker,omitempty"`
+	Worker bool `json:"worker,omitzero"`
 }
 
 // Status is one reading.

@@ -136,7 +136,7 @@ func newApp(p *parts) (app *server.Server, err error) {
 		Draining: func() bool { return app.Draining() },
 		Warnings: func() []string { return live.Config().Server.Exposure() },
 	})
-	administration := admin.New(admin.Options{Database: db, Config: live, Schedule: copies})
+	administration := admin.New(admin.Options{Database: db, Config: live, Schedule: copies, Workers: operations})
 	work := api.New(db, api.Options{
 		Version: thisBuild().Version, MaxLineBytes: int(c.Server.MaxRequestBytes()),
 		ChunkTimeout: func() time.Duration { return live.Config().Server.RequestTimeout() },

@@ -28,6 +28,8 @@ type Options struct {
 	Config *config.Live
 	// Schedule makes copies by itself; nil serves none.
 	Schedule *schedule.Schedule
+	// Workers has the GPU's worker; nil serves none.
+	Workers Workers
 }
 
 // Admin serves the routes of operators.
@@ -40,7 +42,7 @@ func New(o Options) *Admin { return &Admin{o: o} }
 
 // Routes lists every route.
 func (a *Admin) Routes() []rest.Route {
-	return slices.Concat(a.configRoutes(), a.snapshotRoutes(), a.backupRoutes(), a.scheduleRoutes(), a.maintenanceRoutes(), a.slowRoutes())
+	return slices.Concat(a.configRoutes(), a.snapshotRoutes(), a.backupRoutes(), a.scheduleRoutes(), a.maintenanceRoutes(), a.slowRoutes(), a.gpuRoutes())
 }
 
 // Operations describes the routes.

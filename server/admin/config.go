@@ -27,6 +27,7 @@ type configAnswer struct {
 	Logging           map[string]any   `json:"logging"`
 	VectorIndex       map[string]any   `json:"vector_index"`
 	Features          map[string]any   `json:"features"`
+	GPU               map[string]any   `json:"gpu"`
 	Query             map[string]any   `json:"query"`
 	RequestTimeoutMs  any              `json:"request_timeout_ms" schema:"integer" doc:"The same as server.request_timeout_ms."`
 	CDCRetentionHours any              `json:"cdc_retention_hours" schema:"integer"`
@@ -107,7 +108,7 @@ func (a *Admin) wholeConfig() configAnswer {
 	rocksdb["db_path"] = storage["rocksdb_path"]
 	return configAnswer{
 		Server: server, Storage: storage, RocksDB: rocksdb, Console: section("console"), Logging: section("logging"), VectorIndex: section("vector_index"),
-		Features: section("features"), Query: section("query"),
+		Features: section("features"), GPU: section("gpu"), Query: section("query"),
 		RequestTimeoutMs: server["request_timeout_ms"], CDCRetentionHours: v.Values["cdc_retention_hours"],
 		Settings: v.Settings,
 	}

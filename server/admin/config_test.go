@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -26,11 +27,14 @@ type nothing struct{}
 
 func (nothing) Routes() []rest.Route { return nil }
 
-// configServer serves a live configuration to callers with the keys of each role.
+// configServer serves a live configuration, and a GPU's worker, to callers with the
+// keys of each role.
 type configServer struct {
-	t    *testing.T
-	base string
-	live *config.Live
+	t       *testing.T
+	base    string
+	live    *config.Live
+	workers *workers
+	audit   *audited
 }
 
 func newConfigServer(t *testing.T) *configServer {
@@ -48,7 +52,8 @@ func newConfigServer(t *testing.T) *configServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	app := server.New(server.Options{Keys: keys}, nothing{}, New(Options{Config: live}))
+	gpu, audit := &workers{}, &audited{}
+	app := server.New(server.Options{Keys: keys, Audit: slog.New(slog.NewTextHandler(audit, nil))}, nothing{}, New(Options{Config: live, Workers: gpu}))
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -63,7 +68,7 @@ func newConfigServer(t *testing.T) *configServer {
 			t.Error(err)
 		}
 	})
-	return &configServer{t, "http://" + listener.Addr().String(), live}
+	return &configServer{t, "http://" + listener.Addr().String(), live, gpu, audit}
 }
 
 func (s *configServer) call(method, path, body, key string) (int, string) {

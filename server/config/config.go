@@ -154,7 +154,7 @@ type GPU struct {
 	MemoryLimitMB int `koanf:"memory_limit_mb"`
 	// Codes are int8 or bf16.
 	Codes string `koanf:"codes"`
-	// MaxBatch searches share a pass; none waits longer than LatencyCapMs.
+	// MaxBatch searches share a pass, which may take LatencyCapMs.
 	MaxBatch     int `koanf:"max_batch"`
 	LatencyCapMs int `koanf:"latency_cap_ms"`
 	// WorkerPath is empty for themis_gpu beside the server's own program.

@@ -190,8 +190,8 @@ var keys = []key{
 		about: "What the device scans: a byte (int8) or two (bf16) for each dimension; distances are exact with both."},
 	{path: "gpu.max_batch", kind: integer, def: 256, min: 1, max: 4096,
 		about: "How many searches one pass over the vectors answers at most."},
-	{path: "gpu.latency_cap_ms", kind: integer, def: 50, min: 1, max: 60000,
-		about: "How long a search waits for the device at most, before the CPU answers it."},
+	{path: "gpu.latency_cap_ms", kind: integer, def: 20, min: 1, max: 10000,
+		about: "How long a batch of searches may take on the device, going by those before; larger ones are answered in parts."},
 	{path: "gpu.worker_path", kind: text, def: "",
 		about: "The program that runs on the device; empty is themis_gpu beside the server's own."},
 

@@ -11,7 +11,6 @@ import (
 
 	"github.com/vccdb/vccdb/engine"
 	"github.com/vccdb/vccdb/engine/jobs"
-	"github.com/vccdb/vccdb/gpu"
 	"github.com/vccdb/vccdb/server/auth"
 	"github.com/vccdb/vccdb/server/problem"
 	"github.com/vccdb/vccdb/server/rest"
@@ -26,47 +25,6 @@ func (f *fixture) with(change func(*Options)) *fixture {
 	open := func(auth.Role, problem.Renderer) fiber.Handler { return func(c fiber.Ctx) error { return c.Next() } }
 	rest.Register(f.app, f.Routes(), open)
 	return f
-}
-
-// fakeGPU is a machine with these devices.
-type fakeGPU gpu.Status
-
-func (f fakeGPU) Status(context.Context) gpu.Status { return gpu.Status(f) }
-
-func TestGPU(t *testing.T) {
-	watts := 70.5
-	f := newFixture().with(func(o *Options) {
-		o.GPU = fakeGPU{Devices: []gpu.Device{
-			{Index: 0, Name: "A", MemoryTotalBytes: 100, MemoryUsedBytes: 40, PowerWatts: &watts},
-			{Index: 3, Name: "B", MemoryTotalBytes: 200},
-		}}
-	})
-	_, body := f.get(t, "/metrics")
-	samples := parse(t, body)
-	for name, want := range map[string]float64{
-		"vccdb_gpu_devices": 2, `vccdb_gpu_memory_total_bytes{index="0"}`: 100, `vccdb_gpu_memory_used_bytes{index="0"}`: 40,
-		`vccdb_gpu_power_watts{index="0"}`: 70.5, `vccdb_gpu_memory_total_bytes{index="3"}`: 200,
-	} {
-		if got, ok := samples[name]; !ok || got != want {
-			t.Errorf("%s = %v, want %v", name, got, want)
-		}
-	}
-	if _, ok := samples[`vccdb_gpu_power_watts{index="3"}`]; ok {
-		t.Error("a figure that the device doesn't report is shown")
-	}
-	const want = `"gpu":{"enabled":false,"reason":"searches don't use the GPU: vector_index.use_gpu is not available yet",` +
-		`"devices":[{"index":0,"name":"A","memory_total_bytes":100,"memory_used_bytes":40,"power_watts":70.5},{"index":3,"name":"B","memory_total_bytes":200,"memory_used_bytes":0}]}`
-	if _, body := f.get(t, "/stats"); !strings.Contains(body, want) {
-		t.Errorf("%s\nlacks %s", body, want)
-	}
-
-	f = newFixture().with(func(o *Options) { o.GPU = fakeGPU{Reason: "no driver"} })
-	if _, body := f.get(t, "/stats"); !strings.Contains(body, `"gpu":{"enabled":false,"reason":"no driver","devices":[]}`) {
-		t.Errorf("without a device: %s", body)
-	}
-	if _, body := f.get(t, "/metrics"); parse(t, body)["vccdb_gpu_devices"] != 0 || strings.Contains(body, "vccdb_gpu_memory") {
-		t.Errorf("without a device: %s", body)
-	}
 }
 
 func TestFeed(t *testing.T) {

@@ -3,11 +3,12 @@ package ops
 import (
 	"cmp"
 	"context"
-	"strconv"
-
-	"github.com/prometheus/client_golang/prometheus"
+	"slices"
+	"time"
 
 	"github.com/vccdb/vccdb/gpu"
+	"github.com/vccdb/vccdb/gpu/supervisor"
+	"github.com/vccdb/vccdb/internal/errs"
 )
 
 // GPU tells which devices there are; *gpu.Probe is one.
@@ -22,77 +23,153 @@ func (noGPU) Status(context.Context) gpu.Status {
 	return gpu.Status{Reason: "this server doesn't look for devices"}
 }
 
+// Worker is the process that searches on a device; *supervisor.Supervisor is one.
+type Worker interface {
+	Status() supervisor.Status
+	Restart() error
+}
+
+// noWorker is a server that can't start one.
+type noWorker struct{}
+
+func (noWorker) Status() supervisor.Status {
+	return supervisor.Status{State: supervisor.Off, Reason: "this server starts no worker"}
+}
+
+func (noWorker) Restart() error { return errNoWorker }
+
+var errNoWorker = errs.New(errs.Unavailable, "gpu_worker_unavailable", "This server starts no GPU worker.")
+
 // GPUStats say whether searches use a GPU, and which devices there are.
 type GPUStats struct {
-	Enabled bool `json:"enabled"`
-	// Reason says why it isn't enabled.
-	Reason  string       `json:"reason,omitempty"`
-	Devices []gpu.Device `json:"devices"`
+	// Enabled says that searches use one now. Reason says why they don't, or else why
+	// devices are missing.
+	Enabled bool   `json:"enabled"`
+	Reason  string `json:"reason,omitempty"`
+	// Wanted says that an index asks for one.
+	Wanted        bool         `json:"wanted"`
+	DriverVersion string       `json:"driver_version,omitempty"`
+	Worker        WorkerStats  `json:"worker"`
+	Devices       []gpu.Device `json:"devices"`
 }
 
-func gpuStats(s gpu.Status) GPUStats {
-	return GPUStats{
-		Reason:  cmp.Or(s.Reason, "searches don't use the GPU: vector_index.use_gpu is not available yet"),
-		Devices: append([]gpu.Device{}, s.Devices...),
+// WorkerStats are the state of the process that searches on the device, and what it
+// did since the server's start.
+type WorkerStats struct {
+	// State is off, unavailable, starting, running, backoff or failed.
+	State string `json:"state"`
+	// Reason says why it doesn't run.
+	Reason string    `json:"reason,omitempty"`
+	Since  time.Time `json:"since,omitzero"`
+	PID    int       `json:"pid,omitzero"`
+	// Restarts counts the starts but the first, Failures the ends by what caused them.
+	Restarts uint64            `json:"restarts"`
+	Failures map[string]uint64 `json:"failures"`
+	// The last end that nobody asked for.
+	LastCause string    `json:"last_cause,omitempty"`
+	LastError string    `json:"last_error,omitempty"`
+	LastEnd   time.Time `json:"last_end,omitzero"`
+	// Device is the one that it opened.
+	Device *WorkerDevice `json:"device,omitempty"`
+	// Answered searches came in Batches: at once over the device.
+	Answered uint64 `json:"answered"`
+	Batches  uint64 `json:"batches"`
+	// QueueSeconds is how long searches waited in all, DeviceSeconds how long the
+	// device worked on batches.
+	QueueSeconds  float64 `json:"queue_seconds"`
+	DeviceSeconds float64 `json:"device_seconds"`
+	// BatchSizes says how many batches had up to so many searches, and more than before.
+	BatchSizes []BatchCount `json:"batch_sizes"`
+}
+
+// BatchCount counts batches. UpTo is 0 for those larger than all others.
+type BatchCount struct {
+	UpTo  int    `json:"up_to,omitzero"`
+	Count uint64 `json:"count"`
+}
+
+// WorkerDevice is the device as the worker sees it.
+type WorkerDevice struct {
+	Name             string `json:"name"`
+	Kernels          string `json:"kernels"`
+	MemoryUsedBytes  int64  `json:"memory_used_bytes"`
+	MemoryLimitBytes int64  `json:"memory_limit_bytes"`
+}
+
+// gpuStats is the whole section.
+func (o *Ops) gpuStats(ctx context.Context) GPUStats {
+	devices, worker := o.o.GPU.Status(ctx), o.o.Worker.Status()
+	s := GPUStats{
+		Enabled: worker.State == supervisor.Running, Wanted: worker.State != supervisor.Off,
+		DriverVersion: devices.DriverVersion, Worker: workerStats(&worker), Devices: marked(devices.Devices, worker.PID),
 	}
-}
-
-// gpuCollector shows the devices to Prometheus.
-type gpuCollector struct {
-	gpu     GPU
-	devices *prometheus.Desc
-	figures []deviceFigure
-}
-
-// deviceFigure is one number of each device; nil where a device doesn't report
-// it.
-type deviceFigure struct {
-	desc *prometheus.Desc
-	read func(*gpu.Device) *float64
-}
-
-func newGPUCollector(devices GPU) *gpuCollector {
-	figure := func(name, help string, read func(*gpu.Device) *float64) deviceFigure {
-		return deviceFigure{describe(name, help, "index"), read}
+	switch {
+	case s.Enabled:
+		s.Reason = devices.Reason
+	case s.Wanted:
+		s.Reason = cmp.Or(worker.Reason, devices.Reason)
+	default:
+		s.Reason = cmp.Or(devices.Reason, o.unwanted())
 	}
-	bytes := func(n uint64) *float64 { f := float64(n); return &f }
-	return &gpuCollector{
-		gpu:     devices,
-		devices: describe("vccdb_gpu_devices", "NVIDIA devices that the driver lists."),
-		figures: []deviceFigure{
-			figure("vccdb_gpu_memory_total_bytes", "Memory of the device.",
-				func(d *gpu.Device) *float64 { return bytes(d.MemoryTotalBytes) }),
-			figure("vccdb_gpu_memory_used_bytes", "Memory of the device that is in use, by any process.",
-				func(d *gpu.Device) *float64 { return bytes(d.MemoryUsedBytes) }),
-			figure("vccdb_gpu_utilization_percent", "Share of the time in which a kernel runs.",
-				func(d *gpu.Device) *float64 { return d.UtilizationPercent }),
-			figure("vccdb_gpu_temperature_celsius", "Temperature of the chip.",
-				func(d *gpu.Device) *float64 { return d.TemperatureCelsius }),
-			figure("vccdb_gpu_power_watts", "Power that the device draws.",
-				func(d *gpu.Device) *float64 { return d.PowerWatts }),
-		},
-	}
+	return s
 }
 
-// Describe implements prometheus.Collector.
-func (c *gpuCollector) Describe(ch chan<- *prometheus.Desc) {
-	ch <- c.devices
-	for _, f := range c.figures {
-		ch <- f.desc
+// unwanted says why no worker is started.
+func (o *Ops) unwanted() string {
+	if o.o.UseGPU {
+		return "there is no vector index that could use a GPU yet"
 	}
+	return "no vector index asks for a GPU: set vector_index.use_gpu to true, or the engine of an index to gpu"
 }
 
-// Collect implements prometheus.Collector. Prometheus gives no context here; the
-// probe has a limit of its own.
-func (c *gpuCollector) Collect(ch chan<- prometheus.Metric) {
-	s := c.gpu.Status(context.Background())
-	ch <- prometheus.MustNewConstMetric(c.devices, prometheus.GaugeValue, float64(len(s.Devices)))
-	for i := range s.Devices {
-		d := &s.Devices[i]
-		for _, f := range c.figures {
-			if v := f.read(d); v != nil {
-				ch <- prometheus.MustNewConstMetric(f.desc, prometheus.GaugeValue, *v, strconv.Itoa(d.Index))
-			}
+// marked are the devices with the worker's process marked.
+func marked(devices []gpu.Device, worker int) []gpu.Device {
+	devices = append([]gpu.Device{}, devices...)
+	for i := range devices {
+		devices[i].Processes = slices.Clone(devices[i].Processes)
+		for j := range devices[i].Processes {
+			p := &devices[i].Processes[j]
+			p.Worker = worker != 0 && p.PID == worker
 		}
 	}
+	return devices
+}
+
+func workerStats(s *supervisor.Status) WorkerStats {
+	t := &s.Totals
+	w := WorkerStats{
+		State: string(s.State), Reason: s.Reason, Since: s.Since, PID: s.PID, Restarts: restarts(t), Failures: map[string]uint64{},
+		LastCause: string(s.LastCause), LastError: s.LastError, LastEnd: s.LastEnd,
+		Answered: t.Searches, Batches: t.Batches, QueueSeconds: t.Queued.Seconds(), DeviceSeconds: t.Device.Seconds(),
+	}
+	for cause, n := range t.Failures {
+		w.Failures[string(cause)] = n
+	}
+	if d := s.Device; d != nil {
+		w.Device = &WorkerDevice{Name: d.Name, Kernels: d.Kernels, MemoryUsedBytes: d.MemoryUsed, MemoryLimitBytes: d.MemoryLimit}
+	}
+	for i, n := range t.BatchSizes {
+		count := BatchCount{Count: n}
+		if i < len(supervisor.BatchSizes) {
+			count.UpTo = supervisor.BatchSizes[i]
+		}
+		w.BatchSizes = append(w.BatchSizes, count)
+	}
+	return w
+}
+
+// restarts are the starts but the first.
+func restarts(t *supervisor.Totals) uint64 { return max(t.Starts, 1) - 1 }
+
+// RestartWorker gives new tries to a worker that was given up, or ends the one that
+// runs and starts another. It doesn't wait for it.
+func (o *Ops) RestartWorker() (WorkerStats, error) {
+	if s := o.o.Worker.Status(); s.State == supervisor.Off {
+		return WorkerStats{}, errs.New(errs.Conflict, "gpu_not_wanted", "There is no GPU worker to restart: %s.", cmp.Or(s.Reason, o.unwanted()))
+	}
+	if err := o.o.Worker.Restart(); err != nil {
+		return WorkerStats{}, errs.New(errs.Unavailable, "gpu_worker_unavailable", "The GPU worker was not restarted, so the CPU answers searches: %v.", err)
+	}
+	s := o.o.Worker.Status()
+	return workerStats(&s), nil
 }

@@ -55,7 +55,7 @@ func newMetrics(o *Options, uptime func() time.Duration) *metrics {
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		newEngineCollector(o.Database),
-		newGPUCollector(o.GPU),
+		newGPUCollector(o),
 		newMachineCollector(o),
 		newScheduleCollector(o.Schedule),
 	)

@@ -54,8 +54,11 @@ type Options struct {
 	// Warnings are sentences about a state that works but shouldn't stay; nil is
 	// none.
 	Warnings func() []string
-	// GPU tells which devices there are; nil is none.
-	GPU GPU
+	// GPU tells which devices there are; nil is none. Worker searches on one; nil is
+	// none. UseGPU says that indexes use it unless they say otherwise.
+	GPU    GPU
+	Worker Worker
+	UseGPU bool
 	// Schedule makes copies of the database; nil makes none.
 	Schedule Schedule
 	// Traffic is told of each request too; nil is nobody.
@@ -86,6 +89,9 @@ func New(o Options) *Ops {
 	}
 	if o.GPU == nil {
 		o.GPU = noGPU{}
+	}
+	if o.Worker == nil {
+		o.Worker = noWorker{}
 	}
 	if o.Schedule == nil {
 		o.Schedule = noSchedule{}
@@ -249,7 +255,7 @@ func (o *Ops) Stats(ctx context.Context) (Stats, error) {
 		Query:   QueryStats{s.Tables, s.QueryModes},
 		Vector:  vectorStats(&s),
 		Feed:    feedStats(&s.Feed),
-		GPU:     gpuStats(o.o.GPU.Status(ctx)),
+		GPU:     o.gpuStats(ctx),
 	}, nil
 }
 
