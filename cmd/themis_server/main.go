@@ -41,7 +41,9 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		fmt.Fprintln(stdout, thisBuild())
 		return exitOK
 	case actionValidate:
-		if !config.Check(stdout, source, config.ThisMachine()) {
+		machine := config.ThisMachine()
+		machine.Device = describeDevice
+		if !config.Check(stdout, source, machine) {
 			return exitFailure
 		}
 		return exitOK

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/vccdb/vccdb/engine"
+	"github.com/vccdb/vccdb/gpu/supervisor"
 	"github.com/vccdb/vccdb/server"
 	"github.com/vccdb/vccdb/server/config"
 	"github.com/vccdb/vccdb/server/logging"
@@ -114,6 +115,7 @@ func TestEveryKeyIsInForce(t *testing.T) {
 	type inForce struct {
 		logging logging.Options
 		engine  engine.Options
+		worker  supervisor.Options
 		server  server.Options
 		address string
 		threads int
@@ -131,9 +133,10 @@ func TestEveryKeyIsInForce(t *testing.T) {
 			t.Fatal(err)
 		}
 		options, err := serverOptions(&c.Server, nil, logger)
-		o := inForce{loggingOptions(&c.Logging), engineOptions(c, logger), options, c.Server.Address(), c.Server.WorkerThreads, c.Logging.AuditFile, err != nil,
+		o := inForce{loggingOptions(&c.Logging), engineOptions(c, logger), workerOptions(&c.GPU, "bin/themis_server", nil, logger), options, c.Server.Address(), c.Server.WorkerThreads, c.Logging.AuditFile, err != nil,
 			c.Server.PprofPort, c.Server.ConfigOverlay, copyPlan(&c.Storage),
 			c.Console.Enabled, sessionOptions(&c.Console, "")}
+		o.worker.Logger, o.worker.Available = nil, nil
 		o.engine.Logger, o.engine.Storage.Logger, o.server.Logger = nil, nil, nil
 		return o
 	}

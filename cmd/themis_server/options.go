@@ -15,7 +15,7 @@ import (
 )
 
 // How the keys of the configuration reach the packages. Every field of
-// config.Config is used here or in boot.go.
+// config.Config is used here, in gpu.go or in boot.go.
 
 func loggingOptions(c *config.Logging) logging.Options {
 	return logging.Options{

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -24,6 +25,7 @@ import (
 	"github.com/vccdb/vccdb/console/page"
 	"github.com/vccdb/vccdb/engine"
 	"github.com/vccdb/vccdb/gpu"
+	"github.com/vccdb/vccdb/gpu/supervisor"
 	"github.com/vccdb/vccdb/server"
 	"github.com/vccdb/vccdb/server/api/openapi"
 	"github.com/vccdb/vccdb/server/auth"
@@ -91,12 +93,13 @@ func startSecured(t *testing.T, set ...string) *secured {
 		t.Fatal(err)
 	}
 	devices := gpu.New(gpu.Options{})
+	worker := supervisor.New(workerOptions(&live.Config().GPU, "", devices, logger))
 	copies := schedule.New(schedule.Options{Database: db})
 	traffic := &history.Traffic{}
 	past := history.New(history.Options{Database: db, Traffic: traffic.Counts, GPU: devices})
 	entries, audited := logging.NewEntries(), logging.NewEntries()
 	audit := logging.Keep(slog.New(slog.NewJSONHandler(keep{s, &s.logged}, nil)), audited)
-	s.app, err = newApp(&parts{live, db, devices, copies, traffic, past, logging.Keep(logger, entries), entries, &auditLog{audit, audited, nil}})
+	s.app, err = newApp(&parts{live, db, devices, worker, copies, traffic, past, logging.Keep(logger, entries), entries, &auditLog{audit, audited, nil}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,10 +119,10 @@ func startSecured(t *testing.T, set ...string) *secured {
 		}
 		copies.Close()
 		past.Close()
-		devices.Close()
-		if err := db.Close(); err != nil {
+		if err := errors.Join(db.Close(), worker.Close()); err != nil {
 			t.Error(err)
 		}
+		devices.Close()
 	})
 	if status, _ := s.call("GET", "/tables", "", s.revoked); status != 200 {
 		t.Fatalf("the key that will be revoked: %d", status)
