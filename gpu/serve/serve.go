@@ -1,6 +1,23 @@
 // Package serve is the worker's side of the GPU engine: it speaks the protocol of
 // package wire with the server and gives what arrives to a Device, which it knows
 // nothing else of.
+//
+// Queries are answered in batches that form by themselves: a stream that is idle takes
+// what waits, at once, and while all streams are busy more comes together for the next.
+// A batch has queries of one index, one kind (exact or not) and one priority, in the
+// order in which they came. It is no larger than MaxBatch, and not so large that the
+// device is expected to need longer than LatencyCap for it, by what batches of that
+// index took before. What has expired or was cancelled never reaches the device.
+// Background queries are taken when no others wait, but every eighth batch is theirs if
+// any wait, and one stream is always left to the others.
+//
+// Updates (making and dropping indexes, puts, deletes) are carried out one at a time in
+// the order in which they came, and exclude the searches of their index only. Between
+// two updates each stream that becomes free may take what waited.
+//
+// Run's goroutines: the caller's reads; one for each stream, one for updates and one
+// that writes. The queue's lock guards everything that they share; the device is called
+// without it.
 package serve
 
 import (

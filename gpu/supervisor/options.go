@@ -212,4 +212,6 @@ type Worker interface {
 	// Ended is closed when it has ended; Cause then says how, with its last words.
 	Ended() <-chan struct{}
 	Cause() string
+	// Output is the last of what it printed.
+	Output() string
 }

@@ -2,32 +2,55 @@ package supervisor
 
 import (
 	"context"
-	"errors"
 	"sync"
+	"time"
 
-	"github.com/vccdb/vccdb/gpu/wire"
+	"github.com/vccdb/vccdb/internal/errs"
 )
 
 // Supervisor keeps a worker running. Make one with New.
 type Supervisor struct {
-	o  Options
-	mu struct {
+	o      Options
+	totals *totals
+	// ctx ends with Close; restart has a word of Restart that wasn't heard yet.
+	ctx     context.Context
+	cancel  context.CancelFunc
+	restart chan struct{}
+	mu      struct {
 		sync.Mutex
+		status  Status
 		session *Session
 		changed chan struct{}
+		wanted  bool
+		closed  bool
+		// ended is closed when the goroutine is; nil without one.
+		ended chan struct{}
+		// left is the error of a worker that didn't end.
+		left error
 	}
 }
 
 // New returns a Supervisor. It does nothing until Want is called.
 func New(o Options) *Supervisor {
-	s := &Supervisor{o: o.EnsureDefaults()}
+	s := &Supervisor{o: o.EnsureDefaults(), totals: newTotals(), restart: make(chan struct{}, 1)}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.mu.changed = make(chan struct{})
+	s.mu.status = Status{State: Off, Reason: "no index uses the GPU", Since: time.Now()}
 	return s
 }
 
 // Want asks for a worker to be kept running from now on. It returns at once;
 // Changed tells when there is a session. Only the first call does anything.
-func (s *Supervisor) Want() {}
+func (s *Supervisor) Want() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.wanted || s.mu.closed {
+		return
+	}
+	s.mu.wanted = true
+	s.mu.ended = make(chan struct{})
+	go s.run(s.mu.ended)
+}
 
 // Session returns the present session, nil while there is none.
 func (s *Supervisor) Session() *Session {
@@ -46,65 +69,234 @@ func (s *Supervisor) Changed() <-chan struct{} {
 
 // Status describes what goes on now and has gone on so far. It is cheap and doesn't
 // wait for the worker.
-func (s *Supervisor) Status() Status { return Status{State: Off} }
+func (s *Supervisor) Status() Status {
+	s.mu.Lock()
+	status, session := s.mu.status, s.mu.session
+	s.mu.Unlock()
+	status.Totals = s.totals.snapshot()
+	if session != nil {
+		state := session.state()
+		status.Device, status.Indexes = &state.Device, state.Indexes
+	}
+	return status
+}
 
 // Restart gives three new tries to a supervisor that gave up, and cuts a wait short.
 // While a worker runs it is ended and another one started. It returns at once, with
 // an error if no worker was ever wanted or the supervisor is closed.
-func (s *Supervisor) Restart() error { return errClosed }
+func (s *Supervisor) Restart() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.mu.closed:
+		return errs.New(errs.Unavailable, "shutting_down", "The GPU worker is not restarted: the server is shutting down.")
+	case !s.mu.wanted:
+		return errs.New(errs.Conflict, "gpu_not_wanted",
+			"There is no GPU worker to restart, because no index uses the GPU. Switch it on for an index first.")
+	}
+	select {
+	case s.restart <- struct{}{}:
+	default: // the last word wasn't heard yet
+	}
+	return nil
+}
 
 // Close ends the worker and waits until it is gone. Calls under way return an error.
-func (s *Supervisor) Close() error { return nil }
-
-// Session is one life of a worker: what was made in it is gone when it ends. Its
-// methods are safe for concurrent use. They return a *wire.Error for what the worker
-// or the context said about this one request (a deadline or a cancelled context is
-// one too, and matches the context's error with errors.Is), and a *SessionError when
-// the session is over; then all calls under way return within a moment.
-type Session struct {
-	done chan struct{}
+// A worker that even SIGKILL doesn't end (its driver hangs) is left behind, with an
+// error.
+func (s *Supervisor) Close() error {
+	s.cancel()
+	s.mu.Lock()
+	s.mu.closed = true
+	ended := s.mu.ended
+	s.mu.Unlock()
+	if ended != nil {
+		<-ended
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.status.State, s.mu.status.Reason, s.mu.status.PID = Off, "the server is shutting down", 0
+	return s.mu.left
 }
 
-// Done is closed when the session is over.
-func (x *Session) Done() <-chan struct{} { return x.done }
-
-// Err returns why the session is over, a *SessionError; nil while it isn't.
-func (x *Session) Err() error { return nil }
-
-// Device describes the device as it was last reported, a few seconds ago at most.
-func (x *Session) Device() wire.DeviceInfo { return wire.DeviceInfo{} }
-
-// CreateIndex makes an empty index on the device and returns its number, which is
-// never 0 and not used again in this session.
-func (x *Session) CreateIndex(ctx context.Context, spec wire.IndexSpec) (uint32, error) {
-	return 0, errClosed
+// set changes the state.
+func (s *Supervisor) set(state State, reason string, pid int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.status.State != state || s.mu.status.Reason != reason {
+		s.mu.status.Since = time.Now()
+	}
+	s.mu.status.State, s.mu.status.Reason, s.mu.status.PID = state, reason, pid
 }
 
-// DropIndex frees an index. One that isn't there is no error.
-func (x *Session) DropIndex(ctx context.Context, index uint32) error { return errClosed }
-
-// Put stores vectors[i*dim:(i+1)*dim] as id ids[i]'s, replacing what the ids had. The
-// ids are distinct, in any order; the values are finite. What Put returned for is
-// found by every search that starts afterwards. Any number of rows may be given: they
-// go in parts that fit the shared memory, two under way at a time. On an error each
-// row may have been stored or not. Both slices are the caller's again on return.
-func (x *Session) Put(ctx context.Context, index uint32, ids []uint32, vectors []float32) error {
-	return errClosed
+// publish changes the session; nil for none.
+func (s *Supervisor) publish(x *Session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.session = x
+	close(s.mu.changed)
+	s.mu.changed = make(chan struct{})
 }
 
-// Delete makes ids unfindable; unknown ids are fine. The ids are distinct, in any
-// order. What Delete returned for is found by no search that starts afterwards.
-func (x *Session) Delete(ctx context.Context, index uint32, ids []uint32) error { return errClosed }
-
-// Search asks one query. When ctx ends, it returns at once, and the worker is told to
-// leave the query out if the device doesn't have it yet. Without room for the filter,
-// or with too many queries under way, it returns wire.Busy at once. The hits are
-// checked: sorted by (distance, id), K at most, finite, without duplicates, and allowed.
-func (x *Session) Search(ctx context.Context, index uint32, q wire.Search) (wire.Answer, error) {
-	return wire.Answer{}, errClosed
+// run keeps a worker running until Close.
+func (s *Supervisor) run(ended chan<- struct{}) {
+	defer close(ended)
+	failures := 0
+	for s.ctx.Err() == nil {
+		if reason := s.o.Available(s.ctx); reason != "" {
+			s.set(Unavailable, reason, 0)
+			s.pause(s.o.AvailableEvery)
+			continue
+		}
+		began := time.Now()
+		err := s.live()
+		if s.ctx.Err() != nil {
+			return
+		}
+		if time.Since(began) >= s.o.Healthy || err.Cause == CauseRequested {
+			failures = 0
+		}
+		if err.Cause == CauseRequested {
+			continue
+		}
+		failures++
+		if failures < s.o.Tries && err.Cause != CauseVersion {
+			wait := s.o.Backoff
+			for range failures - 1 {
+				wait *= 5
+			}
+			s.set(Backoff, err.Text, 0)
+			s.o.Logger.Warn("the GPU worker is started again after a pause", "pause", wait, "try", failures+1, "tries", s.o.Tries)
+			if s.pause(wait) {
+				failures = 0
+			}
+			continue
+		}
+		s.set(GaveUp, err.Text, 0)
+		s.o.Logger.Error("the GPU worker is not started again; searches stay on the CPU until it is restarted by hand", "tries", failures)
+		failures = 0
+		s.pause(-1)
+	}
 }
 
-// Stats asks the worker about its indexes.
-func (x *Session) Stats(ctx context.Context) ([]wire.IndexStats, error) { return nil, errClosed }
+// pause waits, for good if d is negative, and reports whether Restart ended it.
+func (s *Supervisor) pause(d time.Duration) (restart bool) {
+	var over <-chan time.Time
+	if d >= 0 {
+		timer := time.NewTimer(d)
+		defer timer.Stop()
+		over = timer.C
+	}
+	select {
+	case <-s.restart:
+		return true
+	case <-over:
+	case <-s.ctx.Done():
+	}
+	return false
+}
 
-var errClosed = errors.New("the supervisor of the GPU worker is closed")
+// live is one life of a worker, from start to end. It returns why it ended.
+func (s *Supervisor) live() *SessionError {
+	s.set(Starting, "the GPU worker is starting", 0)
+	s.totals.started()
+	began := time.Now()
+	w, err := s.start()
+	if err != nil {
+		return s.over(&SessionError{CauseStart, "the GPU worker can't be started: " + err.Error()}, "")
+	}
+	s.set(Starting, "the GPU worker opens its device", w.PID())
+	x, failed := newSession(s.ctx, s.o, w, s.totals)
+	if failed == nil {
+		device := x.Device()
+		s.o.Logger.Info("the GPU worker runs", "pid", w.PID(), "device", device.Name, "driver", device.Driver,
+			"memory_limit_bytes", device.MemoryLimit, "took", time.Since(began).Round(time.Millisecond))
+		select {
+		case <-s.restart: // it is for the worker that has just been started
+		default:
+		}
+		s.set(Running, "", w.PID())
+		s.publish(x)
+		failed = s.attend(x)
+		s.set(Backoff, failed.Text, w.PID())
+		s.publish(nil)
+	}
+	s.bury(w, failed)
+	if x != nil {
+		x.wait()
+	}
+	w.Arena().Close()
+	return s.over(failed, w.Output())
+}
+
+func (s *Supervisor) start() (Worker, error) {
+	if s.o.Start != nil {
+		return s.o.Start(s.ctx, s.o)
+	}
+	return startProcess(s.o)
+}
+
+// attend waits until the session is over, or ends it when it is asked to.
+func (s *Supervisor) attend(x *Session) *SessionError {
+	select {
+	case <-x.done:
+	case <-x.worker.Ended():
+		// The reader hears of it too, if nobody else holds the connection.
+		x.fail(CauseCrash, "the worker ended: "+x.worker.Cause())
+	case <-s.restart:
+		x.fail(CauseRequested, "the GPU worker was restarted")
+	case <-s.ctx.Done():
+		x.fail(CauseRequested, "the server is shutting down")
+	}
+	return x.failure()
+}
+
+// bury ends a worker's process and waits until it is gone: gently on purpose, at once
+// when it did wrong.
+func (s *Supervisor) bury(w Worker, why *SessionError) {
+	if why.Cause == CauseRequested {
+		w.Terminate()
+		if s.gone(w) {
+			return
+		}
+	}
+	w.Kill()
+	if s.gone(w) {
+		return
+	}
+	left := errs.New(errs.Internal, "gpu_worker_left", "The GPU worker (process %d) doesn't end though it was killed; its driver hangs.", w.PID())
+	s.o.Logger.Error(left.Detail)
+	s.set(Backoff, left.Detail, w.PID())
+	select {
+	case <-w.Ended():
+	case <-s.ctx.Done():
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.mu.left = left
+	}
+}
+
+// gone waits up to Grace for the process to end.
+func (s *Supervisor) gone(w Worker) bool {
+	grace := time.NewTimer(s.o.Grace)
+	defer grace.Stop()
+	select {
+	case <-w.Ended():
+		return true
+	case <-grace.C:
+		return false
+	}
+}
+
+// over notes and logs why a worker's life ended.
+func (s *Supervisor) over(err *SessionError, output string) *SessionError {
+	if err.Cause == CauseRequested {
+		return err
+	}
+	s.totals.ended(err.Cause)
+	s.mu.Lock()
+	s.mu.status.LastCause, s.mu.status.LastError, s.mu.status.LastEnd = err.Cause, err.Text, time.Now()
+	s.mu.Unlock()
+	s.o.Logger.Warn("the GPU worker failed; the CPU answers all searches", "cause", err.Cause, "error", err.Text, "output", output)
+	return err
+}
