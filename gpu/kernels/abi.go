@@ -6,7 +6,7 @@ import (
 	"math"
 )
 
-// Sizes that abi.h and this file share.
+// Sizes that cuda/abi.h and this file share.
 const (
 	// SegmentRows is how many rows a segment has: row r is in segment r / SegmentRows.
 	SegmentRows = 16384
@@ -47,7 +47,7 @@ const (
 // some are missing, but Threshold is a bound for the Keep nearest.
 const Overflowed = 1
 
-// Segment is where the rows of a segment lie; see abi.h, as for all that follow.
+// Segment is where the rows of a segment lie; see cuda/abi.h, as for all that follow.
 type Segment struct {
 	Codes, Vectors, Factors, IDs Ptr
 }
@@ -73,7 +73,7 @@ type ScanArgs struct {
 	Unused                               uint32
 }
 
-// SelectArgs are the arguments of select.
+// SelectArgs are the arguments of select_nearest.
 type SelectArgs struct {
 	Queries, Candidates, Out               Ptr
 	NumQueries, Capacity, OutStride, Final uint32
@@ -119,17 +119,9 @@ type EraseArgs struct {
 	RowOfIDs, Count      uint32
 }
 
-// FillArgs are the arguments of fill.
-type FillArgs struct {
-	To     Ptr
-	Count  uint64
-	Value  uint32
-	Unused uint32
-}
-
-// Struct is what has a mirror in abi.h.
+// Struct is what has a mirror in cuda/abi.h.
 type Struct interface {
-	Segment | Query | ScanArgs | SelectArgs | RerankArgs | EncodeArgs | EncodeQueriesArgs | EraseArgs | FillArgs
+	Segment | Query | ScanArgs | SelectArgs | RerankArgs | EncodeArgs | EncodeQueriesArgs | EraseArgs
 }
 
 // Append appends s as the device has it, without padding, to b.
@@ -161,7 +153,7 @@ const (
 
 // Key is what candidates are sorted by: the distance, then the id.
 func Key(distance float32, id uint32) uint64 {
-	b := math.Float32bits(distance)
+	b := math.Float32bits(distance + 0) // there is no negative zero
 	if b>>31 == 1 {
 		b = ^b
 	} else {

@@ -1,4 +1,4 @@
-// Package kernels has the device code of the GPU engine: CUDA C++ sources (*.cu, *.cuh), what
+// Package kernels has the device code of the GPU engine: CUDA C++ sources (in cuda), what
 // nvcc makes of them, embedded, the structs that kernels are launched with, and the rules
 // for how they are launched. Nothing here needs CUDA; gpu/worker hands the embedded code to
 // the driver, gpu/kernels/hostrun runs the sources on the CPU for tests.
@@ -88,9 +88,10 @@ func (s Scan) Kernel() string {
 }
 
 const (
-	tileStages   = 4  // of tile_scan.cuh
+	tileStages   = 4  // of cuda/tile_scan.cuh
 	stageBytes   = 64 // of a row or a query in a stage
-	boundBytes   = 16 // of a query: threshold, the same as a float, scale
+	boundBytes   = 32 // of a query: what its scores are compared with
+	idBytes      = 4
 	warpRows     = 32 // that a warp of a scan without tensor cores has at once
 	blockWarps   = BlockThreads / 32
 	selectKeys   = 4096 // that select sorts at once
@@ -102,7 +103,7 @@ func (s Scan) shared(rowBytes int) int {
 	if !s.Tensor {
 		return s.Queries * rowBytes
 	}
-	return tileStages*((TileRows+s.Queries)*stageBytes+TileRows*FactorBytes) + s.Queries*boundBytes
+	return tileStages*((TileRows+s.Queries)*stageBytes+TileRows*(FactorBytes+idBytes)) + s.Queries*boundBytes
 }
 
 // MaxShared is the most shared memory that the scan asks for, for any dimension. Above 48 KiB a
@@ -133,9 +134,9 @@ func (s Scan) Launch(rowBytes, queries, tiles, multiprocessors int) Launch {
 	return Launch{s.Kernel(), [3]int{groups, blocks, 1}, [3]int{BlockThreads, 1, 1}, s.shared(rowBytes)}
 }
 
-// LaunchSelect is how select is launched.
+// LaunchSelect is how select_nearest is launched.
 func LaunchSelect(queries int) Launch {
-	return Launch{"select", [3]int{queries, 1, 1}, [3]int{SelectThreads, 1, 1}, selectKeys*KeyBytes + selectDigits*4 + 256}
+	return Launch{"select_nearest", [3]int{queries, 1, 1}, [3]int{SelectThreads, 1, 1}, selectKeys*KeyBytes + selectDigits*4 + 256}
 }
 
 // LaunchRerank is how rerank is launched for at most keep candidates of each query.
@@ -159,10 +160,4 @@ func encodeShared(padded int) int { return (padded+15)/16*16*4 + 512 }
 // LaunchErase is how erase is launched.
 func LaunchErase(count int) Launch {
 	return Launch{"erase", [3]int{(count + BlockThreads - 1) / BlockThreads, 1, 1}, [3]int{BlockThreads, 1, 1}, 0}
-}
-
-// LaunchFill is how fill is launched, for a device of so many multiprocessors.
-func LaunchFill(words, multiprocessors int) Launch {
-	blocks := max(1, min((words+BlockThreads-1)/BlockThreads, 8*multiprocessors))
-	return Launch{"fill", [3]int{blocks, 1, 1}, [3]int{BlockThreads, 1, 1}, 0}
 }

@@ -1,5 +1,5 @@
 // The structs that kernels are launched with, one by value each, and the layout of what
-// they point to. abi.go mirrors this file, and a test compares every offset.
+// they point to. abi.go, a folder up, mirrors this file, and a test compares every offset.
 //
 // All pointers are device addresses in 64 bits. Structs have no padding that isn't named.
 #ifndef VCCDB_KERNELS_ABI_H
@@ -66,7 +66,7 @@ struct ScanArgs {
   u32 unused;
 };
 
-// SelectArgs: select, grid {num_queries}, block {512}. For each query the smallest
+// SelectArgs: select_nearest, grid {num_queries}, block {512}. For each query the smallest
 // candidates, as many as keep (k where final is set), are sorted and put in front; count
 // says how many there are, threshold becomes the last one's key if they are complete and
 // it is smaller than before, and flags gets kOverflowed if count was over the capacity.
@@ -148,14 +148,6 @@ struct EraseArgs {
   u64 row_of;
   u32 row_of_ids; // ids from here on have no row
   u32 count;
-};
-
-// FillArgs: fill, grid {any}, block {256}. Sets count words to value.
-struct FillArgs {
-  u64 to;
-  u64 count;
-  u32 value;
-  u32 unused;
 };
 
 #endif
