@@ -1,0 +1,131 @@
+// Package hostrun runs the kernels of gpu/kernels on the CPU, for tests: a scan.Launcher
+// without a device. The sources are compiled by the C++ compiler that is there, and run by
+// a child process whose "device memory" is shared with this one. See cuda/simt.h for what the
+// emulation finds: accesses out of bounds or not aligned, missing barriers and waits, lanes
+// that disagree. Like a device, a Launcher is lost after a fault.
+//
+// Compiled programs are kept in a folder of the temporary directory, by a digest of their sources.
+//
+// A Launcher is safe for concurrent use; one lock guards its memory and its child. The work of
+// a Stream is done in Sync, in the goroutine that calls it, so that host memory
+// which changes too early shows. There are no goroutines.
+package hostrun
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+
+	"github.com/vccdb/vccdb/gpu/kernels"
+)
+
+// ErrNoCompiler is what Compile returns on a machine without a C++ compiler.
+var ErrNoCompiler = errors.New("hostrun: there is no C++ compiler (g++, c++ or clang++)")
+
+// Options configure a Launcher. The zero value of each field means its default.
+type Options struct {
+	// Memory is the size of the device's memory in bytes, 1 GiB. What isn't used
+	// takes none.
+	Memory int64
+	// Multiprocessors is what Info says, and so how many blocks launches have, 2.
+	Multiprocessors int
+	// Seed decides on the order of threads and blocks, and when copies are done. With
+	// 0 threads take turns in their order, and copies are done when they are waited for.
+	Seed uint64
+	// Sanitize compiles with the sanitizers for addresses and undefined behaviour.
+	Sanitize bool
+}
+
+// EnsureDefaults returns o with every unset field filled.
+func (o Options) EnsureDefaults() Options {
+	if o.Memory == 0 {
+		o.Memory = 1 << 30
+	}
+	if o.Multiprocessors == 0 {
+		o.Multiprocessors = 2
+	}
+	return o
+}
+
+// compile returns the path of the program, which it makes unless it is there.
+func compile(sanitize bool) (string, error) {
+	compiler := ""
+	for _, name := range []string{"g++", "c++", "clang++"} {
+		if path, err := exec.LookPath(name); err == nil {
+			compiler = path
+			break
+		}
+	}
+	if compiler == "" {
+		return "", ErrNoCompiler
+	}
+	flags := []string{"-x", "c++", "-std=c++17", "-O1", "-ffp-contract=off", "-fno-strict-aliasing", "-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas"}
+	if sanitize {
+		flags = append(flags, "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+	}
+	dir, err := folder()
+	if err != nil {
+		return "", err
+	}
+	h := sha256.New()
+	fmt.Fprintln(h, compiler, flags)
+	sources := kernels.Sources()
+	scratch, err := os.MkdirTemp(dir, "build-")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(scratch)
+	err = fs.WalkDir(sources, ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		content, err := fs.ReadFile(sources, name)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(h, name, len(content))
+		h.Write(content)
+		return os.WriteFile(filepath.Join(scratch, name), content, 0o600)
+	})
+	if err != nil {
+		return "", err
+	}
+	program := filepath.Join(dir, hex.EncodeToString(h.Sum(nil)[:16]))
+	if _, err := os.Stat(program); err == nil {
+		return program, nil
+	}
+	made := filepath.Join(scratch, "program")
+	out, err := exec.Command(compiler, append(flags, "-o", made, filepath.Join(scratch, "host.cpp"))...).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("hostrun: %s: %w\n%s", compiler, err, out)
+	}
+	return program, os.Rename(made, program) // two that do this at once have the same
+}
+
+// folder is where programs are kept. Only its owner may write there: they are executed.
+func folder() (string, error) {
+	dir := filepath.Join(os.TempDir(), "vccdb-hostrun-"+strconv.Itoa(os.Getuid()))
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return "", err
+	}
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return "", err
+	}
+	if !info.IsDir() || info.Mode().Perm() != 0o700 || !ownedByUser(info) {
+		return "", fmt.Errorf("hostrun: %s is somebody else's, or others may write there", dir)
+	}
+	return dir, nil
+}
+
+func ownedByUser(info fs.FileInfo) bool {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && int(stat.Uid) == os.Getuid()
+}
