@@ -110,7 +110,7 @@ func selected(t *Tree, file *ast.File, pkg string, judge func(name string) strin
 }
 
 // testkits are for tests alone.
-var testkits = []string{Module + "/internal/testkit", Module + "/console/consoletest"}
+var testkits = []string{Module + "/internal/testkit", Module + "/console/consoletest", Module + "/gpu/gputest"}
 
 // Imports checks every import against rooms, private and testkits.
 func Imports(t *Tree) []Finding {
