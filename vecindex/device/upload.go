@@ -1,0 +1,347 @@
+package device
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/vccdb/vccdb/gpu/wire"
+)
+
+const (
+	// sendPatience is how long the worker may take for one upload.
+	sendPatience = 30 * time.Second
+	// lingerBelow is the number of changes that don't wait for others any more.
+	lingerBelow = 512
+	// refillAfter is how many uploads in a row fail before the copy is made anew.
+	refillAfter = 5
+	// goodbye is how long the worker is waited for when a copy is no longer needed.
+	goodbye = time.Second
+	// bytesEvery is how often the worker is asked what the copy takes.
+	bytesEvery = 5 * time.Second
+)
+
+// errRefill ends the use of a copy that can't be made good.
+var errRefill = errors.New("the copy on the device is made anew")
+
+// run keeps a copy in each session there is, until ctx ends.
+func (x *Index) run(ctx context.Context) {
+	pause := x.o.Retry
+	for ctx.Err() == nil {
+		changed := x.o.Worker.Changed()
+		session := x.o.Worker.Session()
+		if session == nil {
+			x.stand(Waiting, x.o.Worker.Reason())
+			// The reason changes while there is none.
+			wait(ctx, changed, bytesEvery)
+			continue
+		}
+		err := x.serve(ctx, session)
+		switch {
+		case x.giveUp(ctx, session, err):
+			return
+		case isOver(session):
+			x.stand(Waiting, x.o.Worker.Reason())
+			wait(ctx, changed, bytesEvery)
+			pause = x.o.Retry
+		default:
+			x.log.Warn("an index could not be copied to the GPU; it is tried again", "error", err)
+			x.stand(Uploading, "the device reported an error, the copy is made anew: "+err.Error())
+			wait(ctx, session.Done(), pause)
+			pause = min(2*pause, maxPauses*x.o.Retry)
+		}
+	}
+}
+
+// giveUp acts on errors that aren't to be tried again. It says whether it is for good.
+func (x *Index) giveUp(ctx context.Context, session Session, err error) bool {
+	if ctx.Err() != nil {
+		return true
+	}
+	var liar *liarError
+	var e *wire.Error
+	switch {
+	case errors.As(err, &liar):
+		x.stand(Distrusted, "the device isn't used for this index before a restart of the server: "+liar.text)
+		x.log.Error("the GPU gave wrong answers and isn't used for this index any more", "reason", liar.text)
+		return true
+	case errors.As(err, &e) && e.Code == wire.OutOfMemory:
+		reason := x.tooLarge(session.Device(), e)
+		x.stand(TooLarge, reason)
+		x.log.Warn("an index doesn't fit the GPU's memory; the CPU answers its searches", "reason", reason)
+		wait(ctx, session.Done(), 0)
+	case errors.As(err, &e) && e.Code == wire.Unsupported:
+		x.stand(Off, "the device can't have this index: "+e.Text)
+		x.log.Warn("an index can't be copied to the GPU; the CPU answers its searches", "reason", e.Text)
+		wait(ctx, session.Done(), 0)
+	}
+	return false
+}
+
+// tooLarge explains a lack of memory.
+func (x *Index) tooLarge(d wire.DeviceInfo, e *wire.Error) string {
+	const mib = 1 << 20
+	limit := d.MemoryTotal
+	if d.MemoryLimit > 0 {
+		limit = min(limit, d.MemoryLimit)
+	}
+	return fmt.Sprintf("data larger than the device's memory stays on the CPU: %d vectors of %d dimensions are %d MiB, besides their codes; the device has %d MiB to give, %d of them in use (%s)",
+		x.Len(), x.o.Dimension, int64(x.Len())*int64(x.o.Dimension)*4/mib, limit/mib, d.MemoryUsed/mib, e.Text)
+}
+
+// wait returns when done is closed, when ctx ends, or after a time unless that is 0.
+func wait(ctx context.Context, done <-chan struct{}, most time.Duration) {
+	var timeout <-chan time.Time
+	if most > 0 {
+		timer := time.NewTimer(most)
+		defer timer.Stop()
+		timeout = timer.C
+	}
+	select {
+	case <-done:
+	case <-timeout:
+	case <-ctx.Done():
+	}
+}
+
+func isOver(s Session) bool {
+	select {
+	case <-s.Done():
+		return true
+	default:
+		return false
+	}
+}
+
+// serve fills a copy in a session and keeps it up to date until it returns the reason why
+// it can't.
+func (x *Index) serve(ctx context.Context, session Session) error {
+	x.stand(Uploading, "the vectors are being sent to the device")
+	if need := int64(x.Len()) * int64(x.o.Dimension) * 4; need > session.Device().MemoryTotal && session.Device().MemoryTotal > 0 {
+		return wire.Errorf(wire.OutOfMemory, "nothing was sent")
+	}
+	index, err := x.create(ctx, session)
+	if err != nil {
+		return err
+	}
+	m := &mirror{session: session, index: index}
+	x.overlay.begin()
+	x.mirror.Store(m)
+	defer x.drop(m)
+	ids := slices.Collect(x.IDs()) // what comes from now on is marked
+	x.overlay.mark(ids...)
+	u := uploader{x: x, m: m, checkAt: x.o.Now()}
+	return u.keep(ctx)
+}
+
+func (x *Index) create(ctx context.Context, session Session) (uint32, error) {
+	patience, cancel := context.WithTimeout(ctx, sendPatience)
+	defer cancel()
+	return session.CreateIndex(patience, wire.IndexSpec{Dim: x.o.Dimension, Metric: wire.Metric(x.o.Metric), Codes: x.o.Codes, Seed: x.o.Seed})
+}
+
+// batch is how many vectors are sent at a time.
+func (x *Index) batch() int { return min(max(1, x.o.BatchBytes/(4*x.o.Dimension)), 1<<14) }
+
+// drop forgets a copy.
+func (x *Index) drop(m *mirror) {
+	x.stand(Waiting, "the copy on the device is gone")
+	x.mirror.Store(nil)
+	x.overlay.end()
+	if isOver(m.session) {
+		return
+	}
+	patience, cancel := context.WithTimeout(context.Background(), goodbye)
+	defer cancel()
+	if err := m.session.DropIndex(patience, m.index); err != nil {
+		x.log.Debug("a copy on the GPU could not be dropped; it ends with the worker", "error", err)
+	}
+}
+
+// uploader sends what is in the overlay.
+type uploader struct {
+	x       *Index
+	m       *mirror
+	vectors []float32
+	// failed is how many uploads in a row did.
+	failed int
+	// checkAt is when the device is to be checked, unanswered how many checks in a row
+	// came to nothing; asked is when the worker was asked what the copy takes.
+	checkAt, asked time.Time
+	unanswered     int
+}
+
+// keep sends until it can't, and checks the device when it first has all and from time to
+// time.
+func (u *uploader) keep(ctx context.Context) error {
+	for {
+		if u.checkDue() {
+			if err := u.check(ctx); err != nil {
+				return err
+			}
+		}
+		if err := u.sendAll(ctx); err != nil {
+			return err
+		}
+		u.askBytes(ctx)
+		if err := u.await(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// checkDue says whether it is time for a check, which takes that the device has nearly all
+// vectors.
+func (u *uploader) checkDue() bool {
+	return int(u.x.overlay.size.Load()) <= u.x.o.MaxOverlay && !u.x.o.Now().Before(u.checkAt)
+}
+
+// check looks whether the device can be trusted, and lets searches use it.
+func (u *uploader) check(ctx context.Context) error {
+	x := u.x
+	err := u.canary(ctx)
+	switch {
+	case errors.Is(err, errUnanswered):
+		u.checkAt = x.o.Now().Add(min(x.o.Retry<<min(u.unanswered, 16), maxPauses*x.o.Retry))
+		if u.unanswered++; !u.m.ready.Load() {
+			x.stand(Uploading, err.Error())
+		}
+		return nil
+	case err != nil:
+		return err
+	}
+	u.checkAt, u.unanswered = x.o.Now().Add(x.o.CanaryEvery), 0
+	if u.m.ready.CompareAndSwap(false, true) {
+		x.counts.fills.Add(1)
+		x.stand(Ready, "")
+		x.log.Info("an index was copied to the GPU, which answers its searches from now on", "vectors", x.Len())
+	}
+	return nil
+}
+
+// await waits for something to do.
+func (u *uploader) await(ctx context.Context) error {
+	x := u.x
+	next := max(time.Millisecond, min(bytesEvery, u.checkAt.Sub(x.o.Now())))
+	timer := time.NewTimer(next)
+	defer timer.Stop()
+	select {
+	case <-x.overlay.wake:
+	case <-timer.C:
+		return nil
+	case text := <-x.doubts:
+		return &liarError{text: text}
+	case <-u.m.session.Done():
+		return u.m.session.Err()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if x.overlay.queued() < lingerBelow {
+		wait(ctx, u.m.session.Done(), x.o.Linger)
+	}
+	return nil
+}
+
+// sendAll sends until nothing is queued, or a check is due.
+func (u *uploader) sendAll(ctx context.Context) error {
+	x := u.x
+	for x.overlay.queued() > 0 {
+		if u.checkDue() {
+			return nil
+		}
+		err := u.send(ctx, x.overlay.take(x.batch()))
+		if err == nil {
+			x.overlay.landed()
+			u.failed = 0
+			continue
+		}
+		x.overlay.returned()
+		if err := u.mayRetry(ctx, err); err != nil {
+			return err
+		}
+	}
+	u.vectors = nil
+	return nil
+}
+
+// mayRetry waits a little after an error, unless that won't do.
+func (u *uploader) mayRetry(ctx context.Context, err error) error {
+	u.x.counts.errored.Add(1)
+	var e *wire.Error
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case isOver(u.m.session):
+		return u.m.session.Err()
+	case !errors.As(err, &e) || e.Code == wire.OutOfMemory || e.Code == wire.Lost || e.Code == wire.NoIndex || e.Code == wire.Invalid:
+		return err
+	}
+	if u.failed++; u.failed >= refillAfter {
+		return fmt.Errorf("%w: %w", errRefill, err)
+	}
+	wait(ctx, u.m.session.Done(), u.x.o.Retry<<u.failed)
+	return ctx.Err()
+}
+
+// send brings ids on the device to what they are in the CPU index.
+func (u *uploader) send(ctx context.Context, flight []uint32) error {
+	x := u.x
+	ids := slices.Clone(flight)
+	slices.Sort(ids)
+	ids = slices.Compact(ids)
+	var gone []uint32
+	put := ids[:0]
+	vectors := u.vectors[:0]
+	longest := math.Float64frombits(u.m.longest.Load())
+	for _, id := range ids {
+		if cap(vectors)-len(vectors) < x.o.Dimension {
+			vectors = slices.Grow(vectors, len(ids)*x.o.Dimension-len(vectors))
+		}
+		row := vectors[len(vectors) : len(vectors)+x.o.Dimension]
+		if !x.Vector(row, id) {
+			gone = append(gone, id)
+			continue
+		}
+		vectors = vectors[:len(vectors)+x.o.Dimension]
+		put = append(put, id)
+		longest = max(longest, length(row))
+	}
+	u.vectors = vectors
+	u.m.longest.Store(math.Float64bits(longest)) // before anybody can find them
+	patience, cancel := context.WithTimeout(ctx, sendPatience)
+	defer cancel()
+	if len(gone) > 0 {
+		if err := u.m.session.Delete(patience, u.m.index, gone); err != nil {
+			return err
+		}
+	}
+	if len(put) == 0 {
+		return nil
+	}
+	return u.m.session.Put(patience, u.m.index, put, vectors)
+}
+
+// askBytes notes now and then what the copy takes.
+func (u *uploader) askBytes(ctx context.Context) {
+	x := u.x
+	if now := x.o.Now(); now.Sub(u.asked) < bytesEvery {
+		return
+	}
+	u.asked = x.o.Now()
+	patience, cancel := context.WithTimeout(ctx, goodbye)
+	defer cancel()
+	state, err := u.m.session.Stats(patience)
+	if err != nil {
+		return // a session that ended is noticed elsewhere
+	}
+	for _, s := range state.Indexes {
+		if s.Index == u.m.index {
+			x.mu.Lock()
+			x.mu.bytes = s.Bytes
+			x.mu.Unlock()
+		}
+	}
+}
