@@ -7,6 +7,7 @@ import (
 
 	"github.com/vccdb/vccdb/console"
 	"github.com/vccdb/vccdb/console/copies"
+	"github.com/vccdb/vccdb/console/devices"
 	"github.com/vccdb/vccdb/console/feed"
 	"github.com/vccdb/vccdb/console/indexes"
 	"github.com/vccdb/vccdb/console/joblist"
@@ -57,6 +58,7 @@ func newConsole(p consolePages) (*console.Console, error) {
 		}),
 		overview.New(frame, overview.Options{Database: p.db, Ops: p.operations, History: p.past, Config: live}),
 		system.New(frame, system.Options{Database: p.db, Ops: p.operations, History: p.past, Licences: assets.Licences()}),
+		devices.New(frame, devices.Options{Ops: p.operations, History: p.past, Device: live.Config().GPU.Device}),
 		reference.New(frame, p.description),
 		settings.New(frame, settings.Options{Config: p.live}),
 		copies.New(frame, copies.Options{Database: p.db, Schedule: p.copies, Config: p.live}),

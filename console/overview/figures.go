@@ -119,10 +119,10 @@ func vectorNote(v *ops.VectorStats) string {
 func gpuFigure(f *Facts, s history.Sample) Figure {
 	devices := f.Stats.GPU.Devices
 	if len(devices) == 0 {
-		return Figure{Label: "GPU", Value: "None", Note: "searches use the CPU", Path: "system"}
+		return Figure{Label: "GPU", Value: "None", Note: "searches use the CPU", Path: "gpu"}
 	}
 	note := format.Plural(len(devices), "device", "devices") + " · " + format.Size(s.GPUMemory) + " used"
-	return Figure{Label: "GPU", Value: percent(s.GPUPercent), Note: note, Path: "system"}
+	return Figure{Label: "GPU", Value: percent(s.GPUPercent), Note: note, Path: "gpu"}
 }
 
 func percent(x float64) string {

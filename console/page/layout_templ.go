@@ -31,7 +31,7 @@ func groups() []struct {
 		{"", []entry{{"overview", "", "Overview", "o"}}},
 		{"Data", []entry{{"tables", "tables", "Tables", "t"}, {"search", "search", "Vector search", "s"}, {"query", "query", "Query", "q"}, {"indexes", "indexes", "Indexes", "i"}, {"feed", "feed", "Change feed", "f"}}},
 		{"Operations", []entry{{"jobs", "jobs", "Jobs", "j"}, {"copies", "copies", "Snapshots & backups", "b"}, {"slow", "slow", "Slow queries", "w"}, {"logs", "logs", "Logs", "l"}, {"audit", "audit", "Audit log", "a"}}},
-		{"Server", []entry{{"settings", "settings", "Configuration", "c"}, {"system", "system", "System", "y"}, {"api", "api", "API reference", "r"}}},
+		{"Server", []entry{{"settings", "settings", "Configuration", "c"}, {"system", "system", "System", "y"}, {"gpu", "gpu", "GPU", "u"}, {"api", "api", "API reference", "r"}}},
 	}
 }
 

@@ -42,8 +42,7 @@ var errNoWorker = errs.New(errs.Unavailable, "gpu_worker_unavailable", "This ser
 
 // GPUStats say whether searches use a GPU, and which devices there are.
 type GPUStats struct {
-	// Enabled says that searches use one now. Reason says why they don't, or else why
-	// devices are missing.
+	// Enabled says that searches use one now; Reason why they don't.
 	Enabled bool   `json:"enabled"`
 	Reason  string `json:"reason,omitempty"`
 	// Wanted says that an index asks for one.
@@ -51,6 +50,13 @@ type GPUStats struct {
 	DriverVersion string       `json:"driver_version,omitempty"`
 	Worker        WorkerStats  `json:"worker"`
 	Devices       []gpu.Device `json:"devices"`
+	// Missing says why there are no devices, or not all.
+	Missing string `json:"missing,omitempty"`
+	// Searches is the sum of those that the device answered, Fallbacks of those that the
+	// CPU did instead, by why.
+	Searches  uint64            `json:"searches"`
+	Fallbacks map[string]uint64 `json:"fallbacks"`
+	Indexes   []GPUIndex        `json:"indexes"`
 }
 
 // WorkerStats are the state of the process that searches on the device, and what it
@@ -101,11 +107,10 @@ func (o *Ops) gpuStats(ctx context.Context) GPUStats {
 	devices, worker := o.o.GPU.Status(ctx), o.o.Worker.Status()
 	s := GPUStats{
 		Enabled: worker.State == supervisor.Running, Wanted: worker.State != supervisor.Off,
-		DriverVersion: devices.DriverVersion, Worker: workerStats(&worker), Devices: marked(devices.Devices, worker.PID),
+		DriverVersion: devices.DriverVersion, Worker: workerStats(&worker), Devices: marked(devices.Devices, worker.PID), Missing: devices.Reason,
 	}
 	switch {
 	case s.Enabled:
-		s.Reason = devices.Reason
 	case s.Wanted:
 		s.Reason = cmp.Or(worker.Reason, devices.Reason)
 	default:

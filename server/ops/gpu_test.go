@@ -123,18 +123,19 @@ func TestReasons(t *testing.T) {
 		devices gpu.Status
 		use     bool
 		want    string
+		missing string
 	}{
 		"no index":    {worker: supervisor.Status{State: supervisor.Off}, use: true, want: "there is no vector index that could use a GPU yet"},
-		"no driver":   {worker: supervisor.Status{State: supervisor.Off}, devices: gpu.Status{Reason: "no driver"}, use: true, want: "no driver"},
-		"unavailable": {worker: supervisor.Status{State: supervisor.Unavailable, Reason: "there is no device 1"}, devices: gpu.Status{Reason: "x"}, want: "there is no device 1"},
+		"no driver":   {worker: supervisor.Status{State: supervisor.Off}, devices: gpu.Status{Reason: "no driver"}, use: true, want: "no driver", missing: "no driver"},
+		"unavailable": {worker: supervisor.Status{State: supervisor.Unavailable, Reason: "there is no device 1"}, devices: gpu.Status{Reason: "x"}, want: "there is no device 1", missing: "x"},
 		"failed":      {worker: supervisor.Status{State: supervisor.GaveUp, Reason: "it crashed three times"}, want: "it crashed three times"},
-		"one missing": {worker: running(), devices: gpu.Status{Reason: "device 1: lost"}, want: "device 1: lost"},
+		"one missing": {worker: running(), devices: gpu.Status{Reason: "device 1: lost"}, missing: "device 1: lost"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture().with(func(o *Options) {
 				o.GPU, o.Worker, o.UseGPU = fakeGPU(test.devices), &fakeWorker{status: test.worker}, test.use
 			})
-			if s := f.gpuStats(t.Context()); s.Reason != test.want || s.Wanted != (test.worker.State != supervisor.Off) {
+			if s := f.gpuStats(t.Context()); s.Reason != test.want || s.Missing != test.missing || s.Wanted != (test.worker.State != supervisor.Off) {
 				t.Errorf("%+v, want %q", s, test.want)
 			}
 		})

@@ -1,7 +1,8 @@
 /**
  * Curves: <figure data-curve data-curve-source="#json">, where the JSON is
  * {"x": "ef", "xs": [...], "series": [{"name", "unit", "values"}]}. The first unit
- * has its axis on the left, others share one on the right.
+ * has its axis on the left, others share one on the right. With "marks", xs are
+ * places in a list of names; with "log" the axis on the left is logarithmic.
  */
 import { number, writer } from "./figures.js";
 import { draw, widthOf } from "./lines.js";
@@ -18,10 +19,14 @@ export function curve(figure) {
 	const right = source.series.find((/** @type {any} */ s) => s.unit !== left)?.unit;
 	/** @type {(_: any, least: number | null, most: number | null) => [number, number]} */
 	const fromZero = (_, least, most) => range(least, most);
+	/** @type {string[] | undefined} */
+	const marks = source.marks;
+	const writeX = marks ? (/** @type {number} */ x) => marks[x] ?? "" : number;
+	const steps = marks ? { space: 104, incrs: [1, 2, 4, 8] } : { space: 48 };
 	/** @type {any[]} */
 	const axes = [
-		{ space: 48, size: 30, values: (/** @type {any} */ _, /** @type {number[]} */ at) => at.map(number), label: source.x, labelSize: 20, labelFont: "12px sans-serif" },
-		{ space: 36, size: widthOf, values: (/** @type {any} */ _, /** @type {number[]} */ at) => at.map(writer(left)) },
+		{ ...steps, size: 30, values: (/** @type {any} */ _, /** @type {number[]} */ at) => at.map(writeX), label: source.x, labelSize: 20, labelFont: "12px sans-serif" },
+		{ space: 36, size: widthOf, values: (/** @type {any} */ _, /** @type {(number | null)[]} */ at) => at.map((y) => (y === null ? "" : writer(left)(y))) },
 	];
 	if (right !== undefined) {
 		axes.push({ scale: "right", side: 1, space: 36, size: widthOf, values: (/** @type {any} */ _, /** @type {number[]} */ at) => at.map(writer(right)) });
@@ -30,9 +35,9 @@ export function curve(figure) {
 		kind: "curve",
 		series: source.series.map((/** @type {any} */ s) => ({ name: s.name, write: writer(s.unit), scale: s.unit === left ? "y" : "right" })),
 		columns: [source.xs, ...source.series.map((/** @type {any} */ s) => s.values)],
-		writeX: (x) => `${source.x} ${number(x)}`,
+		writeX: (x) => (marks ? writeX(x) : `${source.x} ${number(x)}`),
 		axes,
-		scales: { x: { time: false }, y: { range: closeUp(left) ?? fromZero }, right: { range: fromZero } },
+		scales: { x: { time: false }, y: source.log ? { distr: 3 } : { range: closeUp(left) ?? fromZero }, right: { range: fromZero } },
 		points: true,
 	});
 	return plot.destroy;

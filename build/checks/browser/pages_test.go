@@ -15,7 +15,7 @@ import (
 )
 
 // menu are the pages that the menu leads to; a crawl finds the others.
-var menu = []string{"", "tables", "search", "query", "indexes", "feed", "jobs", "copies", "slow", "logs", "audit", "settings", "system", "api"}
+var menu = []string{"", "tables", "search", "query", "indexes", "feed", "jobs", "copies", "slow", "logs", "audit", "settings", "system", "gpu", "api"}
 
 // samplesPerKind bounds how many pages of one kind a crawl looks at.
 const samplesPerKind = 2
