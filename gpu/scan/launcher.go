@@ -24,7 +24,7 @@ type Info struct {
 // the device can't do, lost once nothing works any more.
 type Launcher interface {
 	Info() Info
-	// Alloc returns memory with any content, aligned to 256 bytes.
+	// Alloc returns memory with any content, aligned to 16 bytes at least.
 	Alloc(bytes int64) (Ptr, error)
 	// Free takes back what Alloc gave. Nothing may use it any more.
 	Free(p Ptr)

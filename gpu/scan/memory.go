@@ -10,7 +10,8 @@ import (
 	"github.com/vccdb/vccdb/gpu/wire"
 )
 
-// align is what Launcher.Alloc aligns to, and parts of a block of memory are.
+// align is what parts of a block of memory are aligned to: what the device reads at
+// once is never in two of its lines.
 const align = 256
 
 // aligned rounds up.
