@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,10 +31,12 @@ func (d *database) Readiness() engine.Readiness  { return engine.Readiness{Ready
 func (d *database) Stats() (engine.Stats, error) { return d.stats, nil }
 func (d *database) Jobs() *jobs.Registry         { return nil }
 
-// machine has these devices.
-type machine gpu.Status
+// machine has the devices that a test gives it while samples are taken.
+type machine struct{ status atomic.Pointer[gpu.Status] }
 
-func (m *machine) Status(context.Context) gpu.Status { return gpu.Status(*m) }
+func (m *machine) Status(context.Context) gpu.Status { return *m.status.Load() }
+
+func (m *machine) set(s gpu.Status) { m.status.Store(&s) }
 
 // process is a worker in a state, and notes that it was restarted.
 type process struct {
@@ -55,6 +58,7 @@ type site struct {
 
 func newSite(t *testing.T) *site {
 	s := &site{}
+	s.machine.set(gpu.Status{})
 	past := history.New(history.Options{Database: &s.db, GPU: &s.machine})
 	t.Cleanup(past.Close)
 	s.worker.status.State = supervisor.Off
@@ -76,10 +80,10 @@ func h100(index int) gpu.Device {
 
 func TestNotWanted(t *testing.T) {
 	s := newSite(t)
-	s.machine.Reason = "no NVIDIA driver is installed"
+	s.machine.set(gpu.Status{Reason: "no NVIDIA driver is installed"})
 	body := s.Page("gpu", "Searches use the CPU")
 	s.Reads(body, []string{"off", "No NVIDIA driver is installed.", "settings?q=gpu", "No devices", "No NVIDIA driver is installed."}, "Restart the worker", "Who answered", "data-chart")
-	s.machine = machine{DriverVersion: "550.54", Devices: []gpu.Device{h100(0)}}
+	s.machine.set(gpu.Status{DriverVersion: "550.54", Devices: []gpu.Device{h100(0)}})
 	body = s.Page("gpu")
 	s.Reads(body, []string{"No vector index asks for a GPU: set vector_index.use_gpu to true", "driver 550.54", "NVIDIA H100", "20 GiB of 80 GiB", "37 %", "41 °C", "70.5 W", "4711", "3 GiB", "Devices busy"},
 		"Restart the worker", "this server", "gpu.device</span>")
@@ -89,7 +93,7 @@ func TestNotWanted(t *testing.T) {
 // start it anew.
 func TestStates(t *testing.T) {
 	s := newSite(t)
-	s.machine.Devices = []gpu.Device{h100(1)}
+	s.machine.set(gpu.Status{Devices: []gpu.Device{h100(1)}})
 	for name, test := range map[string]struct {
 		status supervisor.Status
 		there  []string
@@ -106,7 +110,7 @@ func TestStates(t *testing.T) {
 		}
 		s.Reads(body, append(test.there, "Indexes on the device", "Who answered", "CPU or GPU"), "Searches use the CPU")
 	}
-	s.machine.Devices = nil
+	s.machine.set(gpu.Status{})
 	s.worker.status = supervisor.Status{State: supervisor.Unavailable, Reason: "no NVIDIA driver is installed"}
 	s.Page("gpu", "Install NVIDIA&#39;s driver; a container has to be given the device")
 }
@@ -124,7 +128,7 @@ func busy() supervisor.Status {
 
 func TestRunning(t *testing.T) {
 	s := newSite(t)
-	s.machine = machine{Devices: []gpu.Device{h100(0), h100(1)}, Reason: "device 2: ERROR_GPU_IS_LOST"}
+	s.machine.set(gpu.Status{Devices: []gpu.Device{h100(0), h100(1)}, Reason: "device 2: ERROR_GPU_IS_LOST"})
 	s.worker.status = busy()
 	body := s.Page("gpu")
 	s.Reads(body, []string{
