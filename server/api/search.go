@@ -114,7 +114,7 @@ func (a *API) search(c fiber.Ctx) error {
 
 // decodeSearch is rest.Decode, but reads a long vector only once.
 func decodeSearch(body []byte) (*searchRequest, error) {
-	if vector, around, ok := schema.LiftVector(body, "vector"); ok {
+	if vector, around, ok := liftVector(body, "vector"); ok {
 		if r, err := rest.Decode[searchRequest](around); err == nil {
 			r.Vector = vector
 			return r, nil
