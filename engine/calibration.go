@@ -240,10 +240,10 @@ func calibrationQueries(vectors int) int {
 func (s *vectorSearch) calibrated() *calibration {
 	v := s.ix.vector
 	c := v.calibrations.current.Load()
-	if v.calibrationDue(c, s.index) && s.e.calibrating.CompareAndSwap(false, true) {
+	if index := v.cpu(); v.calibrationDue(c, index) && s.e.calibrating.CompareAndSwap(false, true) {
 		s.e.wg.Go(func() {
 			defer s.e.calibrating.Store(false)
-			s.e.calibrateAndLog(s.ix, s.index)
+			s.e.calibrateAndLog(s.ix, index)
 		})
 	}
 	return c

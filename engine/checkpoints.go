@@ -139,7 +139,7 @@ func (e *Engine) saveVectors(ctx context.Context, v *vectorIndex) (CheckpointInf
 	c := &v.checkpoints
 	c.saving.Lock()
 	defer c.saving.Unlock()
-	x, ok := v.current().(*hnsw.Index)
+	x, ok := v.cpu().(*hnsw.Index)
 	if !ok || v.loading.Load() || c.folder == nil {
 		return CheckpointInfo{}, errs.New(errs.NotSupported, "not_supported", "the index %s is no graph, or empty; it needs no checkpoint", v.subject)
 	}
@@ -242,7 +242,7 @@ func (v *vectorIndex) retry(e *Engine) error {
 	failed := v.write.failed
 	v.write.failed, v.write.touched = &bitmap.Set{}, &bitmap.Set{}
 	v.write.Unlock()
-	l := &vectorLoad{v: v, index: v.current(), snapshot: e.store.NewSnapshot()}
+	l := &vectorLoad{v: v, snapshot: e.store.NewSnapshot()}
 	defer l.snapshot.Release()
 	var err error
 	for id := range failed.All {
@@ -271,7 +271,7 @@ func (e *Engine) savable() (all []*vectorIndex) {
 			if b.vector == nil || !b.ready() || b.vector.loading.Load() || b.vector.incomplete() {
 				continue
 			}
-			if _, ok := b.vector.current().(*hnsw.Index); ok {
+			if _, ok := b.vector.cpu().(*hnsw.Index); ok {
 				all = append(all, b.vector)
 			}
 		}

@@ -397,6 +397,10 @@ func (e *Engine) indexInfos(indexes []*index) ([]IndexInfo, error) {
 			usage := v.Usage()
 			infos[i].Usage = &usage
 		}
+		if d := ix.vector.device(); d != nil {
+			stats := d.Device()
+			infos[i].Device = &stats
+		}
 	}
 	return infos, nil
 }

@@ -14,6 +14,7 @@ type Options struct {
 	Vector  VectorOptions
 	Query   QueryOptions
 	Copies  CopyOptions
+	GPU     GPUOptions
 	Feed    FeedOptions
 	// SweepInterval is how often expired entities are looked for; 1 s. They are
 	// invisible from the moment they expire, swept or not.
@@ -80,6 +81,7 @@ func (o Options) EnsureDefaults() Options {
 	setDefault(&o.Query.Workers, runtime.GOMAXPROCS(0))
 	setDefault(&o.Query.SlowThreshold, 100*time.Millisecond)
 	setDefault(&o.Query.FilterCacheBytes, 64<<20)
+	setDefault(&o.GPU.Codes, "int8")
 	setDefault(&o.SweepInterval, time.Second)
 	o.Feed = o.Feed.EnsureDefaults()
 	o.Copies = o.Copies.ensureDefaults(o.Storage.Path)

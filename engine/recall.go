@@ -52,7 +52,9 @@ func (e *Engine) newRecall(req RecallRequest) (*vectorSearch, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.index == nil || s.index.Len() < 2 {
+	// What is measured is the graph, also where a device answers.
+	cpu := s.ix.vector.cpu()
+	if s.index = cpu; cpu == nil || cpu.Len() < 2 {
 		return nil, errs.New(errs.Invalid, "too_few_vectors", "the index %s has too few vectors to measure recall on", s.ix.subject())
 	}
 	return s, nil

@@ -53,7 +53,7 @@ func (e *Engine) probeLoop() {
 }
 
 func (e *Engine) probeAndLog(ix *index) {
-	index := ix.vector.current()
+	index := ix.vector.cpu()
 	if index == nil || index.Len() <= defaultRecallK || !e.awaitTurn() {
 		return
 	}

@@ -59,6 +59,8 @@ type IndexInfo struct {
 	// one whose recall was measured in the background.
 	Checkpoint *CheckpointInfo `json:"-"`
 	Recall     *RecallProbe    `json:"-"`
+	// Device is set for a vector index that uses a device, or would if there were one.
+	Device *DeviceStats `json:"-"`
 }
 
 // ScrollPage is one page of a table in id order.
@@ -173,7 +175,7 @@ type SearchResult struct {
 
 // SearchPlan says how one vector search was answered.
 type SearchPlan struct {
-	// Mode is "graph", "filtered_graph", "scan", "exact" or "empty".
+	// Mode is "graph", "filtered_graph", "scan", "gpu_scan", "exact" or "empty".
 	Mode string `json:"mode"`
 	// Reason says why that mode was chosen.
 	Reason string `json:"reason"`
@@ -199,6 +201,8 @@ type SearchPlan struct {
 	// searches repeated because of that.
 	StaleDropped int `json:"stale_dropped"`
 	Refills      int `json:"refills"`
+	// Device says who answered; nil for an index that uses no device.
+	Device *SearchDevice `json:"device,omitempty"`
 	// Filter is the plan that turned the filter into ids; nil without a filter.
 	Filter *PlanReport `json:"filter,omitempty"`
 }
@@ -255,4 +259,8 @@ type Stats struct {
 	Recall []RecallProbe
 	// TermSets are the bitmaps kept for filters.
 	TermSets TermSetStats
+	// Devices has the vector indexes that use a device, or would if there were one;
+	// Device is the sum over them.
+	Devices []DeviceIndex
+	Device  DeviceTotals
 }

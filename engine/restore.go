@@ -243,13 +243,13 @@ func resolveTarget(path string) (string, error) {
 	if err != nil {
 		return "", restoreError(err, path)
 	}
-	if device(info) != device(parent) || resolved == "/" {
+	if filesystem(info) != filesystem(parent) || resolved == "/" {
 		return "", refuse("it is a mount point. Restore into a folder inside it and set storage.rocksdb_path to that")
 	}
 	return resolved, nil
 }
 
-func device(info fs.FileInfo) uint64 {
+func filesystem(info fs.FileInfo) uint64 {
 	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
 		return stat.Dev
 	}

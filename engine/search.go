@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -384,8 +385,8 @@ func (e *Engine) VectorStats(ctx context.Context, tableName, column string) ([]I
 	return infos, nil
 }
 
-// SetVectorConfig changes a vector index live and for good. Ef is what can be
-// changed; any other field set must be what it is already.
+// SetVectorConfig changes a vector index live and for good. Ef and Engine are what can
+// be changed; any other field set must be what it is already.
 func (e *Engine) SetVectorConfig(_ context.Context, tableName, column string, change schema.VectorConfig) (schema.IndexDef, error) {
 	if err := change.Validate(); err != nil {
 		return schema.IndexDef{}, err
@@ -409,16 +410,13 @@ func (e *Engine) SetVectorConfig(_ context.Context, tableName, column string, ch
 		return schema.IndexDef{}, err
 	}
 	ix.vector.ef.Store(int64(def.Vector.Ef))
+	ix.vector.engine.Store(&def.Vector.Engine)
+	ix.vector.place()
 	return *ix.currentDef(), nil
 }
 
 // applyVectorChange refuses what only a new index can have.
 func applyVectorChange(config *schema.VectorConfig, change schema.VectorConfig) error {
-	ef := change.Ef
-	if ef == 0 {
-		ef = config.Ef
-	}
-	change.Ef = config.Ef
 	for _, f := range []struct {
 		name    string
 		differs bool
@@ -428,7 +426,6 @@ func applyVectorChange(config *schema.VectorConfig, change schema.VectorConfig) 
 		{"m", change.M != 0 && change.M != config.M},
 		{"ef_construction", change.EfConstruction != 0 && change.EfConstruction != config.EfConstruction},
 		{"quantization", change.Quantization != "" && change.Quantization != config.Quantization},
-		{"engine", change.Engine != "" && change.Engine != config.Engine},
 	} {
 		if f.differs {
 			err := errs.Field("not_reloadable", "/"+f.name, "%s can't be changed on a live index; drop it and create it anew", f.name)
@@ -436,6 +433,7 @@ func applyVectorChange(config *schema.VectorConfig, change schema.VectorConfig) 
 			return err
 		}
 	}
-	config.Ef = ef
+	config.Ef = cmp.Or(change.Ef, config.Ef)
+	config.Engine = cmp.Or(change.Engine, config.Engine)
 	return nil
 }

@@ -19,6 +19,7 @@ func (p *SearchPlan) note(stats *vecindex.SearchStats, exact, filtered bool) {
 	p.Hops += stats.Hops
 	p.Pending += stats.Pending
 	p.ExactFallback = p.ExactFallback || stats.ExactFallback
+	p.Device = searchDevice(&stats.Placement)
 	if p.Mode != "" {
 		return
 	}

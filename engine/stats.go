@@ -88,6 +88,9 @@ func (e *Engine) Stats() (Stats, error) {
 			if v := b.vector.current(); v != nil {
 				s.addVectors(v.Usage())
 			}
+			if d := b.vector.device(); d != nil {
+				s.addDevice(DeviceIndex{Table: b.def.Table, Column: b.def.Columns[0], DeviceStats: d.Device()})
+			}
 		}
 	}
 	return s, nil

@@ -38,6 +38,7 @@ type vectorIndex struct {
 	// was any.
 	quantization vecindex.Quantization
 	opts         VectorOptions
+	gpu          GPUOptions
 	log          *slog.Logger
 	store        *storage.Store
 	dir          string // for its files
@@ -51,6 +52,8 @@ type vectorIndex struct {
 	// the engine's.
 	ef        atomic.Int64
 	defaultEf *atomic.Int64
+	// engine is who answers searches, see schema.VectorConfig.
+	engine atomic.Pointer[string]
 
 	write struct {
 		sync.Mutex
@@ -84,7 +87,7 @@ type vectorEvent struct {
 
 const (
 	defaultMetric = "cosine"
-	defaultEngine = "auto"
+	defaultEngine = schema.EngineAuto
 )
 
 // newVectorIndex makes the index of a definition: empty, or to be loaded.
@@ -99,10 +102,11 @@ func (e *Engine) newVectorIndex(def *schema.IndexDef, load bool) (*vectorIndex, 
 		return nil, errs.New(errs.Invalid, "invalid_index", "%q is no quantization; use none, int8 or fastscan", c.Quantization)
 	}
 	v := &vectorIndex{
-		id: def.ID, subject: indexSubject(def), config: *c, metric: metric, quantization: quantization, opts: e.opts.Vector, log: e.log, defaultEf: &e.defaultEf,
+		id: def.ID, subject: indexSubject(def), config: *c, metric: metric, quantization: quantization, opts: e.opts.Vector, gpu: e.opts.GPU, log: e.log, defaultEf: &e.defaultEf,
 		store: e.store, dir: e.indexFolder(def.ID),
 	}
 	v.ef.Store(int64(c.Ef))
+	v.engine.Store(&c.Engine)
 	switch {
 	case load:
 		v.fixedDimension.Store(int64(c.Dimension))
@@ -116,22 +120,23 @@ func (e *Engine) newVectorIndex(def *schema.IndexDef, load bool) (*vectorIndex, 
 
 // open makes the empty in-memory index.
 func (v *vectorIndex) open(e *Engine, dimension int) error {
-	ix, err := v.newIndex(dimension)
+	cpu, err := v.newIndex(dimension)
 	if err != nil {
 		return err
 	}
 	if v.opts.Engine != "flat" {
 		if err := v.openFolder(e); err != nil {
-			return errors.Join(err, ix.Close())
+			return errors.Join(err, cpu.Close())
 		}
 	}
 	v.fixedDimension.Store(int64(dimension))
+	ix := v.placed(cpu)
 	v.index.Store(&ix)
 	return nil
 }
 
 // newIndex makes an empty index and the folder for its files.
-func (v *vectorIndex) newIndex(dimension int) (vecindex.Index, error) {
+func (v *vectorIndex) newIndex(dimension int) (vecindex.Source, error) {
 	if v.opts.Engine == "flat" {
 		return flat.New(v.metric, dimension, flat.Options{})
 	}
@@ -259,13 +264,14 @@ func (ix *index) currentDef() *schema.IndexDef {
 }
 
 // storedDef is the definition with what has changed since the index was made: a
-// dimension taken from the first vector, and an ef of its own.
+// dimension taken from the first vector, an ef of its own, and the engine.
 func (ix *index) storedDef() *schema.IndexDef {
 	def := *ix.def
 	if ix.vector != nil {
 		config := *def.Vector
 		config.Dimension = ix.vector.dimension()
 		config.Ef = int(ix.vector.ef.Load())
+		config.Engine = *ix.vector.engine.Load()
 		def.Vector = &config
 	}
 	return &def

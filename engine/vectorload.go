@@ -62,26 +62,26 @@ func (v *vectorIndex) beginLoad() {
 // load brings the index into memory while writes go on. beginLoad came first; last was
 // the newest sequence then.
 func (v *vectorIndex) load(ctx context.Context, e *Engine, table uint32, last storage.Seq, loaded *atomic.Uint64) error {
-	ix, from, doubtful, err := v.fromCheckpoint(ctx, e, last)
+	cpu, from, doubtful, err := v.fromCheckpoint(ctx, e, last)
 	if err != nil {
 		return err
 	}
-	if ix == nil {
-		if ix, err = v.newIndex(v.dimension()); err != nil {
+	if cpu == nil {
+		if cpu, err = v.newIndex(v.dimension()); err != nil {
 			return err
 		}
 	}
-	missed, ok := v.publish(ix)
+	missed, ok := v.publish(cpu)
 	if !ok {
-		return ix.Close()
+		return cpu.Close()
 	}
 	for _, id := range doubtful {
 		missed.Add(id)
 	}
-	l := &vectorLoad{v: v, index: ix, snapshot: e.store.NewSnapshot(), loaded: loaded}
+	l := &vectorLoad{v: v, snapshot: e.store.NewSnapshot(), loaded: loaded}
 	defer l.snapshot.Release()
 	if from != nil {
-		loaded.Add(uint64(ix.Len()))
+		loaded.Add(uint64(cpu.Len()))
 		err = l.replay(ctx, e.store, table, storage.Seq(from.Sequence), missed)
 	}
 	if from == nil || errs.CodeOf(err) == "oplog_trimmed" {
@@ -90,18 +90,19 @@ func (v *vectorIndex) load(ctx context.Context, e *Engine, table uint32, last st
 	if err != nil {
 		return err
 	}
-	ix.AllowBacklog()
+	cpu.AllowBacklog()
 	v.write.Lock()
 	v.write.touched = nil
 	v.write.Unlock()
 	v.loading.Store(false)
+	v.place()
 	return nil
 }
 
 // fromCheckpoint makes an index of a checkpoint, nil if there is none to be used. from is
 // the epoch from which the oplog leads on, nil if everything has to be compared; doubtful
 // are ids to look up besides.
-func (v *vectorIndex) fromCheckpoint(ctx context.Context, e *Engine, last storage.Seq) (ix vecindex.Index, from *checkpoint.Manifest, doubtful []uint32, err error) {
+func (v *vectorIndex) fromCheckpoint(ctx context.Context, e *Engine, last storage.Seq) (ix vecindex.Source, from *checkpoint.Manifest, doubtful []uint32, err error) {
 	if v.opts.Engine == "flat" {
 		return nil, nil, nil, nil
 	}
@@ -144,13 +145,14 @@ func (v *vectorIndex) fromCheckpoint(ctx context.Context, e *Engine, last storag
 
 // publish gives the index the events from now on, and returns the ids that events came
 // for before; false if it was dropped meanwhile.
-func (v *vectorIndex) publish(ix vecindex.Index) (missed *bitmap.Set, ok bool) {
+func (v *vectorIndex) publish(cpu vecindex.Source) (missed *bitmap.Set, ok bool) {
 	v.write.Lock()
 	defer v.write.Unlock()
 	if v.write.closed {
 		return nil, false
 	}
 	missed, v.write.touched = v.write.touched, &bitmap.Set{}
+	var ix vecindex.Index = cpu
 	v.index.Store(&ix)
 	return missed, true
 }
@@ -165,7 +167,6 @@ func (v *vectorIndex) closed() bool {
 // vectorLoad makes an index good that gets its events already.
 type vectorLoad struct {
 	v        *vectorIndex
-	index    vecindex.Index
 	snapshot *storage.Snapshot
 	loaded   *atomic.Uint64
 	vector   []float32
@@ -212,13 +213,14 @@ func (l *vectorLoad) settle(id uint32, stamp uint64, raw []byte) error {
 	if v.write.touched.Contains(id) {
 		return nil
 	}
-	have, ok := l.index.Stamp(id)
+	index := v.current() // it may be another one now, of the same vectors
+	have, ok := index.Stamp(id)
 	switch {
 	case raw == nil && ok:
-		l.index.Delete(id)
+		index.Delete(id)
 	case raw != nil && (!ok || have != stamp):
 		l.vector = decodeVector(l.vector[:0], raw)
-		return l.index.Put(id, stamp, l.vector)
+		return index.Put(id, stamp, l.vector)
 	}
 	return nil
 }
@@ -227,7 +229,7 @@ func (l *vectorLoad) settle(id uint32, stamp uint64, raw []byte) error {
 // stored.
 func (l *vectorLoad) reconcile(ctx context.Context) error {
 	stored := &bitmap.Set{}
-	had := l.index.Len() > 0
+	had := l.v.cpu().Len() > 0
 	err := l.snapshot.ScanVectors(ctx, l.v.id, 0, func(id uint32, stamp uint64, raw []byte) (bool, error) {
 		if had {
 			stored.Add(id)
@@ -239,7 +241,7 @@ func (l *vectorLoad) reconcile(ctx context.Context) error {
 		return err
 	}
 	var gone []uint32
-	for id := range l.index.(*hnsw.Index).IDs() {
+	for id := range l.v.cpu().IDs() {
 		if !stored.Contains(id) {
 			gone = append(gone, id)
 		}

@@ -66,9 +66,17 @@ type VectorConfig struct {
 	// "int8" (a byte for each dimension) or "fastscan" (that, and bits of each node's
 	// neighbours). Distances in answers are those of the vectors with any of them.
 	Quantization string `json:"quantization,omitempty"`
-	// Engine is "auto" or "cpu"; "gpu" isn't available yet.
+	// Engine says who answers searches: "cpu", "gpu" (a device whenever it can) or "auto"
+	// (whoever is cheaper, if the server uses a device).
 	Engine string `json:"engine,omitempty"`
 }
+
+// The engines of a VectorConfig.
+const (
+	EngineAuto = "auto"
+	EngineCPU  = "cpu"
+	EngineGPU  = "gpu"
+)
 
 // Limits of a definition. The graph parameters' are no wider than those of hnsw: an
 // index that is defined without a dimension is opened by its first vector, which is too
@@ -173,13 +181,7 @@ func (c *VectorConfig) Validate() error {
 	if err := oneOf("quantization", c.Quantization, "none", "int8", "fastscan"); err != nil {
 		return err
 	}
-	if err := oneOf("engine", c.Engine, "auto", "cpu", "gpu"); err != nil {
-		return err
-	}
-	if c.Engine == "gpu" {
-		return errs.New(errs.NotSupported, "not_supported", "the gpu engine is not available yet; use \"auto\" or \"cpu\"; nothing was changed")
-	}
-	return nil
+	return oneOf("engine", c.Engine, EngineAuto, EngineCPU, EngineGPU)
 }
 
 // oneOf accepts the empty string, which takes the default.

@@ -41,7 +41,7 @@ func TestIndexDefValidate(t *testing.T) {
 		{def(Fulltext, "a"), "-"},
 		{vector(VectorConfig{Quantization: "int8"}), ""},
 		{vector(VectorConfig{Quantization: "fastscan"}), ""},
-		{vector(VectorConfig{Engine: "gpu"}), "-"},
+		{vector(VectorConfig{Engine: "gpu"}), ""},
 		{def("btree", "a"), "/type"},
 		{def("", "a"), "/type"},
 		{def(Equality), "/columns"},

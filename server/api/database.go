@@ -72,7 +72,7 @@ type Vectors interface {
 	// VectorConfig resolves a vector index: NotFound "index_not_found" if there is
 	// none, Invalid "ambiguous_index" if several fit.
 	VectorConfig(ctx context.Context, table, column string) (schema.IndexDef, error)
-	// SetVectorConfig changes what is set in change and safe to change live (ef).
+	// SetVectorConfig changes what is set in change and safe to change live (ef, engine).
 	SetVectorConfig(ctx context.Context, table, column string, change schema.VectorConfig) (schema.IndexDef, error)
 	// VectorStats lists the vector indexes that fit, with VectorStats set.
 	VectorStats(ctx context.Context, table, column string) ([]engine.IndexInfo, error)

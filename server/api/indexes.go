@@ -39,7 +39,7 @@ type (
 		EfConstruction int    `json:"ef_construction,omitzero" min:"1" max:"10000" doc:"vector: width of the search that links a new vector."`
 		Ef             int    `json:"ef,omitzero" min:"1" max:"10000" doc:"vector: width of a search; more is slower and finds more."`
 		Quantization   string `json:"quantization,omitzero" enum:"none,int8,fastscan" doc:"vector: what the graph is walked on; int8, a byte for each dimension, takes the least memory; fastscan adds bits of each vector's neighbours, for speed; vector_index.quantization of the configuration if absent. Distances in answers are those of the vectors with any."`
-		Engine         string `json:"engine,omitzero" enum:"auto,cpu,gpu" doc:"vector: gpu is not available yet."`
+		Engine         string `json:"engine,omitzero" enum:"auto,cpu,gpu" doc:"vector: who answers searches. gpu: a GPU whenever it can; auto: whoever is cheaper, if vector_index.use_gpu is set; without a GPU the CPU answers, and /vector/index/stats says why."`
 		TTLSeconds     int64  `json:"ttl_seconds,omitzero" min:"0" doc:"ttl: seconds from the column's time to the expiry."`
 	}
 	createIndexRequest struct {

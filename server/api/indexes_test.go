@@ -43,7 +43,7 @@ func TestIndexLifeCycle(t *testing.T) {
 		`{"table":"t","column":"x","type":"fulltext"}`:                               {"not_supported", ""},
 		`{"table":"t","column":"x","type":"vector","config":{"dimension":-1}}`:       {"invalid_index", "/config/dimension"},
 		`{"table":"t","column":"x","type":"vector","config":{"metric":"manhattan"}}`: {"invalid_index", "/config/metric"},
-		`{"table":"t","column":"x","type":"vector","config":{"engine":"gpu"}}`:       {"not_supported", ""},
+		`{"table":"t","column":"x","type":"vector","config":{"engine":"tpu"}}`:       {"invalid_index", "/config/engine"},
 		`{"table":"t","column":"x","config":{"dim":3}}`:                              {"unknown_field", "/config/dim"},
 		`{"table":"t","column":"x","type":"range","config":{"ttl_seconds":3}}`:       {"invalid_index", "/config/ttl_seconds"},
 		`{"table":"1t","column":"x"}`:                                                {"invalid_table", "/table"},

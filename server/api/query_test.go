@@ -206,6 +206,11 @@ func TestVectorIndexAdministration(t *testing.T) {
 	c.must(200, "PUT", "/vector/index/config", `{"ef":100}`).want("/config/ef", "100")
 	c.must(200, "GET", "/vector/index/config?table=p&column=v", "").want("/config/ef", "100")
 	c.must(200, "GET", "/vector/index/stats", "").want("/indexes/0/live", "4", "/indexes/0/metric", `"dot"`, "/indexes/0/dimension", "3", "/indexes/0/device", `"cpu"`)
+	c.must(200, "PUT", "/vector/index/config", `{"engine":"gpu"}`).want("/config/ef", "100", "/config/engine", `"gpu"`)
+	c.must(200, "GET", "/vector/index/stats", "").want("/indexes/0/device", `"cpu"`, "/indexes/0/gpu/state", `"off"`, "/indexes/0/gpu/reason", `"this server has no GPU worker"`)
+	c.must(200, "POST", "/vector/search", `{"vector":[1,2,3],"k":2,"explain":true}`).
+		want("/plan/device/engine", `"cpu"`, "/plan/device/reason", `"this server has no GPU worker"`)
+	c.fails(400, "invalid_value", "PUT", "/vector/index/config", `{"engine":"tpu"}`)
 	c.must(200, "POST", "/vector/index/recall", `{"sample":4,"k":2}`).want("/sample", "4", "/k", "2", "/recall", "1")
 	c.must(200, "POST", "/vector/index/recall/curve", `{"sample":4,"k":2,"efs":[2,8]}`).
 		want("/curve/points/1/ef", "8", "/curve/points/1/recall", "1", "/curve/vectors", "4", "/job/state", `"done"`, "/job/result/k", "2")

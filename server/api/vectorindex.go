@@ -28,14 +28,16 @@ type (
 	setVectorConfigRequest struct {
 		Table  string `json:"table,omitzero"`
 		Column string `json:"column,omitzero"`
-		Ef     int    `json:"ef" min:"1" max:"10000" doc:"The width of a search that doesn't say."`
+		Ef     *int   `json:"ef,omitzero" min:"1" max:"10000" doc:"The width of a search that doesn't say."`
+		Engine string `json:"engine,omitzero" enum:"auto,cpu,gpu" doc:"Who answers searches; see /index/create."`
 	}
 	vectorStats struct {
 		Table           string           `json:"table"`
 		Column          string           `json:"column"`
 		State           string           `json:"state" enum:"building,ready"`
 		Engine          string           `json:"engine" doc:"hnsw or flat."`
-		Device          string           `json:"device" doc:"cpu."`
+		Device          string           `json:"device" enum:"cpu,gpu" doc:"gpu if a GPU can be asked now."`
+		GPU             *vectorGPU       `json:"gpu,omitzero" doc:"The copy on a GPU; absent if the index uses none."`
 		Kernel          string           `json:"kernel" doc:"The instruction set of the distance kernels."`
 		Dimension       int              `json:"dimension"`
 		Metric          string           `json:"metric"`
@@ -58,6 +60,33 @@ type (
 		Queries  int       `json:"queries"`
 		Sent     int       `json:"sent" doc:"Queries that clients had sent; the others are stored vectors, moved a little."`
 		Measured time.Time `json:"measured"`
+	}
+	vectorGPU struct {
+		State        string            `json:"state" enum:"off,waiting,uploading,ready,too_large,distrusted" doc:"ready: the GPU answers; waiting: there is no worker now; too_large: its memory is too small; distrusted: it gave wrong answers."`
+		Reason       string            `json:"reason,omitzero" doc:"Why it doesn't answer."`
+		Uploaded     int               `json:"uploaded" doc:"Vectors that the GPU has as they are now."`
+		Dirty        int               `json:"dirty" doc:"Changes that are not there yet; searches look at them on the CPU."`
+		Bytes        int64             `json:"bytes" doc:"What the copy takes there."`
+		Recall       float64           `json:"recall,omitzero" doc:"The part of the nearest to a few stored vectors that the last check found."`
+		Checked      time.Time         `json:"checked,omitzero" doc:"When that was."`
+		GPUSearches  map[string]uint64 `json:"gpu_searches" doc:"Searches that the GPU answered, by why."`
+		CPUSearches  map[string]uint64 `json:"cpu_searches" doc:"Searches that the CPU answered, by why."`
+		QueueSeconds float64           `json:"queue_seconds" doc:"How long those that the GPU answered waited for their turn, in all."`
+		GPUSeconds   float64           `json:"gpu_seconds" doc:"How long their batches took, in all."`
+		MeanBatch    float64           `json:"mean_batch" doc:"How many searches were answered at once, for one of them on average."`
+		Curve        []vectorCost      `json:"curve" doc:"What searches take on either, by kind."`
+	}
+	vectorCost struct {
+		Exact      bool    `json:"exact"`
+		EfFrom     int     `json:"ef_from,omitzero" doc:"Searches with an ef, or a k if that is more, from this."`
+		EfTo       int     `json:"ef_to,omitzero" doc:"And up to this."`
+		ShareFrom  float64 `json:"share_from" doc:"The filter lets more than this part of the vectors through. Both are 1 without a filter."`
+		ShareTo    float64 `json:"share_to" doc:"And this part at most."`
+		CPUMs      float64 `json:"cpu_ms" doc:"The median of the last searches on the CPU, 0 without any."`
+		CPUSamples uint64  `json:"cpu_samples"`
+		GPUMs      float64 `json:"gpu_ms"`
+		GPUSamples uint64  `json:"gpu_samples"`
+		Choice     string  `json:"choice,omitzero" enum:"cpu,gpu" doc:"Who answers such searches; absent before the first, and where the GPU always does."`
 	}
 	checkpointState struct {
 		Epoch    uint64    `json:"epoch" doc:"Its number; 0 if there is none."`
@@ -136,7 +165,7 @@ func (a *API) vectorIndexRoutes() []rest.Route {
 		}, Handle: a.getVectorConfig},
 		{Operation: openapi.Operation{
 			Method: "PUT", Path: "/vector/index/config", Role: auth.ReadWrite, ID: "setVectorConfig", Tag: tagVectors,
-			Summary:     "Change what can be changed live: ef",
+			Summary:     "Change what can be changed live: ef and engine",
 			Description: "The other settings shape the graph; for those, drop the index and create it anew. " + whichNote,
 			Body:        []openapi.Media{openapi.JSON[setVectorConfigRequest](`{"table":"users","ef":128}`)}, Answers: config,
 		}, Handle: a.setVectorConfig},
@@ -145,7 +174,7 @@ func (a *API) vectorIndexRoutes() []rest.Route {
 			Summary: "Describe the vector indexes from inside", Description: "All of them, or those of a table and column.",
 			Params: whichParams,
 			Answers: []openapi.Answer{{Status: 200, Media: []openapi.Media{openapi.JSON[vectorStatsList](
-				`{"indexes":[{"table":"users","column":"embedding","state":"ready","engine":"hnsw","device":"cpu","kernel":"avx2","dimension":3,"metric":"cosine","live":2,"tombstones":0,"pending":0,"levels":[2],"degree_histogram":[0,2],"bytes":{"codes":64,"links":256,"ids":16,"cold_vectors":24},"memory_bytes":336,"stored_bytes":2048,"checkpoint":{"epoch":3,"sequence":1200,"behind":17,"saved":"2026-11-22T10:00:00Z","bytes":52480,"source":"checkpoint","failures":0}}]}`)}}},
+				`{"indexes":[{"table":"users","column":"embedding","state":"ready","engine":"hnsw","device":"gpu","kernel":"avx2","dimension":3,"metric":"cosine","live":2,"tombstones":0,"pending":0,"levels":[2],"degree_histogram":[0,2],"bytes":{"codes":64,"links":256,"ids":16,"cold_vectors":24},"memory_bytes":336,"stored_bytes":2048,"gpu":{"state":"ready","uploaded":2,"dirty":0,"bytes":4096,"recall":1,"checked":"2026-11-22T10:00:00Z","gpu_searches":{"cheaper":930},"cpu_searches":{"cheaper":61,"uploading":9},"queue_seconds":0.01,"gpu_seconds":0.4,"mean_batch":3.1,"curve":[{"exact":false,"ef_from":33,"ef_to":64,"share_from":1,"share_to":1,"cpu_ms":0.41,"cpu_samples":64,"gpu_ms":0.29,"gpu_samples":930,"choice":"gpu"}]},"checkpoint":{"epoch":3,"sequence":1200,"behind":17,"saved":"2026-11-22T10:00:00Z","bytes":52480,"source":"checkpoint","failures":0}}]}`)}}},
 		}, Handle: a.vectorStats},
 		{Operation: openapi.Operation{
 			Method: "POST", Path: "/vector/index/recall", Role: auth.ReadOnly, ID: "measureRecall", Tag: tagVectors,
@@ -191,10 +220,18 @@ func (a *API) setVectorConfig(c fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	if _, err := rest.Bounded(&req.Ef, "/ef", 0, 1, maxEf); err != nil {
+	if req.Ef == nil && req.Engine == "" {
+		return errs.Field("missing_field", "/ef", "is required, or engine is; nothing was changed")
+	}
+	ef, err := rest.Bounded(req.Ef, "/ef", 0, 1, maxEf)
+	if err != nil {
 		return err
 	}
-	def, err := a.db.SetVectorConfig(c.Context(), req.Table, req.Column, schema.VectorConfig{Ef: req.Ef})
+	answers, err := rest.OneOf(req.Engine, "/engine", "", "", schema.EngineAuto, schema.EngineCPU, schema.EngineGPU)
+	if err != nil {
+		return err
+	}
+	def, err := a.db.SetVectorConfig(c.Context(), req.Table, req.Column, schema.VectorConfig{Ef: ef, Engine: answers})
 	if err != nil {
 		return err
 	}
@@ -242,8 +279,31 @@ func vectorStatsOf(info *engine.IndexInfo) vectorStats {
 			Failures: c.Failures, Problem: c.Problem,
 		}
 	}
+	if d := info.Device; d != nil {
+		out.GPU = vectorGPUOf(d)
+		if d.State == engine.DeviceReady {
+			out.Device = "gpu"
+		}
+	}
 	if p := info.Recall; p != nil {
 		out.RecallProbe = &recallProbe{Recall: p.Recall, K: p.K, Ef: p.Ef, Queries: p.Queries, Sent: p.Sent, Measured: p.Measured}
+	}
+	return out
+}
+
+func vectorGPUOf(d *engine.DeviceStats) *vectorGPU {
+	out := &vectorGPU{
+		State: string(d.State), Reason: d.Reason, Uploaded: d.Uploaded, Dirty: d.Dirty, Bytes: d.Bytes, Recall: d.Recall, Checked: d.Checked,
+		GPUSearches: d.GPU, CPUSearches: d.CPU, QueueSeconds: d.Queued.Seconds(), GPUSeconds: d.Device.Seconds(), Curve: []vectorCost{},
+	}
+	if n := engine.DeviceSearches(d.GPU); n > 0 {
+		out.MeanBatch = float64(d.Batched) / float64(n)
+	}
+	for _, p := range d.Curve {
+		out.Curve = append(out.Curve, vectorCost{
+			Exact: p.Exact, EfFrom: p.EfFrom, EfTo: p.Ef, ShareFrom: p.ShareFrom, ShareTo: p.ShareTo, Choice: p.Choice,
+			CPUMs: p.CPU.Median.Seconds() * 1000, CPUSamples: p.CPU.Samples, GPUMs: p.GPU.Median.Seconds() * 1000, GPUSamples: p.GPU.Samples,
+		})
 	}
 	return out
 }

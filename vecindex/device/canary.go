@@ -155,7 +155,7 @@ var probeBands = []int{0, 1, 2, 3, 4}
 // have to find it out.
 func (u *uploader) measureSides(ctx context.Context, ids []uint32) error {
 	x := u.x
-	if x.o.Always || x.Len() < probeFrom || len(ids) == 0 {
+	if x.always.Load() || x.Len() < probeFrom || len(ids) == 0 {
 		return nil
 	}
 	for _, band := range probeBands {

@@ -37,6 +37,7 @@ package device
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -81,10 +82,11 @@ type Options struct {
 	// Worker is nil where there can't be one; Unavailable then says why.
 	Worker      Worker
 	Unavailable string
-	// Always has the device answer whenever it can; else whoever is cheaper answers.
+	// Always has the device answer whenever it can; else whoever is cheaper answers. See
+	// SetAlways.
 	Always bool
-	// Codes are what the device scans; Seed decides on them.
-	Codes wire.Codes
+	// Codes are what the device scans: "int8" (default) or "bf16". Seed decides on them.
+	Codes string
 	Seed  uint64
 	// Subject names the index in the log; Logger is none.
 	Subject string
@@ -133,11 +135,13 @@ const maxPauses = 100
 type Index struct {
 	vecindex.Source
 	o       Options
+	codes   wire.Codes
 	log     *slog.Logger
 	overlay *overlay
 	planner *planner
 	// mirror is the copy that searches ask, nil while there is none.
 	mirror atomic.Pointer[mirror]
+	always atomic.Bool
 	counts counts
 
 	// begun and done count changes: while they are the same, nobody is changing anything.
@@ -184,10 +188,17 @@ func New(o Options) *Index {
 		Source: o.CPU, o: o, log: o.Logger.With("component", "gpu", "index", o.Subject),
 		overlay: newOverlay(), planner: newPlanner(o.Now), doubts: make(chan string, 1), stop: stop,
 	}
-	if o.Worker == nil {
+	x.always.Store(o.Always)
+	codes, known := wire.ParseCodes(cmp.Or(o.Codes, wire.Int8.String()))
+	switch {
+	case o.Worker == nil:
 		x.stand(Off, o.Unavailable)
 		return x
+	case !known:
+		x.stand(Off, fmt.Sprintf("the device can't scan %q; it scans int8 or bf16", o.Codes))
+		return x
 	}
+	x.codes = codes
 	x.stand(Waiting, "the GPU worker is being started")
 	o.Worker.Want()
 	x.running.Go(func() { x.run(ctx) })
@@ -196,6 +207,9 @@ func New(o Options) *Index {
 
 // Unwrap returns the CPU index.
 func (x *Index) Unwrap() vecindex.Source { return x.Source }
+
+// SetAlways says whether the device answers whenever it can, from the next search on.
+func (x *Index) SetAlways(always bool) { x.always.Store(always) }
 
 // Put makes vec searchable under id.
 func (x *Index) Put(id uint32, stamp uint64, vec []float32) error {

@@ -73,7 +73,7 @@ func (x *Index) decide(k kind, q *vecindex.Query) (*mirror, verdict) {
 		v := x.planner.predict(k)
 		v.side, v.reason = cpuSide, why
 		return nil, v
-	case x.o.Always:
+	case x.always.Load():
 		v := x.planner.predict(k)
 		v.side, v.reason = gpuSide, ReasonSetting
 		return m, v

@@ -86,7 +86,7 @@ func (c *counts) of(s side) map[string]uint64 {
 // Device describes the device side. It is cheap.
 func (x *Index) Device() Stats {
 	s := Stats{
-		Always: x.o.Always, Dirty: int(x.overlay.size.Load()),
+		Always: x.always.Load(), Dirty: int(x.overlay.size.Load()),
 		GPU: x.counts.of(gpuSide), CPU: x.counts.of(cpuSide),
 		Queued: time.Duration(x.counts.queued.Load()), Device: time.Duration(x.counts.device.Load()), Batched: x.counts.batched.Load(),
 		Fills: x.counts.fills.Load(), Errors: x.counts.errored.Load(), Curve: x.planner.curve(),

@@ -140,7 +140,7 @@ func (x *Index) serve(ctx context.Context, session Session) error {
 func (x *Index) create(ctx context.Context, session Session) (uint32, error) {
 	patience, cancel := context.WithTimeout(ctx, sendPatience)
 	defer cancel()
-	return session.CreateIndex(patience, wire.IndexSpec{Dim: x.o.Dimension, Metric: wire.Metric(x.o.Metric), Codes: x.o.Codes, Seed: x.o.Seed})
+	return session.CreateIndex(patience, wire.IndexSpec{Dim: x.o.Dimension, Metric: wire.Metric(x.o.Metric), Codes: x.codes, Seed: x.o.Seed})
 }
 
 // batch is how many vectors are sent at a time.
