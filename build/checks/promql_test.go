@@ -218,6 +218,9 @@ func TestAlertsFire(t *testing.T) {
 	stalls := func(stopped, rate float64) map[string]value {
 		return map[string]value{"rocksdb_is_write_stopped": constant(stopped), "rocksdb_actual_delayed_write_rate_bytes": constant(rate)}
 	}
+	worker := func(wanted, up float64) map[string]value {
+		return map[string]value{"vccdb_gpu_worker_wanted": constant(wanted), "vccdb_gpu_worker_up": constant(up)}
+	}
 	backup := func(age time.Duration) map[string]value { // as of the evaluation, see check
 		return one("vccdb_last_backup_timestamp_seconds", constant(float64(zero.Add(6*time.Hour-age).Unix())))
 	}
@@ -248,6 +251,7 @@ func TestAlertsFire(t *testing.T) {
 		"THEMISCheckpointsFailing": {silent: []map[string]value{one("vccdb_vector_checkpoint_failures_total", constant(3))},
 			firing: []map[string]value{one("vccdb_vector_checkpoint_failures_total", growing(.01))}},
 		"THEMISRecallLow":      {silent: []map[string]value{one("vccdb_vector_recall", constant(0.9))}, firing: []map[string]value{one("vccdb_vector_recall", constant(0.89))}, wait: time.Hour},
+		"THEMISGPUWorkerDown":  {silent: []map[string]value{worker(0, 0), worker(1, 1)}, firing: []map[string]value{worker(1, 0)}, wait: 5 * time.Minute},
 		"THEMISFeedReadersCut": {silent: []map[string]value{one("vccdb_changefeed_slow_readers_cut_total", constant(7))}, firing: []map[string]value{one("vccdb_changefeed_slow_readers_cut_total", growing(.01))}},
 		"THEMISRequestsDenied": {silent: []map[string]value{one(`vccdb_responses_total{status="404"}`, growing(100)), one(`vccdb_responses_total{status="401"}`, growing(4))},
 			firing: []map[string]value{one(`vccdb_responses_total{status="403"}`, growing(6))}, wait: 5 * time.Minute},

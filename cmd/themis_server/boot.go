@@ -21,6 +21,7 @@ import (
 	"github.com/vccdb/vccdb/server/logging"
 	"github.com/vccdb/vccdb/server/ops/history"
 	"github.com/vccdb/vccdb/server/schedule"
+	"github.com/vccdb/vccdb/vecindex/device"
 )
 
 // drainTimeout is how long requests under way may take to finish. With the time
@@ -85,7 +86,9 @@ func serve(ctx context.Context, live *config.Live, system *systemd, stderr io.Wr
 	defer devices.Close()
 	worker := supervisor.New(workerOptions(&c.GPU, config.ThisMachine().Program, devices, logger))
 	defer worker.Close() // the database is closed by then
-	db, err := engine.Open(ctx, engineOptions(c, logger))
+	options := engineOptions(c, logger)
+	options.GPU.Worker = device.Supervised(worker)
+	db, err := engine.Open(ctx, options)
 	if err != nil {
 		return err
 	}

@@ -43,6 +43,7 @@ func engineOptions(c *config.Config, logger *slog.Logger) engine.Options {
 			SnapshotDirs: c.Storage.SnapshotDirs, BackupDir: c.Storage.BackupDir, Version: thisBuild().Version,
 		},
 		Feed:   feedOptions(c),
+		GPU:    engine.GPUOptions{Auto: c.VectorIndex.UseGPU, Codes: c.GPU.Codes},
 		Logger: logger, // it names its components itself
 	}
 }

@@ -83,6 +83,10 @@ func (d *Devices) stream(c fiber.Ctx) error {
 
 func chartList() []charts.Chart {
 	return []charts.Chart{
+		{ID: "answers", Title: "Searches a second", Unit: "count", Lines: []charts.Line{
+			{Name: "by the GPU", Of: func(s *history.Sample) float64 { return s.GPUSearches }},
+			{Name: "by the CPU", Of: func(s *history.Sample) float64 { return s.CPUSearches }},
+		}},
 		{ID: "busy", Title: "Devices busy", Unit: "percent", Lines: []charts.Line{{Name: "mean", Of: func(s *history.Sample) float64 { return s.GPUPercent }}}},
 		{ID: "memory", Title: "Memory of the devices", Unit: "bytes", Lines: []charts.Line{{Name: "used", Of: func(s *history.Sample) float64 { return s.GPUMemory }}}},
 	}

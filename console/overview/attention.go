@@ -11,6 +11,7 @@ import (
 	"github.com/vccdb/vccdb/console/components"
 	"github.com/vccdb/vccdb/console/format"
 	"github.com/vccdb/vccdb/engine/jobs"
+	"github.com/vccdb/vccdb/gpu/supervisor"
 )
 
 // Item is something that needs attention, and where it is mended.
@@ -41,7 +42,7 @@ const (
 // attention lists what needs attention, the worst first.
 func attention(f *Facts) []Item {
 	items := slices.Concat(
-		f.readiness(), f.storage(), f.exposure(), f.requests(), f.work(), f.copies(), f.settings(), f.feed(), f.vectors())
+		f.readiness(), f.storage(), f.exposure(), f.requests(), f.work(), f.copies(), f.settings(), f.feed(), f.vectors(), f.gpu())
 	rank := []string{"danger", "warn", "info"}
 	slices.SortStableFunc(items, func(a, b Item) int {
 		return cmp.Compare(slices.Index(rank, a.Kind), slices.Index(rank, b.Kind))
@@ -234,4 +235,14 @@ func (f *Facts) vectors() (items []Item) {
 			Detail: fmt.Sprintf("%s dead slots beside %s vectors; a rebuild frees them.", format.Count(v.Tombstones), format.Count(v.Live)), Action: "See indexes", Path: "indexes"})
 	}
 	return items
+}
+
+// gpu leaves out a worker that starts: that passes within seconds.
+func (f *Facts) gpu() []Item {
+	g := &f.Stats.GPU
+	if !g.Wanted || g.Enabled || g.Worker.State == string(supervisor.Starting) {
+		return nil
+	}
+	return []Item{{Kind: "warn", Title: "The GPU isn't used",
+		Detail: reason(g.Reason) + " The CPU answers all searches.", Action: "See the GPU", Path: "gpu"}}
 }

@@ -62,7 +62,10 @@ func TestAttention(t *testing.T) {
 			f.Stats.Storage.Health.Writable, f.Stats.Storage.Health.Code = false, "storage_failed"
 			f.Ready = engine.Readiness{Reason: "a write failed", Failed: true}
 		}, "danger", "storage failed", "logs"},
-		"disk low":   {func(f *Facts) { last(f).DiskFree = 9 }, "warn", "getting full", "tables"},
+		"disk low": {func(f *Facts) { last(f).DiskFree = 9 }, "warn", "getting full", "tables"},
+		"no gpu": {func(f *Facts) {
+			f.Stats.GPU = ops.GPUStats{Wanted: true, Reason: "no driver", Worker: ops.WorkerStats{State: "unavailable"}}
+		}, "warn", "The GPU isn't used", "gpu"},
 		"slowed":     {func(f *Facts) { f.Stats.Storage.RocksDB.ActualDelayedWriteRate = 1 }, "warn", "wait for compaction", "system"},
 		"background": {func(f *Facts) { f.Stats.Storage.RocksDB.BackgroundErrors = 2 }, "danger", "2 flushes or compactions have failed", "logs"},
 		"exposed":    {func(f *Facts) { f.Health.Warnings = []string{"THE SERVER IS OPEN"} }, "danger", "Anybody", "settings"},

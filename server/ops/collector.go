@@ -17,7 +17,7 @@ type engineCollector struct {
 	db      Database
 	figures []figure
 	// A figure with a label has one sample for each value.
-	filesLevel, plans, searches, jobs, recall *prometheus.Desc
+	filesLevel, plans, searches, jobs, recall, fallbacks *prometheus.Desc
 }
 
 // figure is one number of the engine.
@@ -36,6 +36,7 @@ func newEngineCollector(db Database) *engineCollector {
 		jobs:       describe("vccdb_jobs", "Jobs that /jobs lists, by state.", "state"),
 		recall:     describe("vccdb_vector_recall", "Recall of a vector index as it was last measured in the background.", "table", "column"),
 	}
+	c.fallbacks = describe("vccdb_gpu_fallbacks_total", "Searches that the CPU answered in indexes that use a GPU, by why.", "reason")
 	c.gauge("vccdb_ready", "1 if requests are answered from complete data, as /readyz says.",
 		func(*engine.Stats, *VectorStats) float64 { return truth(db.Readiness().Ready) })
 	c.storageFigures()
@@ -43,6 +44,7 @@ func newEngineCollector(db Database) *engineCollector {
 	c.vectorFigures()
 	c.feedFigures()
 	c.durabilityFigures()
+	c.gpuFigures()
 	return c
 }
 
@@ -167,6 +169,7 @@ func (c *engineCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- c.searches
 	ch <- c.jobs
 	ch <- c.recall
+	ch <- c.fallbacks
 }
 
 // Collect implements prometheus.Collector.
@@ -185,6 +188,7 @@ func (c *engineCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	tally(ch, c.plans, s.QueryModes, queryModes)
 	tally(ch, c.searches, s.SearchModes, searchModes)
+	tally(ch, c.fallbacks, s.Device.CPU, engine.DeviceReasons())
 	c.countJobs(ch)
 	for i := range s.Recall {
 		p := &s.Recall[i]
@@ -198,7 +202,7 @@ var (
 	queryModes = []string{
 		string(query.ModeEmpty), string(query.ModeFullScan), string(query.ModeRangeAware), string(query.ModeIndex), string(query.ModeIndexParallel),
 	}
-	searchModes = []string{"empty", "exact", "scan", "graph", "filtered_graph"}
+	searchModes = []string{"empty", "exact", "scan", "graph", "filtered_graph", "gpu_scan"}
 )
 
 func tally(ch chan<- prometheus.Metric, desc *prometheus.Desc, counts map[string]uint64, modes []string) {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/vccdb/vccdb/engine"
 	"github.com/vccdb/vccdb/gpu"
 	"github.com/vccdb/vccdb/gpu/supervisor"
 	"github.com/vccdb/vccdb/internal/errs"
@@ -103,11 +104,12 @@ type WorkerDevice struct {
 }
 
 // gpuStats is the whole section.
-func (o *Ops) gpuStats(ctx context.Context) GPUStats {
+func (o *Ops) gpuStats(ctx context.Context, db *engine.Stats) GPUStats {
 	devices, worker := o.o.GPU.Status(ctx), o.o.Worker.Status()
 	s := GPUStats{
 		Enabled: worker.State == supervisor.Running, Wanted: worker.State != supervisor.Off,
 		DriverVersion: devices.DriverVersion, Worker: workerStats(&worker), Devices: marked(devices.Devices, worker.PID), Missing: devices.Reason,
+		Searches: engine.DeviceSearches(db.Device.GPU), Fallbacks: counted(db.Device.CPU), Indexes: gpuIndexes(db.Devices),
 	}
 	switch {
 	case s.Enabled:

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vccdb/vccdb/engine"
 	"github.com/vccdb/vccdb/gpu"
 	"github.com/vccdb/vccdb/gpu/supervisor"
 	"github.com/vccdb/vccdb/gpu/wire"
@@ -116,6 +117,37 @@ func TestWorker(t *testing.T) {
 	}
 }
 
+func TestGPUIndexes(t *testing.T) {
+	f := newFixture()
+	checked := time.Unix(1_790_000_000, 0).UTC()
+	index := engine.DeviceIndex{Table: "t", Column: "v", DeviceStats: engine.DeviceStats{
+		State: "ready", Always: true, Uploaded: 10, Dirty: 2, Bytes: 640, Recall: .99, Checked: checked,
+		GPU: map[string]uint64{"setting": 3, "cheaper": 1}, CPU: map[string]uint64{"few": 2}, Queued: time.Second, Device: 2 * time.Second, Batched: 6,
+		Fills: 1, Errors: 5, Curve: []engine.DeviceCurvePoint{{EfFrom: 32, Ef: 64, ShareFrom: .25, ShareTo: 1, Choice: "gpu"}},
+	}}
+	index.Curve[0].CPU.Median, index.Curve[0].CPU.Samples = 1500*time.Nanosecond, 7
+	f.db.stats.Devices = []engine.DeviceIndex{index, {Table: "u", Column: "v", DeviceStats: engine.DeviceStats{State: "waiting", Reason: "no worker"}}}
+	f.db.stats.Device = engine.DeviceTotals{Indexes: 2, Ready: 1, Uploaded: 10, Dirty: 2, Bytes: 640, GPU: index.GPU, CPU: index.CPU}
+	_, body := f.get(t, "/metrics")
+	samples := parse(t, body)
+	for name, want := range map[string]float64{
+		"vccdb_gpu_indexes": 2, "vccdb_gpu_indexes_ready": 1, "vccdb_gpu_index_vectors": 10, "vccdb_gpu_index_dirty": 2, "vccdb_gpu_index_bytes": 640,
+		"vccdb_gpu_searches_total": 4, `vccdb_gpu_fallbacks_total{reason="few"}`: 2, `vccdb_gpu_fallbacks_total{reason="timeout"}`: 0,
+		`vccdb_vector_searches_total{mode="gpu_scan"}`: 0,
+	} {
+		if got, ok := samples[name]; !ok || got != want {
+			t.Errorf("%s = %v, want %v", name, got, want)
+		}
+	}
+	const want = `"searches":4,"fallbacks":{"few":2},"indexes":[{"table":"t","column":"v","state":"ready","always":true,"vectors":10,"dirty":2,"bytes":640,` +
+		`"recall":0.99,"checked":"2026-09-21T14:13:20Z","searches":4,"fallbacks":{"few":2},"queue_seconds":1,"device_seconds":2,"mean_batch":1.5,"fills":1,"errors":5,` +
+		`"curve":[{"exact":false,"ef_from":32,"ef":64,"share_from":0.25,"share_to":1,"cpu":{"median_us":1.5,"samples":7},"gpu":{"median_us":0,"samples":0},"choice":"gpu"}]},` +
+		`{"table":"u","column":"v","state":"waiting","reason":"no worker","always":false,"vectors":0,"dirty":0,"bytes":0,"searches":0,"fallbacks":{},`
+	if _, body := f.get(t, "/stats"); !strings.Contains(body, want) {
+		t.Errorf("%s\nlacks %s", body, want)
+	}
+}
+
 // TestReasons holds what is said of each state in which the CPU answers.
 func TestReasons(t *testing.T) {
 	for name, test := range map[string]struct {
@@ -135,7 +167,7 @@ func TestReasons(t *testing.T) {
 			f := newFixture().with(func(o *Options) {
 				o.GPU, o.Worker, o.UseGPU = fakeGPU(test.devices), &fakeWorker{status: test.worker}, test.use
 			})
-			if s := f.gpuStats(t.Context()); s.Reason != test.want || s.Missing != test.missing || s.Wanted != (test.worker.State != supervisor.Off) {
+			if s := f.gpuStats(t.Context(), &engine.Stats{}); s.Reason != test.want || s.Missing != test.missing || s.Wanted != (test.worker.State != supervisor.Off) {
 				t.Errorf("%+v, want %q", s, test.want)
 			}
 		})

@@ -1,6 +1,10 @@
 package ops
 
-import "time"
+import (
+	"time"
+
+	"github.com/vccdb/vccdb/engine"
+)
 
 // GPUIndex is a vector index on the device, or one that would be there.
 type GPUIndex struct {
@@ -56,4 +60,67 @@ type Cost struct {
 	// MedianUs is of the last searches, in microseconds; 0 without any.
 	MedianUs float64 `json:"median_us"`
 	Samples  uint64  `json:"samples"`
+}
+
+func gpuIndexes(list []engine.DeviceIndex) []GPUIndex {
+	out := make([]GPUIndex, 0, len(list))
+	for i := range list {
+		out = append(out, gpuIndex(&list[i]))
+	}
+	return out
+}
+
+func gpuIndex(d *engine.DeviceIndex) GPUIndex {
+	searches := engine.DeviceSearches(d.GPU)
+	i := GPUIndex{
+		Table: d.Table, Column: d.Column, State: string(d.State), Reason: d.Reason, Always: d.Always,
+		Vectors: d.Uploaded, Dirty: d.Dirty, Bytes: d.Bytes, Checked: d.Checked,
+		Searches: searches, Fallbacks: counted(d.CPU), QueueSeconds: d.Queued.Seconds(), DeviceSeconds: d.DeviceStats.Device.Seconds(),
+		Fills: d.Fills, Errors: d.Errors, Curve: make([]CurvePoint, 0, len(d.Curve)),
+	}
+	if !d.Checked.IsZero() {
+		i.Recall = &d.Recall
+	}
+	if searches > 0 {
+		i.MeanBatch = float64(d.Batched) / float64(searches)
+	}
+	for _, p := range d.Curve {
+		i.Curve = append(i.Curve, CurvePoint{
+			Exact: p.Exact, EfFrom: p.EfFrom, Ef: p.Ef, ShareFrom: p.ShareFrom, ShareTo: p.ShareTo,
+			CPU: cost(p.CPU.Median, p.CPU.Samples), GPU: cost(p.GPU.Median, p.GPU.Samples), Choice: p.Choice,
+		})
+	}
+	return i
+}
+
+func cost(median time.Duration, samples uint64) Cost {
+	return Cost{MedianUs: float64(median.Nanoseconds()) / 1000, Samples: samples}
+}
+
+// counted is never nil.
+func counted(counts map[string]uint64) map[string]uint64 {
+	if counts == nil {
+		return map[string]uint64{}
+	}
+	return counts
+}
+
+// gpuFigures are those of the indexes that use a device; what the worker counts is
+// the gpuCollector's.
+func (c *engineCollector) gpuFigures() {
+	gauge := func(name, help string, read func(*engine.DeviceTotals) int64) {
+		c.gauge(name, help, func(s *engine.Stats, _ *VectorStats) float64 { return float64(read(&s.Device)) })
+	}
+	gauge("vccdb_gpu_indexes", "Vector indexes that use a GPU, or would if there were one.",
+		func(t *engine.DeviceTotals) int64 { return int64(t.Indexes) })
+	gauge("vccdb_gpu_indexes_ready", "Those of them that a GPU can answer for now.",
+		func(t *engine.DeviceTotals) int64 { return int64(t.Ready) })
+	gauge("vccdb_gpu_index_vectors", "Vectors on the device, as they are now.",
+		func(t *engine.DeviceTotals) int64 { return int64(t.Uploaded) })
+	gauge("vccdb_gpu_index_dirty", "Changes that the device doesn't have yet; searches know of them.",
+		func(t *engine.DeviceTotals) int64 { return int64(t.Dirty) })
+	gauge("vccdb_gpu_index_bytes", "Memory of the device that the vectors take.",
+		func(t *engine.DeviceTotals) int64 { return t.Bytes })
+	c.counter("vccdb_gpu_searches_total", "Searches that a GPU answered.",
+		func(s *engine.Stats, _ *VectorStats) float64 { return float64(engine.DeviceSearches(s.Device.GPU)) })
 }

@@ -255,7 +255,7 @@ func (o *Ops) Stats(ctx context.Context) (Stats, error) {
 		Query:   QueryStats{s.Tables, s.QueryModes},
 		Vector:  vectorStats(&s),
 		Feed:    feedStats(&s.Feed),
-		GPU:     o.gpuStats(ctx),
+		GPU:     o.gpuStats(ctx, &s),
 	}, nil
 }
 

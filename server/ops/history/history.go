@@ -85,6 +85,9 @@ type Sample struct {
 	// GPUPercent is the mean over the devices, GPUMemory the sum in bytes; NaN
 	// without devices.
 	GPUPercent, GPUMemory float64
+	// GPUSearches and CPUSearches per second are those of vector indexes that use a
+	// device, by who answered.
+	GPUSearches, CPUSearches float64
 }
 
 // History keeps samples. Make one with New.

@@ -87,8 +87,12 @@ func TestRates(t *testing.T) {
 	}
 	traffic.Observe("/query", 503, 10*time.Millisecond)
 	db.stats.OplogLast, db.stats.Feed.Latest, db.stats.Vectors.Bytes = 150, 7, 4096
+	db.stats.Device = engine.DeviceTotals{GPU: map[string]uint64{"cheaper": 40, "recheck": 10}, CPU: map[string]uint64{"few": 5}}
 	got := s.take(t.Context())
 	if got.Requests != 4.2 || got.Errors != .2 || got.Writes != 10 || math.Abs(got.P50/10-1) > .1 {
+		t.Errorf("%+v", got)
+	}
+	if got.GPUSearches != 10 || got.CPUSearches != 1 {
 		t.Errorf("%+v", got)
 	}
 	if got.FeedLatest != 7 || got.Vectors != 4096 || got.GPUMemory != 7 || got.GPUPercent != 50 {
@@ -101,7 +105,7 @@ func TestRates(t *testing.T) {
 	now = now.Add(5 * time.Second)
 	db.err = errors.New("closed")
 	got = s.take(t.Context())
-	if !math.IsNaN(got.Writes) || !math.IsNaN(got.Vectors) || got.Requests != 0 || got.Resident <= 0 {
+	if !math.IsNaN(got.Writes) || !math.IsNaN(got.GPUSearches) || !math.IsNaN(got.Vectors) || got.Requests != 0 || got.Resident <= 0 {
 		t.Errorf("without a database: %+v", got)
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/vccdb/vccdb/engine"
 )
 
 // sampler takes samples; it remembers the counters of the last one.
@@ -22,43 +24,48 @@ type sampler struct {
 type counters struct {
 	at      time.Time
 	traffic Counts
-	writes  float64
 	cpu     time.Duration
+	// NaN is what could not be read.
+	writes, gpuSearches, cpuSearches float64
 }
 
 func (s *sampler) take(ctx context.Context) Sample {
-	now := counters{at: s.o.Now(), traffic: s.o.Traffic(), cpu: cpuTime(), writes: math.NaN()}
+	now := counters{at: s.o.Now(), traffic: s.o.Traffic(), cpu: cpuTime()}
 	sample := Sample{Time: now.at, Resident: resident()}
 	sample.GoHeap, sample.Goroutines = goRuntime()
 	sample.DiskFree, sample.DiskSize = space(s.o.DataPath)
 	sample.GPUPercent, sample.GPUMemory = s.devices(ctx)
-	now.writes = s.database(&sample)
+	s.database(&sample, &now)
 
 	seconds := now.at.Sub(s.before.at).Seconds()
 	traffic := now.traffic.since(&s.before.traffic)
 	sample.Requests = float64(traffic.Requests) / seconds
 	sample.Errors = float64(traffic.Failures) / seconds
 	sample.Writes = max(0, now.writes-s.before.writes) / seconds
+	sample.GPUSearches = max(0, now.gpuSearches-s.before.gpuSearches) / seconds
+	sample.CPUSearches = max(0, now.cpuSearches-s.before.cpuSearches) / seconds
 	sample.CPUPercent = 100 * (now.cpu - s.before.cpu).Seconds() / seconds
 	sample.P50, sample.P95, sample.P99 = traffic.percentile(.5), traffic.percentile(.95), traffic.percentile(.99)
 	s.before = now
 	return sample
 }
 
-// database reads the database's part and returns how many writes there were.
-func (s *sampler) database(sample *Sample) (writes float64) {
+// database reads the database's part.
+func (s *sampler) database(sample *Sample, now *counters) {
 	stats, err := s.o.Database.Stats()
 	if err != nil {
 		nan := math.NaN()
 		sample.BlockCache, sample.Memtables, sample.Vectors, sample.FeedLatest, sample.SlowReaders = nan, nan, nan, nan, nan
-		return nan
+		now.writes, now.gpuSearches, now.cpuSearches = nan, nan, nan
+		return
 	}
 	sample.BlockCache = float64(stats.Storage.BlockCacheUsageBytes)
 	sample.Memtables = float64(stats.Storage.MemtableSizeBytes)
 	sample.Vectors = float64(stats.Vectors.Memory())
 	sample.FeedLatest = float64(stats.Feed.Latest)
 	sample.SlowReaders = float64(stats.Feed.SlowReadersCut)
-	return float64(stats.OplogLast)
+	now.writes = float64(stats.OplogLast)
+	now.gpuSearches, now.cpuSearches = float64(engine.DeviceSearches(stats.Device.GPU)), float64(engine.DeviceSearches(stats.Device.CPU))
 }
 
 func (s *sampler) devices(ctx context.Context) (percent, memory float64) {
