@@ -3,15 +3,17 @@ package kernels_test
 import (
 	"encoding/binary"
 	"errors"
+	"flag"
 	"math"
 	"math/rand/v2"
-	"os"
 	"testing"
 
 	"github.com/vccdb/vccdb/gpu/kernels"
 	"github.com/vccdb/vccdb/gpu/kernels/hostrun"
 	"github.com/vccdb/vccdb/gpu/scan"
 )
+
+var sanitize = flag.Bool("kernels.sanitize", false, "run the kernels with the sanitizers for addresses and undefined behaviour")
 
 // device is an emulated one, whose work is waited for and has to go well.
 type device struct {
@@ -22,7 +24,7 @@ type device struct {
 
 func newDevice(t *testing.T, seed uint64) *device {
 	t.Helper()
-	l, err := hostrun.New(hostrun.Options{Seed: seed, Sanitize: os.Getenv("VCCDB_SANITIZE") != ""})
+	l, err := hostrun.New(hostrun.Options{Seed: seed, Sanitize: *sanitize})
 	if errors.Is(err, hostrun.ErrNoCompiler) {
 		t.Skip(err)
 	}
@@ -196,8 +198,8 @@ func (r *rowData) upload(d *device) (segments scan.Ptr, all []scan.Ptr) {
 			factors = append(factors, bytesOf(r.factors[i][:])...)
 			ids = binary.LittleEndian.AppendUint32(ids, r.ids[i])
 		}
-		s := kernels.Segment{Factors: d.room(8*room, 0xFF), IDs: d.room(4*room, 0)}
-		lines := d.room(room*r.rowBytes, 0x7F)
+		s := kernels.Segment{Factors: d.room(8*room, 0xBF), IDs: d.room(4*room, 0)}
+		lines := d.room(room*r.rowBytes, 0x3F)
 		d.stream.CopyIn(s.Factors, factors)
 		d.stream.CopyIn(s.IDs, ids)
 		d.stream.CopyIn(lines, rows)

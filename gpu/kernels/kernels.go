@@ -110,13 +110,13 @@ func (s Scan) shared(rowBytes int) int {
 // driver wants to know before.
 func (s Scan) MaxShared() int { return s.shared(RowBytes(s.Code, MaxDim)) }
 
-// perSM is how many blocks run on a multiprocessor at once, as ptxas -v and the shared
-// memory say; with fewer nothing breaks.
+// perSM is how many blocks run on a multiprocessor at once: as many as the kernel is
+// compiled for (its second KERNEL argument); with fewer nothing breaks.
 func (s Scan) perSM() int {
-	switch {
-	case s.Queries == 128:
+	switch s.Queries {
+	case 64, 128:
 		return 2
-	case s.Queries == 64:
+	case 2, 4, 32:
 		return 3
 	}
 	return 4

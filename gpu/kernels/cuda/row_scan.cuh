@@ -1,11 +1,11 @@
 // K1: the scans for one, two or four queries. They are bound by memory: the rows are read once, with
 // 16-byte loads, and the queries stay in shared memory.
 //
-// A warp takes 32 rows at once. Four lanes share a row, a lane has 16 bytes of four rows in flight
-// at a time (64 bytes; 64 KiB with the 1,024 threads of four blocks on a
-// multiprocessor, several times what hides the latency of device memory), and reads each 16 bytes of a
-// query once for those four rows. After the last a transposing reduction leaves each lane with
-// the sum of one row.
+// A warp takes 32 rows at once. Four lanes share a row; a lane has 16 bytes of four rows, or twice
+// that, on their way at a time, and reads each 16 bytes of a query once for those four rows. That is
+// 128 KiB on a multiprocessor for one query and 48 KiB for four (with the 1,024 and 768 threads
+// for which there are registers), where 15 KiB hide a latency of 1,000 cycles. After the last a
+// transposing reduction leaves each lane with the sum of one row.
 //
 // Expected per 512 bytes (one load of a warp), which take 39 cycles at 13 bytes a cycle, a
 // multiprocessor's share of 2.9 TB/s: for four queries 1 shared load (a quarter of four) and
@@ -88,6 +88,7 @@ template <typename Products, int kQueries>
 DEVICE void scan_rows(const ScanArgs& a) {
   using Sum = typename Products::Sum;
   constexpr bool kVectors = Products::kVectors;
+  constexpr u32 kAhead = kQueries == 4 ? 1 : 2; // chunks that are loaded before the first is used
   uint4* codes = reinterpret_cast<uint4*>(shared_memory);
   const u32 chunks = a.row_bytes / 16;
   const u32 first_query = blockIdx.x * kQueries;
@@ -118,16 +119,23 @@ DEVICE void scan_rows(const ScanArgs& a) {
                                 (u64)(in_segment + lane_id() / 4) * a.row_bytes;
     const u64 eight_rows = (u64)8 * a.row_bytes;
     Sum sums[kQueries][4] = {};
-#pragma unroll 2
-    for (u32 chunk = part; chunk < chunks; chunk += 4) {
-      const unsigned char* p = rows + chunk * 16;
-      const uint4 x[4] = {load_stream(p), load_stream(p + eight_rows), load_stream(p + 2 * eight_rows),
-                          load_stream(p + 3 * eight_rows)};
+    for (u32 chunk = part; chunk < chunks; chunk += 4 * kAhead) {
+      uint4 x[kAhead][4];
 #pragma unroll
-      for (u32 q = 0; q < kQueries; q++) {
-        const uint4 y = codes[q * chunks + chunk];
+      for (u32 k = 0; k < kAhead; k++) {
+        if (chunk + 4 * k >= chunks) break;
 #pragma unroll
-        for (u32 i = 0; i < 4; i++) Products::add(sums[q][i], x[i], y, a.metric);
+        for (u32 i = 0; i < 4; i++) x[k][i] = load_stream(rows + (chunk + 4 * k) * 16 + i * eight_rows);
+      }
+#pragma unroll
+      for (u32 k = 0; k < kAhead; k++) {
+        if (chunk + 4 * k >= chunks) break;
+#pragma unroll
+        for (u32 q = 0; q < kQueries; q++) {
+          const uint4 y = codes[q * chunks + chunk + 4 * k];
+#pragma unroll
+          for (u32 i = 0; i < 4; i++) Products::add(sums[q][i], x[k][i], y, a.metric);
+        }
       }
     }
     const bool live = first_row + (mine - in_segment) < a.rows;
@@ -146,8 +154,8 @@ DEVICE void scan_rows(const ScanArgs& a) {
 
 #define ROW_SCANS(code, Products)                                                  \
   KERNEL(256, 4) scan_##code##_b1(const ScanArgs a) { scan_rows<Products, 1>(a); } \
-  KERNEL(256, 4) scan_##code##_b2(const ScanArgs a) { scan_rows<Products, 2>(a); } \
-  KERNEL(256, 4) scan_##code##_b4(const ScanArgs a) { scan_rows<Products, 4>(a); }
+  KERNEL(256, 3) scan_##code##_b2(const ScanArgs a) { scan_rows<Products, 2>(a); } \
+  KERNEL(256, 3) scan_##code##_b4(const ScanArgs a) { scan_rows<Products, 4>(a); }
 
 ROW_SCANS(s8, S8Products)
 ROW_SCANS(bf16, BF16Products)

@@ -71,9 +71,7 @@ DEVICE void cut(SelectShared& s, const u64* keys, u32 n, u32 keep, u32& shift, u
     prefix = prefix << bits | s.digit;
     below += s.below;
     shift = next;
-    const u32 in_digit = s.in_digit;
-    __syncthreads();
-    if (below + in_digit <= kSortKeys) return;
+    if (below + s.in_digit <= kSortKeys) return;
   }
 }
 

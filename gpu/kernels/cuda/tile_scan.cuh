@@ -53,39 +53,44 @@ DEVICE u32 swizzled(u32 row, u32 chunk) { return row * kStageBytes + (chunk ^ (r
 // A thread copies one chunk of two rows and of up to two queries.
 template <int kQueries>
 struct Loader {
+  static constexpr u32 kReach = kTileThreads / 4; // rows that the threads of a block copy at once
+
   const ScanArgs& args;
-  const u32 steps;    // of a tile
-  const u32 last;     // behind the last position
-  u32 position, step; // that are next
-  const unsigned char *rows, *queries;
+  const u32 steps; // of a tile
+  const u32 slot;  // of this thread in a stage's rows, and in its queries
+  u32 position, step;                                  // that are next
+  const unsigned char *row, *query;                    // where they are, for this thread
+  u32 query_bytes[(kQueries + kReach - 1) / kReach];   // 16, or 0 where there is no such query
 
   DEVICE Loader(const ScanArgs& a, u32 first_query)
-      : args(a), steps(a.row_bytes / kStageBytes), last(a.first + a.count), position(a.first + blockIdx.y), step(0), rows(nullptr) {
-    queries = at<const unsigned char>(a.codes) + (u64)(first_query + row()) * a.row_bytes + chunk() * 16;
+      : args(a), steps(a.row_bytes / kStageBytes), slot(swizzled(threadIdx.x / 4, threadIdx.x % 4)), position(a.first + blockIdx.y), step(0), row(nullptr) {
+    const u32 mine = first_query + threadIdx.x / 4;
+#pragma unroll
+    for (u32 i = 0; i < kQueries; i += kReach) query_bytes[i / kReach] = mine + i < a.num_queries ? 16 : 0;
+    // There may be no such query, but nothing is read of it then.
+    query = at<const unsigned char>(a.codes) + (u64)mine * a.row_bytes + threadIdx.x % 4 * 16;
   }
-  static DEVICE u32 row() { return threadIdx.x / 4; }
-  static DEVICE u32 chunk() { return threadIdx.x % 4; }
 
-  DEVICE void load(Stage<kQueries>& stage, u32 first_query) {
-    if (position >= last) return;
+  DEVICE void load(Stage<kQueries>& stage) {
+    if (position >= args.first + args.count) return;
     if (step == 0) {
       const u32 first = tile_at(args, position) * kTileRows;
-      rows = at<const unsigned char>(segment_of(args.segments, first).codes) + (u64)(first % kSegmentRows + row()) * args.row_bytes + chunk() * 16;
+      row = at<const unsigned char>(segment_of(args.segments, first).codes) + (u64)(first % kSegmentRows + threadIdx.x / 4) * args.row_bytes + threadIdx.x % 4 * 16;
     }
-    const u32 offset = step * kStageBytes;
-    constexpr u32 kHalf = kTileThreads / 4; // rows that the threads of a block reach at once
-#pragma unroll
-    for (u32 i = 0; i < kTileRows; i += kHalf) {
-      cp_async(stage.rows + swizzled(row() + i, chunk()), rows + (u64)i * args.row_bytes + offset, 16);
+    const u64 reach = (u64)kReach * args.row_bytes;
+    cp_async(stage.rows + slot, row, 16);
+    cp_async(stage.rows + slot + kReach * kStageBytes, row + reach, 16);
+    if (kQueries >= kReach || threadIdx.x < kQueries * 4) {
+      cp_async(stage.queries + slot, query, query_bytes[0]);
+      if (kQueries > kReach) cp_async(stage.queries + slot + kReach * kStageBytes, query + reach, query_bytes[kQueries / kReach - 1]);
     }
-#pragma unroll
-    for (u32 i = 0; i < kQueries; i += kHalf) {
-      if (kQueries >= kHalf || row() < kQueries) {
-        const bool there = first_query + row() + i < args.num_queries;
-        cp_async(stage.queries + swizzled(row() + i, chunk()), there ? queries + (u64)i * args.row_bytes + offset : at<const unsigned char>(args.codes), there ? 16 : 0);
-      }
-    }
-    if (++step < steps) return;
+    row += kStageBytes;
+    query += kStageBytes;
+    if (++step == steps) finish(stage);
+  }
+
+  // finish brings what a tile's last step has as well, and goes on to the next tile.
+  DEVICE void finish(Stage<kQueries>& stage) {
     const u32 first = tile_at(args, position) * kTileRows;
     const Segment& segment = segment_of(args.segments, first);
     const u32 factors = kTileRows * sizeof(float2) / 16, ids = kTileRows * sizeof(u32) / 16, thread = threadIdx.x;
@@ -94,10 +99,12 @@ struct Loader {
     } else if (thread < factors + ids) {
       cp_async(stage.ids + (thread - factors) * 4, at<const u32>(segment.ids) + first % kSegmentRows + (thread - factors) * 4, 16);
     }
+    query -= args.row_bytes;
     step = 0;
     position += gridDim.y;
   }
 };
+static_assert(kTileRows == 2 * (kTileThreads / 4), "a thread copies a chunk of two rows");
 
 // Warp is the part of a tile that a warp has: 16 * kRows rows and 8 * kColumns queries. Of a
 // product of 16 x 8, a lane has rows lane/4 and 8 more, and columns lane%4*2 and the next.
@@ -153,17 +160,14 @@ struct Warp {
     float2 factors[kRows * 2];
 #pragma unroll
     for (u32 r = 0; r < kRows * 2; r++) factors[r] = stage.factors[row(r / 2, r % 2)];
-    u32 near[kColumns * 2]; // bit r: the score of that row
-    u32 any = 0;
+    bool any = false;
 #pragma unroll
     for (u32 c = 0; c < kColumns * 2; c++) {
       const float2 limit = bounds[column(c / 2, c % 2)].limit;
-      near[c] = 0;
 #pragma unroll
-      for (u32 r = 0; r < kRows * 2; r++) near[c] |= (u32)(score(r, c, factors[r], limit.y) <= limit.x) << r;
-      any |= near[c];
+      for (u32 r = 0; r < kRows * 2; r++) any |= score(r, c, factors[r], limit.y) <= limit.x;
     }
-    if (!__any_sync(kWarp, any != 0)) return;
+    if (!__any_sync(kWarp, any)) return;
 
     u32 ids[kRows * 2];
 #pragma unroll
@@ -173,18 +177,20 @@ struct Warp {
     // First all columns ask for slots, then the answers are used: the waits overlap.
     u32 slots[kColumns * 2];  // in the last lane of a column: where its slots begin
     u32 before[kColumns * 2]; // slots of the column's lanes before this one
+    u32 near[kColumns * 2];   // bit r: that row is a candidate
 #pragma unroll
     for (u32 c = 0; c < kColumns * 2; c++) {
-      slots[c] = before[c] = 0;
-      if (!__any_sync(kWarp, near[c] != 0)) continue;
       const Bound& bound = bounds[column(c / 2, c % 2)];
+      slots[c] = before[c] = near[c] = 0;
 #pragma unroll
       for (u32 r = 0; r < kRows * 2; r++) {
-        if (near[c] >> r & 1) {
-          const u64 key = key_of(score(r, c, factors[r], bound.limit.y), ids[r]);
-          if (ids[r] == kNone || key >= bound.threshold || !allowed(bound.filter, bound.filter_words, ids[r])) near[c] ^= 1u << r;
+        const float distance = score(r, c, factors[r], bound.limit.y);
+        if (distance <= bound.limit.x && ids[r] != kNone && key_of(distance, ids[r]) < bound.threshold &&
+            allowed(bound.filter, bound.filter_words, ids[r])) {
+          near[c] |= 1u << r;
         }
       }
+      if (!__any_sync(kWarp, near[c] != 0)) continue;
       const u32 own = __popc(near[c]);
       u32 sum = own;
 #pragma unroll
@@ -225,7 +231,7 @@ DEVICE void scan_tiles(const ScanArgs& a) {
   Loader<kQueries> loader(a, first_query);
 #pragma unroll
   for (u32 i = 0; i < kStages - 1; i++) {
-    loader.load(stages[i], first_query);
+    loader.load(stages[i]);
     cp_async_commit();
   }
   Warp<Sum, kQueries> warp;
@@ -235,7 +241,7 @@ DEVICE void scan_tiles(const ScanArgs& a) {
     for (u32 step = 0; step < loader.steps; step++) {
       cp_async_wait<kStages - 2>(); // the oldest step has come, for this thread,
       __syncthreads();              // for all; and all are done with the stage before
-      loader.load(stages[(stage + kStages - 1) % kStages], first_query);
+      loader.load(stages[(stage + kStages - 1) % kStages]);
       cp_async_commit(); // also if there was nothing: waits count groups
       warp.multiply(stages[stage]);
       if (step + 1 < loader.steps) stage = (stage + 1) % kStages;
@@ -251,7 +257,7 @@ DEVICE void scan_tiles(const ScanArgs& a) {
 #define TILE_SCANS(code, Sum)   \
   TILE_SCAN(code, Sum, 8, 4)    \
   TILE_SCAN(code, Sum, 16, 4)   \
-  TILE_SCAN(code, Sum, 32, 4)   \
+  TILE_SCAN(code, Sum, 32, 3)   \
   TILE_SCAN(code, Sum, 64, 2)   \
   TILE_SCAN(code, Sum, 128, 2)
 
