@@ -11,7 +11,10 @@
 //     scans the float32 vectors themselves.
 //  2. Hits are sorted by distance and id, and there are min(K, allowed and live) of
 //     them. Equal distances are told apart by the id alone: the rows that vectors are
-//     in, the order in which they came, and what else is in a batch don't show.
+//     in and the order in which they came don't show. The same batch has the same
+//     answer each time. What else is in a batch doesn't show either over codes of
+//     bytes, whose products are whole numbers; sums of bfloat16 depend on the kernel,
+//     and may decide whether the last candidate is one.
 //  3. What an error leaves of a Put or Delete is that each id has its old vector, its
 //     new one, or is lost with the device.
 //  4. Memory is asked for before anything changes. An index gets none that would leave
