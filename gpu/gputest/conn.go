@@ -70,7 +70,7 @@ func (c *conn) spoil(b []byte) []byte {
 		c.silent = true
 		return spoiled[:len(spoiled)-3]
 	case Unknown:
-		return append(spoiled, wire.Append(nil, wire.TypeDone, 1<<40, 0, nil)...)
+		return append(wire.Append(nil, wire.TypeDone, 1<<40, 0, nil), spoiled...)
 	case WrongType:
 		answers(spoiled, func(frame []byte) {
 			frame[frameType] = byte(wire.TypePong)

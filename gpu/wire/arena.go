@@ -78,19 +78,23 @@ func (a *Arena) Unstage(area Area) { a.staging <- area }
 func (a *Arena) RowsPerArea(dim int) int { return (len(a.mem)/4 - ViewAlign) / (4 + 4*dim) }
 
 // StageRows writes ids, and the vectors of dim dimensions that they have, to a staging
-// area and returns where both are. The i-th row is the order[i]-th, or the i-th with
-// a nil order. It does nothing after Close. The caller holds the area, and no more
+// area and returns where both are. The i-th row is the order[i]-th; with
+// a nil order they are all, as they are. It does nothing after Close. The caller holds the area, and no more
 // than RowsPerArea.
 func (a *Arena) StageRows(area Area, ids []uint32, vectors []float32, dim int, order []int) (idsAt, vectorsAt uint64) {
+	n := len(ids)
+	if order != nil {
+		n = len(order)
+	}
 	idsAt = uint64(area.Offset)
-	vectorsAt = idsAt + (4*uint64(len(ids))+ViewAlign-1)/ViewAlign*ViewAlign
+	vectorsAt = idsAt + (4*uint64(n)+ViewAlign-1)/ViewAlign*ViewAlign
 	a.mu.RLock()
 	defer a.mu.RUnlock()
 	if a.mu.closed {
 		return idsAt, vectorsAt
 	}
-	toIDs, _ := View[uint32](a.mem, idsAt, uint64(len(ids)))
-	toVectors, _ := View[float32](a.mem, vectorsAt, uint64(len(ids)*dim))
+	toIDs, _ := View[uint32](a.mem, idsAt, uint64(n))
+	toVectors, _ := View[float32](a.mem, vectorsAt, uint64(n*dim))
 	if order == nil {
 		copy(toIDs, ids)
 		copy(toVectors, vectors)
