@@ -4,7 +4,8 @@
 # dist/vccdb-linux-x64.tar.gz, build/release.sh --programs DIR only DIR/bin.
 #
 # The same source gives the same bytes: no paths, no clocks. COMMIT, DATE and
-# SOURCE_DATE_EPOCH are git's unless they are set.
+# SOURCE_DATE_EPOCH are git's unless they are set. The GPU's worker is among the
+# programs if CUDA is here (build/cuda.sh).
 set -euo pipefail
 
 say() { printf 'release: %s\n' "$*" >&2; }
@@ -36,6 +37,8 @@ programs() {
 		-ldflags "-s -w -buildid= -X main.commit=$COMMIT -X main.buildDate=$DATE -extldflags '-L$archives -lbz2 -static-libgcc'" \
 		./cmd/...
 	for program in "$1"/*; do check "$program"; done
+	# The GPU's worker, where it can be built. It needs the driver's library besides.
+	if build/cuda.sh --present; then COMMIT=$COMMIT DATE=$DATE build/cuda.sh "$1"; fi
 }
 
 # NVML's functions are looked up when its library is loaded, if ever, so the

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -21,10 +22,10 @@ import (
 
 const defaultPort = "8765"
 
-// dockerfile is the parsed Dockerfile; BuildKit's linter has nothing to say of it.
-func dockerfile(t *testing.T) []instructions.Stage {
+// dockerfile is a parsed Dockerfile; BuildKit's linter has nothing to say of it.
+func dockerfile(t *testing.T, name string) []instructions.Stage {
 	t.Helper()
-	result, err := parser.Parse(bytes.NewReader(read(t, "docker/Dockerfile")))
+	result, err := parser.Parse(bytes.NewReader(read(t, "docker/"+name)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,8 +40,31 @@ func dockerfile(t *testing.T) []instructions.Stage {
 	return stages
 }
 
-func TestDockerfile(t *testing.T) {
-	stages := dockerfile(t)
+func TestDockerfile(t *testing.T) { checkDockerfile(t, "Dockerfile") }
+
+// TestDockerfileGPU holds that the image for GPUs is the other one, with CUDA where it is
+// built, and what the NVIDIA runtime wants to be told.
+func TestDockerfileGPU(t *testing.T) {
+	env := checkDockerfile(t, "Dockerfile.gpu")
+	for name, want := range map[string]string{
+		"NVIDIA_VISIBLE_DEVICES": "all", "NVIDIA_DRIVER_CAPABILITIES": "compute,utility", "THEMIS_VECTOR_INDEX_USE_GPU": "true",
+	} {
+		if env[name] != want {
+			t.Errorf("%s is %q, want %q", name, env[name], want)
+		}
+	}
+	if !bytes.Equal(read(t, "docker/Dockerfile.gpu.dockerignore"), read(t, "docker/Dockerfile.dockerignore")) {
+		t.Error("the two images are built from different files")
+	}
+	if !bytes.Contains(read(t, "docker/Dockerfile.gpu"), []byte("test -x /out/bin/themis_gpu")) {
+		t.Error("the image may come without the worker")
+	}
+}
+
+// checkDockerfile checks what all images have in common, and returns the environment.
+func checkDockerfile(t *testing.T, name string) map[string]string {
+	t.Helper()
+	stages := dockerfile(t, name)
 	for _, stage := range stages {
 		for _, command := range stage.Commands {
 			if c, ok := command.(*instructions.CopyCommand); ok && c.From == "" {
@@ -54,8 +78,13 @@ func TestDockerfile(t *testing.T) {
 	}
 	final := stages[len(stages)-1]
 	var user, entry, cmd, check string
+	env := map[string]string{}
 	for _, command := range final.Commands {
 		switch c := command.(type) {
+		case *instructions.EnvCommand:
+			for _, pair := range c.Env {
+				env[pair.Key] = pair.Value
+			}
 		case *instructions.RunCommand:
 			t.Errorf("the result runs %v: it should have nothing but the program", c.CmdLine)
 		case *instructions.UserCommand:
@@ -79,13 +108,19 @@ func TestDockerfile(t *testing.T) {
 	if user != "10001:10001" || entry != program || cmd != "--config "+config || check != "CMD "+program+" --config "+config+" --healthcheck" {
 		t.Errorf("USER %s, ENTRYPOINT %s, CMD %s, HEALTHCHECK %s", user, entry, cmd, check)
 	}
-	if bytes.Contains(read(t, "docker/Dockerfile"), []byte("curl")) {
+	if bytes.Contains(read(t, "docker/"+name), []byte("curl")) {
 		t.Error("the image needs no curl")
 	}
+	return env
 }
 
-func TestCompose(t *testing.T) {
-	options, err := cli.NewProjectOptions([]string{filepath.Join(deploy, "docker/compose.yml")}, cli.WithResolvedPaths(true), cli.WithInterpolation(true))
+// compose loads Compose files, the later over the earlier ones.
+func compose(t *testing.T, names ...string) *types.Project {
+	t.Helper()
+	for i := range names {
+		names[i] = filepath.Join(deploy, "docker", names[i])
+	}
+	options, err := cli.NewProjectOptions(names, cli.WithResolvedPaths(true), cli.WithInterpolation(true))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,6 +128,32 @@ func TestCompose(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return project
+}
+
+// TestComposeGPU holds that the variant changes the image, the device and the switch.
+func TestComposeGPU(t *testing.T) {
+	plain, gpu := compose(t, "compose.yml").Services["themis"], compose(t, "compose.yml", "compose.gpu.yml").Services["themis"]
+	if gpu.Build.Dockerfile != "deploy/docker/Dockerfile.gpu" || gpu.Build.Context != plain.Build.Context || gpu.Image == plain.Image {
+		t.Errorf("%s is built from %+v", gpu.Image, gpu.Build)
+	}
+	if use := gpu.Environment["THEMIS_VECTOR_INDEX_USE_GPU"]; use == nil || *use != "true" {
+		t.Errorf("the environment is %v", gpu.Environment)
+	}
+	if gpu.Deploy == nil || gpu.Deploy.Resources.Reservations == nil || len(gpu.Deploy.Resources.Reservations.Devices) != 1 {
+		t.Fatalf("deploy is %+v", gpu.Deploy)
+	}
+	if d := gpu.Deploy.Resources.Reservations.Devices[0]; d.Driver != "nvidia" || d.Count != 1 || !slices.Contains(d.Capabilities, "gpu") {
+		t.Errorf("the device is %+v", d)
+	}
+	gpu.Build.Dockerfile, gpu.Image, gpu.Environment, gpu.Deploy = plain.Build.Dockerfile, plain.Image, plain.Environment, plain.Deploy
+	if !reflect.DeepEqual(gpu, plain) {
+		t.Errorf("something else differs:\n%+v\n%+v", gpu, plain)
+	}
+}
+
+func TestCompose(t *testing.T) {
+	project := compose(t, "compose.yml")
 	mounts := map[string]string{}
 	for name, service := range project.Services {
 		for _, p := range service.Ports {

@@ -103,3 +103,25 @@ func checkContainer(t *testing.T, set *apps.StatefulSet) {
 		t.Errorf("mounts %v, unused %v", mounted, volumes)
 	}
 }
+
+// TestKubernetesGPU holds that the patch is one of the set's container, by its name, and
+// asks for a device.
+func TestKubernetesGPU(t *testing.T) {
+	all := manifests(t)
+	plain := object[apps.StatefulSet](t, all, "StatefulSet/themis").Spec.Template.Spec
+	patch := object[apps.StatefulSet](t, map[string][]byte{"patch": read(t, "kubernetes/gpu.yaml")}, "patch").Spec.Template.Spec
+	if len(patch.Containers) != 1 || patch.Containers[0].Name != plain.Containers[0].Name {
+		t.Fatalf("the containers are %+v", patch.Containers)
+	}
+	before, c := plain.Containers[0], patch.Containers[0]
+	devices := c.Resources.Limits["nvidia.com/gpu"]
+	if devices.Value() != 1 || c.Image == before.Image || !slices.Contains(c.Env, core.EnvVar{Name: "THEMIS_VECTOR_INDEX_USE_GPU", Value: "true"}) {
+		t.Errorf("%s with %v and %v", c.Image, c.Resources.Limits, c.Env)
+	}
+	if more := c.Resources.Limits.Memory(); more.Cmp(*before.Resources.Limits.Memory()) <= 0 || more.Cmp(*c.Resources.Requests.Memory()) != 0 {
+		t.Errorf("memory: %v", c.Resources)
+	}
+	if len(before.Env) > 0 || len(plain.Tolerations) > 0 {
+		t.Error("the patch replaces what themis.yaml has")
+	}
+}
