@@ -83,10 +83,10 @@ func kindOf(p *ops.CurvePoint) string {
 	switch {
 	case p.Exact:
 		return "exact searches"
-	case p.EfFrom+1 >= p.Ef:
+	case p.EfFrom >= p.Ef:
 		return "ef " + strconv.Itoa(p.Ef)
 	}
-	return "ef " + strconv.Itoa(p.EfFrom+1) + " to " + strconv.Itoa(p.Ef)
+	return "ef " + strconv.Itoa(p.EfFrom) + " to " + strconv.Itoa(p.Ef)
 }
 
 // bandName is a range of shares in words.

@@ -2,7 +2,6 @@ package devices
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -17,6 +16,7 @@ import (
 	"github.com/vccdb/vccdb/gpu"
 	"github.com/vccdb/vccdb/gpu/supervisor"
 	"github.com/vccdb/vccdb/gpu/wire"
+	"github.com/vccdb/vccdb/internal/errs"
 	"github.com/vccdb/vccdb/server/auth"
 	"github.com/vccdb/vccdb/server/ops"
 	"github.com/vccdb/vccdb/server/ops/history"
@@ -162,7 +162,7 @@ func TestRestart(t *testing.T) {
 	if s.worker.restarted != 1 {
 		t.Errorf("restarted %d times", s.worker.restarted)
 	}
-	s.worker.refuses = errors.New("it is closed")
+	s.worker.refuses = errs.New(errs.Unavailable, "shutting_down", "it is closed")
 	s.Holds(s.Post("gpu/restart", "confirm", "restart"), http.StatusServiceUnavailable, "it is closed")
 	s.worker.status = supervisor.Status{State: supervisor.Off}
 	s.Holds(s.Post("gpu/restart", "confirm", "restart"), http.StatusConflict, "no vector index asks for a GPU")

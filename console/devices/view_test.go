@@ -82,9 +82,9 @@ func TestCurves(t *testing.T) {
 	none := ops.Cost{}
 	i := &ops.GPUIndex{Table: "t", Column: "v", Curve: []ops.CurvePoint{
 		point(0, 0, 1, 1, ops.Cost{MedianUs: 1000, Samples: 1}, none, "cpu"),
-		point(32, 64, 1, 1, ops.Cost{MedianUs: 100, Samples: 50}, ops.Cost{MedianUs: 1000, Samples: 9}, "cpu"),
-		point(32, 64, .25, 1, ops.Cost{MedianUs: 10_000, Samples: 5}, ops.Cost{MedianUs: 1000, Samples: 80}, "gpu"),
-		point(32, 64, 0, .25, none, ops.Cost{MedianUs: 1000, Samples: 1}, ""),
+		point(33, 64, 1, 1, ops.Cost{MedianUs: 100, Samples: 50}, ops.Cost{MedianUs: 1000, Samples: 9}, "cpu"),
+		point(33, 64, .25, 1, ops.Cost{MedianUs: 10_000, Samples: 5}, ops.Cost{MedianUs: 1000, Samples: 80}, "gpu"),
+		point(33, 64, 0, .25, none, ops.Cost{MedianUs: 1000, Samples: 1}, ""),
 	}}
 	curves := curvesOf(3, i)
 	if len(curves) != 2 || curves[0].Kind != "ef 33 to 64" || curves[1].Kind != "exact searches" || curves[0].ID != "curve-3-0" {
@@ -126,7 +126,7 @@ func TestIndexesAreShown(t *testing.T) {
 		Wanted: true, Enabled: true, Worker: ops.WorkerStats{State: "running"}, Searches: 9000, Fallbacks: map[string]uint64{"cheaper": 1000},
 		Indexes: []ops.GPUIndex{
 			{Table: "words", Column: "embedding", State: "ready", Vectors: 20_000, Dirty: 3, Bytes: 12 << 20, Searches: 9000, Fallbacks: map[string]uint64{"cheaper": 1000}, Recall: &recall,
-				Curve: []ops.CurvePoint{point(32, 64, 1, 1, ops.Cost{MedianUs: 100, Samples: 50}, ops.Cost{MedianUs: 50, Samples: 9}, "gpu")}},
+				Curve: []ops.CurvePoint{point(33, 64, 1, 1, ops.Cost{MedianUs: 100, Samples: 50}, ops.Cost{MedianUs: 50, Samples: 9}, "gpu")}},
 			{Table: "big", Column: "v", State: "too_large", Reason: "it takes 90 GiB", Always: true},
 		},
 	}

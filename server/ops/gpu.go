@@ -175,7 +175,7 @@ func (o *Ops) RestartWorker() (WorkerStats, error) {
 		return WorkerStats{}, errs.New(errs.Conflict, "gpu_not_wanted", "There is no GPU worker to restart: %s.", cmp.Or(s.Reason, o.unwanted()))
 	}
 	if err := o.o.Worker.Restart(); err != nil {
-		return WorkerStats{}, errs.New(errs.Unavailable, "gpu_worker_unavailable", "The GPU worker was not restarted, so the CPU answers searches: %v.", err)
+		return WorkerStats{}, err
 	}
 	s := o.o.Worker.Status()
 	return workerStats(&s), nil

@@ -2,7 +2,6 @@ package ops
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -123,7 +122,7 @@ func TestGPUIndexes(t *testing.T) {
 	index := engine.DeviceIndex{Table: "t", Column: "v", DeviceStats: engine.DeviceStats{
 		State: "ready", Always: true, Uploaded: 10, Dirty: 2, Bytes: 640, Recall: .99, Checked: checked,
 		GPU: map[string]uint64{"setting": 3, "cheaper": 1}, CPU: map[string]uint64{"few": 2}, Queued: time.Second, Device: 2 * time.Second, Batched: 6,
-		Fills: 1, Errors: 5, Curve: []engine.DeviceCurvePoint{{EfFrom: 32, Ef: 64, ShareFrom: .25, ShareTo: 1, Choice: "gpu"}},
+		Fills: 1, Errors: 5, Curve: []engine.DeviceCurvePoint{{EfFrom: 33, Ef: 64, ShareFrom: .25, ShareTo: 1, Choice: "gpu"}},
 	}}
 	index.Curve[0].CPU.Median, index.Curve[0].CPU.Samples = 1500*time.Nanosecond, 7
 	f.db.stats.Devices = []engine.DeviceIndex{index, {Table: "u", Column: "v", DeviceStats: engine.DeviceStats{State: "waiting", Reason: "no worker"}}}
@@ -141,7 +140,7 @@ func TestGPUIndexes(t *testing.T) {
 	}
 	const want = `"searches":4,"fallbacks":{"few":2},"indexes":[{"table":"t","column":"v","state":"ready","always":true,"vectors":10,"dirty":2,"bytes":640,` +
 		`"recall":0.99,"checked":"2026-09-21T14:13:20Z","searches":4,"fallbacks":{"few":2},"queue_seconds":1,"device_seconds":2,"mean_batch":1.5,"fills":1,"errors":5,` +
-		`"curve":[{"exact":false,"ef_from":32,"ef":64,"share_from":0.25,"share_to":1,"cpu":{"median_us":1.5,"samples":7},"gpu":{"median_us":0,"samples":0},"choice":"gpu"}]},` +
+		`"curve":[{"exact":false,"ef_from":33,"ef":64,"share_from":0.25,"share_to":1,"cpu":{"median_us":1.5,"samples":7},"gpu":{"median_us":0,"samples":0},"choice":"gpu"}]},` +
 		`{"table":"u","column":"v","state":"waiting","reason":"no worker","always":false,"vectors":0,"dirty":0,"bytes":0,"searches":0,"fallbacks":{},`
 	if _, body := f.get(t, "/stats"); !strings.Contains(body, want) {
 		t.Errorf("%s\nlacks %s", body, want)
@@ -180,7 +179,7 @@ func TestRestartWorker(t *testing.T) {
 	if s, err := f.RestartWorker(); err != nil || s.State != "failed" || w.restarted != 1 {
 		t.Errorf("%+v, %v, restarted %d times", s, err, w.restarted)
 	}
-	w.refuses = errors.New("it is closed")
+	w.refuses = errs.New(errs.Unavailable, "shutting_down", "it is closed")
 	if _, err := f.RestartWorker(); errs.KindOf(err) != errs.Unavailable || !strings.Contains(err.Error(), "it is closed") {
 		t.Errorf("refused: %v", err)
 	}

@@ -41,7 +41,7 @@ type GPUIndex struct {
 
 // CurvePoint is what searches of a kind take.
 type CurvePoint struct {
-	// Exact searches have no ef; others have one above EfFrom, up to Ef.
+	// Exact searches have no ef; others have one from EfFrom to Ef, or a k if that is more.
 	Exact  bool `json:"exact"`
 	EfFrom int  `json:"ef_from"`
 	Ef     int  `json:"ef"`
