@@ -153,21 +153,17 @@ func (s *Supervisor) run(ended chan<- struct{}) {
 		if s.ctx.Err() != nil {
 			return
 		}
-		if time.Since(began) >= s.o.Healthy || err.Cause == CauseRequested {
+		switch {
+		case err.Cause == CauseRequested:
 			failures = 0
-		}
-		if err.Cause == CauseRequested {
 			continue
+		case time.Since(began) >= s.o.Healthy:
+			failures = 0
+		default:
+			failures++
 		}
-		failures++
 		if failures < s.o.Tries && err.Cause != CauseVersion {
-			wait := s.o.Backoff
-			for range failures - 1 {
-				wait *= 5
-			}
-			s.set(Backoff, err.Text, 0)
-			s.o.Logger.Warn("the GPU worker is started again after a pause", "pause", wait, "try", failures+1, "tries", s.o.Tries)
-			if s.pause(wait) {
+			if s.backoff(err, failures) {
 				failures = 0
 			}
 			continue
@@ -177,6 +173,17 @@ func (s *Supervisor) run(ended chan<- struct{}) {
 		failures = 0
 		s.pause(-1)
 	}
+}
+
+// backoff pauses before the next start, and reports whether Restart ended the pause.
+func (s *Supervisor) backoff(err *SessionError, failures int) (restart bool) {
+	wait := s.o.Backoff
+	for range failures - 1 {
+		wait *= 5
+	}
+	s.set(Backoff, err.Text, 0)
+	s.o.Logger.Warn("the GPU worker is started again after a pause", "pause", wait, "failures", failures, "tries", s.o.Tries)
+	return s.pause(wait)
 }
 
 // pause waits, for good if d is negative, and reports whether Restart ended it.

@@ -19,6 +19,9 @@ func TestMain(m *testing.M) {
 	if gputest.IsWorker() {
 		os.Exit(gputest.Work())
 	}
+	if len(os.Args) > 2 && os.Args[1] == orphanServer {
+		os.Exit(serveOrphan(os.Args[2]))
+	}
 	goleak.VerifyTestMain(m)
 }
 
@@ -88,6 +91,7 @@ func code(t *testing.T, err error) wire.Code {
 // TestProcess: a worker that is a process puts, deletes, searches under a filter, and
 // ends with the supervisor.
 func TestProcess(t *testing.T) {
+	t.Parallel()
 	process := gputest.NewProcess(t, gputest.Faults{Print: "hello"})
 	s := open(t, patient(supervisor.Options{Command: process.Command(), MemoryLimit: 1 << 20}))
 	if s.Session() != nil || s.Status().State != supervisor.Off || s.Status().Totals.Starts != 0 {
