@@ -69,8 +69,16 @@ func (d *Device) Info() wire.DeviceInfo {
 	}
 }
 
-// Pin locks the shared memory into place.
-func (d *Device) Pin(arena []byte) error { return d.l.Pin(arena) }
+// Pin locks the shared memory into place. Where the system doesn't let it, the driver
+// copies by way of memory of its own: slower, and no reason to do without the device.
+func (d *Device) Pin(arena []byte) error {
+	err := d.l.Pin(arena)
+	var e *wire.Error
+	if errors.As(err, &e) && (e.Code == wire.Unsupported || e.Code == wire.OutOfMemory) {
+		return nil
+	}
+	return err
+}
 
 // Close closes the launcher, with all that is on the device.
 func (d *Device) Close() error {

@@ -23,3 +23,6 @@ func (d *Device) Used() int64 {
 	defer d.mu.Unlock()
 	return d.mu.used
 }
+
+// AppendQuery is compared with what it is a faster form of.
+func AppendQuery(b []byte, q kernels.Query) []byte { return appendQuery(b, q) }

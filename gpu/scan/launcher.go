@@ -29,7 +29,7 @@ type Launcher interface {
 	// Free takes back what Alloc gave. Nothing may use it any more.
 	Free(p Ptr)
 	// Pin locks host memory into place, so that copies from and to it are as fast as
-	// the bus. It stays so until Close.
+	// the bus. It stays so until Close. unsupported says that they work without.
 	Pin(memory []byte) error
 	// AllocHost returns zeroed memory of the host that is locked into place; FreeHost
 	// takes it back.

@@ -112,3 +112,12 @@ func readKeys(keys []byte, found int) []wire.Hit {
 
 // mebibytes writes a size for people.
 func mebibytes(bytes int64) string { return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20)) }
+
+// appendQuery is kernels.Append of a Query, of which a batch has thousands.
+func appendQuery(b []byte, q kernels.Query) []byte {
+	le := binary.LittleEndian
+	b = le.AppendUint64(le.AppendUint64(b, q.Threshold), uint64(q.Filter))
+	b = le.AppendUint32(le.AppendUint32(b, q.FilterWords), math.Float32bits(q.Scale))
+	b = le.AppendUint32(le.AppendUint32(b, q.Count), q.Flags)
+	return le.AppendUint32(le.AppendUint32(b, q.Keep), q.K)
+}

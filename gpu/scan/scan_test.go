@@ -1,6 +1,7 @@
 package scan_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -163,7 +164,7 @@ func TestOverflow(t *testing.T) {
 }
 
 func overflow(t *testing.T, d *scan.Device) {
-	const n = 13000
+	const n = 9000
 	rng := rand.New(rand.NewPCG(63, 0))
 	x, o := index(t, d, wire.IndexSpec{Dim: 4, Metric: wire.L2})
 	first := scan.FirstPhase(n)
@@ -452,5 +453,31 @@ func TestTileStep(t *testing.T) {
 	}
 	if rows := scan.FirstPhase(1 << 20); len(rows) != 4096 {
 		t.Errorf("%d rows", len(rows))
+	}
+}
+
+func TestAppendQuery(t *testing.T) {
+	q := kernels.Query{Threshold: 1 << 60, Filter: 2 << 50, FilterWords: 3 << 20, Scale: 0.1, Count: 5 << 20, Flags: 6 << 20, Keep: 7 << 20, K: 8 << 20}
+	if got, want := scan.AppendQuery([]byte{9}, q), kernels.Append([]byte{9}, q); !bytes.Equal(got, want) {
+		t.Errorf("%x, want %x", got, want)
+	}
+}
+
+// unpinned is a model that locks no memory into place.
+type unpinned struct {
+	*model
+	code wire.Code
+}
+
+func (u unpinned) Pin([]byte) error { return wire.Errorf(u.code, "no") }
+
+// TestPin: that memory can't be locked is no reason to do without the device.
+func TestPin(t *testing.T) {
+	for code, fails := range map[wire.Code]bool{wire.Unsupported: false, wire.OutOfMemory: false, wire.Lost: true} {
+		d := scan.New(unpinned{newModel(t, 1<<20), code}, scan.Options{})
+		if err := d.Pin(make([]byte, 10)); (err != nil) != fails {
+			t.Errorf("%v: %v", code, err)
+		}
+		closed(t, d)
 	}
 }

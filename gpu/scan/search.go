@@ -26,8 +26,8 @@ const (
 	// phase. About phaseGrowth times keep of them are below the threshold before it,
 	// if the order of rows is random, which the permutation of tiles makes likely.
 	phaseGrowth = 16
-	// minCapacity holds the first phase's rows, and as many again.
-	minCapacity = 2 * firstTiles * kernels.TileRows
+	// minCapacity holds the first phase's rows.
+	minCapacity = firstTiles * kernels.TileRows
 	// maxRounds is how often queries are repeated whose candidates overflowed. Each
 	// round divides what is below the threshold by about its capacity over keep.
 	maxRounds = 8
@@ -241,7 +241,7 @@ func (p *part) fill(l *lane, in, states []byte) {
 			state.Filter = l.scratch.at + Ptr(p.filterAt+at)
 			state.FilterWords = uint32(len(q.allow))
 		}
-		states = kernels.Append(states, state)
+		states = appendQuery(states, state)
 	}
 }
 

@@ -69,7 +69,7 @@ func check(doing string, result C.CUresult) error {
 	switch result {
 	case C.CUDA_ERROR_OUT_OF_MEMORY:
 		code = wire.OutOfMemory
-	case C.CUDA_ERROR_NOT_SUPPORTED, C.CUDA_ERROR_NOT_PERMITTED:
+	case C.CUDA_ERROR_NOT_SUPPORTED, C.CUDA_ERROR_NOT_PERMITTED, C.CUDA_ERROR_OPERATING_SYSTEM:
 		code = wire.Unsupported
 	}
 	return wire.Errorf(code, "%s: CUDA says %s", doing, text)
