@@ -15,6 +15,8 @@ import (
 
 var sanitize = flag.Bool("kernels.sanitize", false, "run the kernels with the sanitizers for addresses and undefined behaviour")
 
+var seeds = flag.Uint64("kernels.seeds", 2, "in how many orders of threads, with as many other numbers, the kernels are run")
+
 // device is an emulated one, whose work is waited for and has to go well.
 type device struct {
 	t        *testing.T

@@ -12,7 +12,7 @@ import (
 )
 
 // rotation is the definition of vecindex/quant.Rotation again, which nothing here may import:
-// vecindex/device compares the two.
+// a test of vecindex/quant compares that with these kernels.
 type rotation struct {
 	padded, block int
 	factors       [4][]float32
@@ -252,7 +252,7 @@ func near(a, b []float32) bool {
 // TestEncode compares rows and queries with the definitions: codes to the bit, whatever
 // the dimension, long vectors, short ones and none.
 func TestEncode(t *testing.T) {
-	for seed := range uint64(2) {
+	for seed := range *seeds {
 		d := newDevice(t, seed)
 		rng := rand.New(rand.NewPCG(seed, 5))
 		for _, dims := range [][2]int{{1, 1}, {2, 2}, {3, 3}, {5, 16}, {47, 47}, {64, 64}, {100, 100}, {130, 144}, {768, 768}, {4096, 4096}} {

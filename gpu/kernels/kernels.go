@@ -15,8 +15,8 @@ package kernels
 
 import "fmt"
 
-// BlockThreads is the number of threads in a block, of all kernels but select, which has
-// SelectThreads.
+// BlockThreads is the number of threads in a block, but for select, which has
+// SelectThreads, and for encode of few coordinates.
 const (
 	BlockThreads  = 256
 	SelectThreads = 512
@@ -146,13 +146,16 @@ func LaunchRerank(queries, keep int) Launch {
 
 // LaunchEncode is how encode is launched for codes of so many coordinates.
 func LaunchEncode(count, padded int) Launch {
-	return Launch{"encode", [3]int{count, 1, 1}, [3]int{BlockThreads, 1, 1}, encodeShared(padded)}
+	return Launch{"encode", [3]int{count, 1, 1}, [3]int{encodeThreads(padded), 1, 1}, encodeShared(padded)}
 }
 
 // LaunchEncodeQueries is the same for queries.
 func LaunchEncodeQueries(count, padded int) Launch {
-	return Launch{"encode_queries", [3]int{count, 1, 1}, [3]int{BlockThreads, 1, 1}, encodeShared(padded)}
+	return Launch{"encode_queries", [3]int{count, 1, 1}, [3]int{encodeThreads(padded), 1, 1}, encodeShared(padded)}
 }
+
+// encodeThreads is one for each pair of coordinates, in whole warps.
+func encodeThreads(padded int) int { return max(32, min((padded/2+31)/32*32, BlockThreads)) }
 
 // encodeShared is a vector in whole lanes, and what the warps tell each other.
 func encodeShared(padded int) int { return (padded+15)/16*16*4 + 512 }

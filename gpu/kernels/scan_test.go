@@ -155,7 +155,7 @@ func allScans() []kernels.Scan {
 // TestScans compares every scan with the definition: shapes, thresholds, filters, ties, dead
 // rows, tails of rows and of groups, and candidates without room, in several orders of threads.
 func TestScans(t *testing.T) {
-	for seed := range uint64(2) {
+	for seed := range *seeds {
 		d := newDevice(t, seed)
 		for _, kernel := range allScans() {
 			rng := rand.New(rand.NewPCG(seed, uint64(kernel.Queries)))

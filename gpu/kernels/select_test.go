@@ -102,7 +102,7 @@ func checkSelect(d *device, cases []selectCase, capacity int, final bool) error 
 // TestSelect compares select with sorting: few and many keys, any number kept, ties that only
 // ids decide, rows that vanished, lost candidates, in several orders of threads.
 func TestSelect(t *testing.T) {
-	for seed := range uint64(2) {
+	for seed := range *seeds {
 		d := newDevice(t, seed)
 		rng := rand.New(rand.NewPCG(seed, 3))
 		for _, capacity := range []int{2, 130, 4096, 4098, 20000, kernels.MaxCapacity} {
@@ -123,7 +123,7 @@ func TestSelect(t *testing.T) {
 // TestRerank: candidates get the distances of vectors, those whose id has no row the
 // largest key.
 func TestRerank(t *testing.T) {
-	for seed := range uint64(2) {
+	for seed := range *seeds {
 		d := newDevice(t, seed)
 		rng := rand.New(rand.NewPCG(seed, 4))
 		for _, dim := range []int{1, 4, 31, 130, 1000} {

@@ -106,7 +106,7 @@ struct Rotation {
   u32 block;   // the largest power of two in padded
 };
 
-// EncodeArgs: encode, grid {count}, block {256}. Vector i becomes row rows[i], whose
+// EncodeArgs: encode, grid {count}, block {32 to 256, a multiple of 32}. Vector i becomes row rows[i], whose
 // id is ids[i], and row_of[ids[i]] is set. What the row held before is overwritten; if
 // the id had another row, that one is erased before.
 struct EncodeArgs {
@@ -124,7 +124,7 @@ struct EncodeArgs {
   u32 count;
 };
 
-// EncodeQueriesArgs: encode_queries, grid {count}, block {256}. Sets vectors, codes and
+// EncodeQueriesArgs: encode_queries, grid {count}, block {32 to 256, a multiple of 32}. Sets vectors, codes and
 // Query.scale.
 struct EncodeQueriesArgs {
   u64 input; // float[count][dim]

@@ -5,7 +5,7 @@
 
 #include "device.cuh"
 
-constexpr u32 kEncodeThreads = 256;
+constexpr u32 kEncodeThreads = 256; // at most: a vector of few coordinates has fewer
 constexpr u32 kLanes = 16; // vecindex/simd.CodeLanes: sums are made in so many lanes
 
 // Exchange is what the warps of a block tell each other.
@@ -22,7 +22,7 @@ DEVICE double block_sum(Exchange& e, double v) {
   if (lane_id() == 0) e.sums[warp_id()] = v;
   __syncthreads();
   double sum = 0;
-  for (u32 w = 0; w < kEncodeThreads / 32; w++) sum += e.sums[w];
+  for (u32 w = 0; w < blockDim.x / 32; w++) sum += e.sums[w];
   return sum;
 }
 
@@ -32,18 +32,18 @@ DEVICE u32 block_max(Exchange& e, u32 v) {
   if (lane_id() == 0) e.largest[warp_id()] = v;
   __syncthreads();
   u32 largest = 0;
-  for (u32 w = 0; w < kEncodeThreads / 32; w++) largest = max(largest, e.largest[w]);
+  for (u32 w = 0; w < blockDim.x / 32; w++) largest = max(largest, e.largest[w]);
   return largest;
 }
 
 DEVICE void multiply(float* x, const float* by, u32 n) {
-  for (u32 i = threadIdx.x; i < n; i += kEncodeThreads) x[i] = __fmul_rn(x[i], by[i]);
+  for (u32 i = threadIdx.x; i < n; i += blockDim.x) x[i] = __fmul_rn(x[i], by[i]);
   __syncthreads();
 }
 
 DEVICE void hadamard(float* x, u32 n) {
   for (u32 half = 1; half < n; half *= 2) {
-    for (u32 pair = threadIdx.x; pair < n / 2; pair += kEncodeThreads) {
+    for (u32 pair = threadIdx.x; pair < n / 2; pair += blockDim.x) {
       const u32 i = pair / half * half * 2 + pair % half;
       const float a = x[i], b = x[i + half];
       x[i] = a + b;
@@ -60,7 +60,7 @@ DEVICE void rotate(float* x, const Rotation& r) {
     if (round == 2 && r.turns != 0) {
       multiply(x, at<const float>(r.turns), r.padded);
       const u32 half = r.padded / 2, high = r.padded - half;
-      for (u32 i = threadIdx.x; i < half; i += kEncodeThreads) {
+      for (u32 i = threadIdx.x; i < half; i += blockDim.x) {
         const float a = x[i], b = x[high + i];
         x[i] = a + b;
         x[high + i] = a - b;
@@ -81,11 +81,11 @@ struct Factors {
 // encode_s8 writes the code of x, which is followed by zeros up to whole lanes.
 DEVICE Factors encode_s8(Exchange& e, unsigned char* code, const float* x, u32 padded, u32 row_bytes, u32 metric) {
   u32 bits = 0; // floats without a sign are in the order of their bits
-  for (u32 i = threadIdx.x; i < padded; i += kEncodeThreads) bits = max(bits, __float_as_uint(x[i]) & 0x7FFFFFFFu);
+  for (u32 i = threadIdx.x; i < padded; i += blockDim.x) bits = max(bits, __float_as_uint(x[i]) & 0x7FFFFFFFu);
   const float largest = __uint_as_float(block_max(e, bits));
   const float steps = __fdiv_rn(127.0f, largest);
   const bool zero = steps > 3.402823466e+38f; // too short to be told from zero
-  for (u32 i = threadIdx.x; i < row_bytes; i += kEncodeThreads) {
+  for (u32 i = threadIdx.x; i < row_bytes; i += blockDim.x) {
     // Adding 1.5 * 2^23 leaves the nearest integer in the low bits.
     code[i] = zero || i >= padded ? 0 : (unsigned char)__float_as_uint(__fmul_rn(x[i], steps) + 12582912.0f);
   }
@@ -110,7 +110,7 @@ DEVICE Factors encode_s8(Exchange& e, unsigned char* code, const float* x, u32 p
 // encode_bf16 writes x rounded to even.
 DEVICE Factors encode_bf16(Exchange& e, unsigned char* code, const float* x, u32 padded, u32 row_bytes, u32 metric) {
   double squares = 0;
-  for (u32 i = threadIdx.x; i < row_bytes / 2; i += kEncodeThreads) {
+  for (u32 i = threadIdx.x; i < row_bytes / 2; i += blockDim.x) {
     const float v = i < padded ? x[i] : 0;
     const u32 bits = __float_as_uint(v);
     reinterpret_cast<unsigned short*>(code)[i] = (unsigned short)((bits + 0x7FFFu + (bits >> 16 & 1)) >> 16);
@@ -127,12 +127,12 @@ DEVICE Factors encode_vector(const float* input, u32 dim, float* vector, u32 str
   double scale = 1;
   if (metric == kCosine) {
     double squares = 0;
-    for (u32 i = threadIdx.x; i < dim; i += kEncodeThreads) squares += (double)input[i] * input[i];
+    for (u32 i = threadIdx.x; i < dim; i += blockDim.x) squares += (double)input[i] * input[i];
     squares = block_sum(e, squares);
     scale = squares > 0 ? 1 / sqrt(squares) : 0;
   }
   const u32 lanes = (rotation.padded + kLanes - 1) / kLanes * kLanes;
-  for (u32 i = threadIdx.x; i < max(lanes, stride); i += kEncodeThreads) {
+  for (u32 i = threadIdx.x; i < max(lanes, stride); i += blockDim.x) {
     const float v = i < dim ? (float)(input[i] * scale) : 0;
     if (i < lanes) x[i] = v;
     if (i < stride) vector[i] = v;

@@ -17,7 +17,7 @@
 #include "kernels.cu"
 
 #if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/common_interface_defs.h>
+#include <sanitizer/asan_interface.h>
 #endif
 #if !defined(__x86_64__)
 #include <ucontext.h>
@@ -176,6 +176,9 @@ void start(Fiber& f, u32 thread) {
   f.done = false;
   f.commits = 0;
   f.copies.clear();
+#if defined(__SANITIZE_ADDRESS__)
+  __asan_unpoison_memory_region(f.stack, kStackBytes); // its functions never returned
+#endif
 #if defined(__x86_64__)
   void** top = reinterpret_cast<void**>(f.stack + kStackBytes);
   *--top = nullptr; // as if called from nowhere: 8 off a multiple of 16
