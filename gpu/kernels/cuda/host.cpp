@@ -284,7 +284,7 @@ std::string launch(const LaunchCommand& c, const std::string& name, const void* 
     order[i] = (u32)i;
     if (m.seed != 0) std::swap(order[i], order[random_below((u32)i + 1)]);
   }
-  alarm(120);
+  alarm(300);
   for (u32 block : order) {
     blockIdx = {block % c.grid[0], block / c.grid[0] % c.grid[1], block / c.grid[0] / c.grid[1]};
     threadIdx = {0, 0, 0};

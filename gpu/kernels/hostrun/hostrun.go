@@ -16,12 +16,15 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/vccdb/vccdb/gpu/kernels"
 )
@@ -76,13 +79,38 @@ func compile(sanitize bool) (string, error) {
 	}
 	h := sha256.New()
 	fmt.Fprintln(h, compiler, flags)
-	sources := kernels.Sources()
+	if err := writeSources(h); err != nil {
+		return "", err
+	}
+	program := filepath.Join(dir, hex.EncodeToString(h.Sum(nil)[:16]))
+	unlock, err := lock(filepath.Join(dir, "lock"))
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	if _, err := os.Stat(program); err == nil {
+		return program, nil
+	}
 	scratch, err := os.MkdirTemp(dir, "build-")
 	if err != nil {
 		return "", err
 	}
 	defer os.RemoveAll(scratch)
-	err = fs.WalkDir(sources, ".", func(name string, entry fs.DirEntry, err error) error {
+	if err := os.CopyFS(scratch, kernels.Sources()); err != nil {
+		return "", err
+	}
+	made := filepath.Join(scratch, "program")
+	out, err := exec.Command(compiler, append(flags, "-o", made, filepath.Join(scratch, "host.cpp"))...).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("hostrun: %s: %w\n%s", compiler, err, out)
+	}
+	return program, os.Rename(made, program)
+}
+
+// writeSources writes all sources, with their names and lengths.
+func writeSources(w io.Writer) error {
+	sources := kernels.Sources()
+	return fs.WalkDir(sources, ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
@@ -90,23 +118,23 @@ func compile(sanitize bool) (string, error) {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintln(h, name, len(content))
-		h.Write(content)
-		return os.WriteFile(filepath.Join(scratch, name), content, 0o600)
+		_, err = fmt.Fprintf(w, "%s %d\n%s", name, len(content), content)
+		return err
 	})
+}
+
+// lock waits until nobody else has the file locked: tests of several packages begin at the
+// same time, and one of them compiles.
+func lock(name string) (unlock func(), err error) {
+	file, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	program := filepath.Join(dir, hex.EncodeToString(h.Sum(nil)[:16]))
-	if _, err := os.Stat(program); err == nil {
-		return program, nil
+	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX); err != nil {
+		file.Close()
+		return nil, os.NewSyscallError("flock", err)
 	}
-	made := filepath.Join(scratch, "program")
-	out, err := exec.Command(compiler, append(flags, "-o", made, filepath.Join(scratch, "host.cpp"))...).CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("hostrun: %s: %w\n%s", compiler, err, out)
-	}
-	return program, os.Rename(made, program) // two that do this at once have the same
+	return func() { file.Close() }, nil
 }
 
 // folder is where programs are kept. Only its owner may write there: they are executed.
