@@ -20,6 +20,7 @@ var (
 	shots       = flag.String("shots", "", "folder for pictures of the console; empty makes none")
 	shotsOf     = flag.String("shots.pages", "", "paths below /console/ to picture instead of those for the documentation, separated by spaces; - is the overview")
 	shotsFormat = flag.String("shots.format", "webp", "format of the pictures: webp, png or jpeg")
+	shotsGPU    = flag.Bool("shots.gpu", false, "picture a machine that has fake GPUs")
 	shotsWhole  = flag.Bool("shots.whole", false, "picture whole pages, not only what fits the window")
 )
 
@@ -56,11 +57,19 @@ func TestScreenshots(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	s := start(t, dir, false, "features.cdc=true", "query.slow_threshold_ms=1")
+	settings := []string{"features.cdc=true", "query.slow_threshold_ms=1"}
+	if *shotsGPU {
+		settings = append(settings, fakeGPU(t)...)
+	}
+	s := start(t, dir, false, settings...)
 	s.loadWords(0)
 	s.loadBooks()
 	s.call("POST", "/admin/snapshot", `{"name": "before-upgrade"}`)
 	s.call("POST", "/admin/backup", "")
+	if *shotsGPU {
+		s.gpu("the words aren't on the device", (*gpuStats).ready)
+		s.searchOnBoth(500)
+	}
 	s.busy(20 * time.Second)
 	for _, look := range []struct {
 		name, theme string

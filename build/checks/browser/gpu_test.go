@@ -1,0 +1,130 @@
+package browser
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// fakeGPU makes the machine one with NVIDIA devices for the servers that the test
+// starts from here on, and returns the settings with which they search on the first:
+// a library that tells of devices, and a worker that computes on the CPU. That is a
+// test binary of the supervisor, which is one when it is told so (package gputest).
+func fakeGPU(t *testing.T) (settings []string) {
+	t.Helper()
+	dir := t.TempDir()
+	run := func(name string, args ...string) {
+		cmd := exec.Command(name, args...)
+		cmd.Env = append(os.Environ(), "GOWORK=")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v\n%s", cmd, err, out)
+		}
+	}
+	run("cc", "-shared", "-fPIC", "-o", dir+"/libnvidia-ml.so.1", "testdata/nvml.c")
+	run("go", "-C", root, "test", "-c", "-tags", "invariants", "-o", dir+"/worker.test", "./gpu/supervisor")
+	worker := filepath.Join(dir, "worker")
+	script := fmt.Sprintf("#!/bin/sh\necho $$ > %s/pid\nexec %s/worker.test gputest-worker %s/faults \"$@\"\n", dir, dir, dir)
+	if err := os.WriteFile(worker, []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("LD_LIBRARY_PATH", dir)
+	t.Setenv("FAKE_NVML_WORKER", dir+"/pid")
+	return []string{"vector_index.use_gpu=true", "gpu.worker_path=" + worker, "gpu.memory_limit_mb=8192"}
+}
+
+// gpuStats is the part of /stats that tells of the GPU.
+type gpuStats struct {
+	Enabled bool
+	Worker  struct {
+		State string
+		PID   int
+	}
+	Indexes []struct {
+		State    string
+		Searches int
+	}
+}
+
+// gpu waits until what /stats tells of the GPU is as it should be.
+func (s *server) gpu(what string, good func(*gpuStats) bool) gpuStats {
+	s.t.Helper()
+	var stats struct{ GPU gpuStats }
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		stats.GPU = gpuStats{}
+		if err := json.Unmarshal(s.call("GET", "/stats", ""), &stats); err != nil {
+			s.t.Fatal(err)
+		}
+		if good(&stats.GPU) {
+			return stats.GPU
+		}
+	}
+	s.t.Fatalf("%s: %+v", what, stats.GPU)
+	return stats.GPU
+}
+
+// ready says that all indexes are on the device.
+func (g *gpuStats) ready() bool {
+	for _, i := range g.Indexes {
+		if i.State != "ready" {
+			return false
+		}
+	}
+	return g.Enabled && len(g.Indexes) > 0
+}
+
+// searchOnBoth searches with and without filters until both sides were tried.
+func (s *server) searchOnBoth(rounds int) {
+	s.t.Helper()
+	for i := range rounds {
+		filter := ""
+		if lengths := []int{0, 4, 7, 9, 12}; i%5 > 0 {
+			filter = fmt.Sprintf(`, "predicates": [{"column": "length", "op": "gte", "value": %d}]`, lengths[i%5])
+		}
+		s.call("POST", "/vector/search", fmt.Sprintf(`{"table": "words", "key": "words:%s", "k": 10, "return": "keys"%s}`, []string{"coffee", "ocean", "paris"}[i%3], filter))
+	}
+}
+
+// TestGPU looks at the page of the GPU without one and with one, whose worker is
+// killed and started anew from the page.
+func TestGPU(t *testing.T) {
+	settings := fakeGPU(t)
+	s := start(t, t.TempDir(), false, settings...)
+	b := open(t, s.url, "light", desktop)
+	b.visit("gpu")
+	b.seeText("There is no vector index that could use a GPU yet.")
+	b.seeText("Fake H100 80GB")
+	b.check("gpu")
+
+	s.loadWords(words)
+	before := s.gpu("the words aren't on the device", (*gpuStats).ready)
+	s.searchOnBoth(100)
+	s.gpu("the device answers nothing", func(g *gpuStats) bool { return g.ready() && g.Indexes[0].Searches > 0 })
+	b.visit("gpu")
+	b.see("#gpu-now .badge-ok")
+	b.seeText("this server's")
+	b.seeText("words.embedding")
+	b.see("[data-curve] canvas")
+	b.see("#chart-answers canvas")
+	b.check("gpu")
+
+	b.click(".confirm summary")
+	b.fill(`input[name="confirm"]`, "restart")
+	b.follow(func() { b.press(".confirm form", "Restart the worker") })
+	b.seeText("The worker is started anew")
+	after := s.gpu("no other worker runs", func(g *gpuStats) bool { return g.ready() && g.Worker.PID != before.Worker.PID })
+	if err := syscall.Kill(after.Worker.PID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	s.searchOnBoth(5)
+	b.seeText("Last failure") // the page sees it by itself
+	s.gpu("no worker came after the one that was killed", (*gpuStats).ready)
+	if missing := strings.TrimSpace(eval[string](b, `[...document.querySelectorAll("#gpu-now .badge-danger")].map(e => e.textContent).join(" ")`)); missing != "" {
+		t.Errorf("the page says %s", missing)
+	}
+}
