@@ -294,7 +294,8 @@ func (w *worker) takeQuery(f wire.Frame, arrived time.Time) error {
 	if m.Filtered {
 		allow, ok := wire.View[uint64](w.o.Arena, m.AllowOffset, uint64(m.AllowWords))
 		if !ok {
-			return &wire.ProtocolError{Text: "a filter outside of the shared memory"}
+			w.fail(f.ID, wire.Errorf(wire.Invalid, "a filter outside of the shared memory"))
+			return nil
 		}
 		q.Allow = allow
 	}
