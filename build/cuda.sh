@@ -6,8 +6,8 @@
 # apt sources that are there.
 #
 # --present says by its exit status whether the worker can be built here already,
-# --install only makes it so, and --sources only adds the component. Calls at the same
-# time wait for each other.
+# --install only installs, nvcc too, and --sources only adds the component. Calls at
+# the same time wait for each other.
 set -euo pipefail
 
 readonly PACKAGE=nvidia-cuda-toolkit
@@ -159,7 +159,7 @@ DATE=${DATE:-$(date -u -d "@${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/de
 case ${1:-} in
 --present) links ;;
 --sources) sources ;;
---install) links || install ;;
+--install) { links && command -v nvcc >/dev/null; } || install ;;
 -*) die "there is no option $1" ;;
 *)
 	links || install
