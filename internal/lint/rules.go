@@ -30,7 +30,7 @@ var rooms = []room{
 	{dir: "engine/schema", may: []string{"storage/keys", "vecindex", "internal"}},
 	{dir: "engine/query", may: []string{"engine/schema", "storage/keys", "internal"}},
 	{dir: "engine/jobs", may: []string{"internal"}},
-	{dir: "engine", may: []string{"engine", "storage", "vecindex", "internal"}},
+	{dir: "engine", may: []string{"engine", "storage", "vecindex", "gpu/gputest", "internal"}},
 
 	{dir: "web"},
 	{dir: "console/format", may: []string{"internal"}},

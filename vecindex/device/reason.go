@@ -1,10 +1,5 @@
 package device
 
-import (
-	"fmt"
-	"time"
-)
-
 // Reason is why a search was answered by the engine that answered it: a branch of the
 // decision.
 type Reason uint8
@@ -30,7 +25,7 @@ const (
 	ReasonDistrusted
 	// ReasonResting: the device failed a short time ago.
 	ReasonResting
-	// ReasonFew: as many are wanted as there are, or the filter lets through.
+	// ReasonFew: no more may be found than the device would be asked for.
 	ReasonFew
 	// ReasonQuery: the device can't answer this query: more hits are wanted than it
 	// gives, or the vector isn't one.
@@ -69,47 +64,29 @@ func Reasons() []string { return reasonNames[:] }
 // asked says that the device was asked first.
 func (r Reason) asked() bool { return r >= ReasonTimeout }
 
-// sentence explains why an engine answered.
-func (x *Index) sentence(s side, r Reason, v verdict) string {
-	switch r {
-	case ReasonSetting:
-		return "the index is set to the gpu engine"
-	case ReasonCheaper:
-		return fmt.Sprintf("it takes %v, the other engine %v", round(v.predicted[s]), round(v.predicted[s.other()]))
-	case ReasonRecheck:
-		return fmt.Sprintf("to see whether it still takes %v, as the other engine takes %v", round(v.predicted[s]), round(v.predicted[s.other()]))
-	case ReasonUnmeasured:
-		return "it isn't known yet what such searches take here"
-	case ReasonWaiting, ReasonUploading, ReasonTooLarge, ReasonDistrusted, ReasonResting:
-		_, reason := x.standing()
-		return reason
-	case ReasonBehind:
-		return fmt.Sprintf("more than %d changes aren't on the device yet", x.o.MaxOverlay)
-	case ReasonFew:
-		return "all that may be found is wanted"
-	case ReasonQuery:
-		return "the device can't answer such a query"
-	case ReasonTimeout:
-		return fmt.Sprintf("the device was asked and didn't answer within %v", x.o.Patience)
-	case ReasonLost:
-		return "the device was asked and its worker ended"
-	case ReasonBusy:
-		return "too many searches wait for the device"
-	case ReasonFailed:
-		return "the device was asked and reported an error"
-	case ReasonUnproven:
-		return "the device was asked, and its distances are too close to each other to rule out that it missed one"
-	case ReasonTooFew:
-		return "the device was asked and found fewer than there are"
-	default:
-		return "the device was asked, and says what isn't so of a vector"
-	}
+// sentences explain reasons that are no state of the index.
+var sentences = [numReasons]string{
+	ReasonSetting:    "the index is set to the gpu engine",
+	ReasonCheaper:    "this engine is the cheaper one for such searches",
+	ReasonRecheck:    "to see whether this engine is still the dearer one for such searches",
+	ReasonUnmeasured: "it isn't known yet what such searches take here",
+	ReasonBehind:     "more changes than a search looks at itself aren't on the device yet",
+	ReasonFew:        "so few may be found that they are measured one by one",
+	ReasonQuery:      "the device can't answer such a query",
+	ReasonTimeout:    "the device was asked and didn't answer in time",
+	ReasonLost:       "the device was asked and its worker ended",
+	ReasonBusy:       "too many searches wait for the device",
+	ReasonFailed:     "the device was asked and reported an error",
+	ReasonUnproven:   "the device was asked, and its distances are too close to each other to rule out that it missed one",
+	ReasonTooFew:     "the device was asked and found fewer than there are",
+	ReasonDoubted:    "the device was asked, and says what isn't so of a vector",
 }
 
-// round makes a duration short to read.
-func round(d time.Duration) time.Duration {
-	if d > 10*time.Millisecond {
-		return d.Round(100 * time.Microsecond)
+// sentence explains why an engine answered.
+func (x *Index) sentence(r Reason) string {
+	if text := sentences[r]; text != "" {
+		return text
 	}
-	return d.Round(time.Microsecond)
+	_, reason := x.standing()
+	return reason
 }

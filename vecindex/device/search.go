@@ -53,7 +53,7 @@ func (x *Index) Search(ctx context.Context, q vecindex.Query, dst []vecindex.Hit
 // place notes in stats, and counts, who answered.
 func (x *Index) place(stats *vecindex.SearchStats, asked vecindex.Placement, s side, v verdict) {
 	x.counts.searches[s][v.reason].Add(1)
-	asked.Engine, asked.Reason = s.String(), x.sentence(s, v.reason, v)
+	asked.Engine, asked.Reason = s.String(), x.sentence(v.reason)
 	asked.PredictedCPU, asked.PredictedGPU = v.predicted[cpuSide], v.predicted[gpuSide]
 	stats.Placement = asked
 }
@@ -94,7 +94,7 @@ func (x *Index) usable(q *vecindex.Query) (*mirror, Reason) {
 	switch {
 	case q.K < 1 || q.K > wire.MaxK || !x.measurable(q.Vector):
 		return nil, ReasonQuery
-	case x.Len() <= q.K || q.Allow != nil && q.Allow.Len() <= q.K:
+	case x.Len() <= candidatesFor(q) || q.Allow != nil && q.Allow.Len() <= candidatesFor(q):
 		return nil, ReasonFew
 	case x.overlay.size.Load() > int64(x.o.MaxOverlay):
 		return nil, ReasonBehind
@@ -102,6 +102,14 @@ func (x *Index) usable(q *vecindex.Query) (*mirror, Reason) {
 		return nil, ReasonResting
 	}
 	return m, 0
+}
+
+// candidatesFor is how many candidates the device is asked for.
+func candidatesFor(q *vecindex.Query) int {
+	if q.Exact {
+		return min(q.K+exactMargin, wire.MaxK)
+	}
+	return min(q.K+margin, wire.MaxK)
 }
 
 // measurable says whether a query has distances. What hasn't is refused by the CPU index,
@@ -174,13 +182,12 @@ func (a *asking) candidates(ctx context.Context) (Reason, error) {
 	if !ok {
 		return ReasonBehind, nil
 	}
+	if x.mirror.Load() != a.m {
+		return ReasonLost, nil // it may be the overlay of the next copy, or of none
+	}
 	slices.Sort(overlay)
 	a.overlay = slices.Compact(overlay)
-	more := margin
-	if q.Exact {
-		more = exactMargin
-	}
-	a.asked = min(q.K+more, wire.MaxK)
+	a.asked = candidatesFor(q)
 	s := wire.Search{Vector: a.prepared(), K: a.asked, Exact: q.Exact, Background: a.background}
 	if q.Allow != nil {
 		s.Allow = q.Allow.Words()
@@ -257,6 +264,9 @@ func (a *asking) judge(hits []vecindex.Hit) Reason {
 		wanted = min(wanted, q.Allow.Len())
 	}
 	if len(hits) < wanted {
+		if a.quiet && a.strangers() && x.quietSince(a.begun) {
+			x.doubt("it found a vector that it was never given")
+		}
 		return ReasonTooFew
 	}
 	if q.Exact && !a.proven(hits) {
@@ -268,6 +278,9 @@ func (a *asking) judge(hits []vecindex.Hit) Reason {
 // lie is a sentence if the device gave a hit a distance that it can't have, unless it was
 // changed meanwhile.
 func (a *asking) lie(hits []vecindex.Hit) string {
+	if a.short() {
+		return "it found fewer vectors than it was given"
+	}
 	given := make(map[uint32]float32, len(a.answer.Hits))
 	for _, h := range a.answer.Hits {
 		given[h.ID] = h.Distance
@@ -286,15 +299,27 @@ func (a *asking) lie(hits []vecindex.Hit) string {
 	return ""
 }
 
+// short says that the device gave fewer candidates than it has. What a filter leaves of
+// them isn't known.
+func (a *asking) short() bool {
+	return a.q.Allow == nil && len(a.ids) < min(a.asked, a.x.Len())
+}
+
+// strangers says whether a candidate isn't in the index.
+func (a *asking) strangers() bool {
+	return slices.ContainsFunc(a.answer.Hits, func(h wire.Hit) bool {
+		_, known := a.x.Stamp(h.ID)
+		_, pending := slices.BinarySearch(a.overlay, h.ID)
+		return !known && !pending
+	})
+}
+
 // proven says whether nothing that the device left out can be among the nearest.
 func (a *asking) proven(hits []vecindex.Hit) bool {
 	x := a.x
 	if len(a.answer.Hits) < a.asked {
-		// The device left nothing out. Without a filter that can be counted.
-		return a.q.Allow != nil || len(a.ids) >= x.Len()
-	}
-	if len(hits) == 0 {
-		return false
+		// It says that it left nothing out, which can be counted where there is no filter.
+		return a.q.Allow == nil && len(a.ids) >= x.Len()
 	}
 	last, left := float64(hits[len(hits)-1].Distance), float64(a.answer.Hits[len(a.answer.Hits)-1].Distance)
 	longest := math.Float64frombits(a.m.longest.Load())

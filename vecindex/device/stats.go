@@ -1,6 +1,7 @@
 package device
 
 import (
+	"cmp"
 	"sync/atomic"
 	"time"
 )
@@ -91,7 +92,9 @@ func (x *Index) Device() Stats {
 		Queued: time.Duration(x.counts.queued.Load()), Device: time.Duration(x.counts.device.Load()), Batched: x.counts.batched.Load(),
 		Fills: x.counts.fills.Load(), Errors: x.counts.errored.Load(), Curve: x.planner.curve(),
 	}
-	s.State, s.Reason = x.standing()
+	if s.State, s.Reason = x.standing(); s.State == Waiting {
+		s.Reason = cmp.Or(x.o.Worker.Reason(), s.Reason)
+	}
 	x.mu.Lock()
 	s.Bytes, s.Recall, s.Checked = x.mu.bytes, x.mu.recall, x.mu.check
 	x.mu.Unlock()

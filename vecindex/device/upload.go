@@ -22,6 +22,8 @@ const (
 	goodbye = time.Second
 	// bytesEvery is how often the worker is asked what the copy takes.
 	bytesEvery = 5 * time.Second
+	// reasonEvery is how often it is asked why there is no worker.
+	reasonEvery = time.Second
 )
 
 // errRefill ends the use of a copy that can't be made good.
@@ -35,8 +37,7 @@ func (x *Index) run(ctx context.Context) {
 		session := x.o.Worker.Session()
 		if session == nil {
 			x.stand(Waiting, x.o.Worker.Reason())
-			// The reason changes while there is none.
-			wait(ctx, changed, bytesEvery)
+			wait(ctx, changed, reasonEvery) // the reason changes, too
 			continue
 		}
 		err := x.serve(ctx, session)
@@ -45,7 +46,7 @@ func (x *Index) run(ctx context.Context) {
 			return
 		case isOver(session):
 			x.stand(Waiting, x.o.Worker.Reason())
-			wait(ctx, changed, bytesEvery)
+			wait(ctx, changed, reasonEvery)
 			pause = x.o.Retry
 		default:
 			x.log.Warn("an index could not be copied to the GPU; it is tried again", "error", err)
