@@ -39,8 +39,6 @@ type Device struct {
 		sync.Mutex
 		calls map[string]int
 		bytes int64
-		// searches and updates count calls under way, by index, to notice overlaps.
-		pinned int
 	}
 }
 

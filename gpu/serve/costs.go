@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"math"
 	"math/bits"
 	"time"
 )
@@ -30,10 +31,17 @@ func (c *cost) fresh(now time.Time) bool { return !c.at.IsZero() && now.Sub(c.at
 
 // predict is how long a batch of so many queries is expected to take: what its class
 // took, or else the next smaller that was measured, in proportion to the size. That is
-// rather too much: a batch shares the reading of the rows. Old measurements count only
-// where there is no other. 0 if there is none at all.
+// rather too much, since a batch shares the reading of the rows; it is no more than what
+// a larger batch took. Old measurements count only where there is no other. 0 if there
+// is none at all.
 func (c *costs) predict(size int, now time.Time) time.Duration {
 	class := min(bits.Len(uint(size))-1, len(c)-1)
+	larger := time.Duration(math.MaxInt64)
+	for _, one := range c[class:] {
+		if one.fresh(now) && int(one.size) >= size {
+			larger = min(larger, time.Duration(one.took))
+		}
+	}
 	old := time.Duration(0)
 	for i := class; i >= 0; i-- {
 		if c[i].at.IsZero() {
@@ -41,11 +49,14 @@ func (c *costs) predict(size int, now time.Time) time.Duration {
 		}
 		took := time.Duration(c[i].took * max(1, float64(size)/c[i].size))
 		if c[i].fresh(now) {
-			return took
+			return min(took, larger)
 		}
 		if old == 0 {
 			old = took
 		}
+	}
+	if larger < math.MaxInt64 {
+		return larger
 	}
 	return old
 }
