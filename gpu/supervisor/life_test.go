@@ -136,7 +136,8 @@ func TestRestartCutsShort(t *testing.T) {
 func TestUnavailable(t *testing.T) {
 	var mu sync.Mutex
 	asked, reason := 0, "no driver"
-	o := supervisor.Options{Available: func(context.Context) string {
+	var log bytes.Buffer
+	o := supervisor.Options{Logger: slog.New(slog.NewTextHandler(&log, nil)), Available: func(context.Context) string {
 		mu.Lock()
 		defer mu.Unlock()
 		asked++
@@ -155,6 +156,10 @@ func TestUnavailable(t *testing.T) {
 		mu.Unlock()
 		s.Restart() // asks at once
 		gputest.After(t, s, nil)
+		synctest.Wait()
+		if text := log.String(); strings.Count(text, "reason=\"no driver\"") != 1 || strings.Count(text, "can be used now") != 1 {
+			t.Errorf("the log:\n%s", text)
+		}
 	})
 }
 

@@ -143,8 +143,7 @@ func (s *Supervisor) run(ended chan<- struct{}) {
 	defer close(ended)
 	failures := 0
 	for s.ctx.Err() == nil {
-		if reason := s.o.Available(s.ctx); reason != "" {
-			s.set(Unavailable, reason, 0)
+		if !s.available() {
 			s.pause(s.o.AvailableEvery)
 			continue
 		}
@@ -173,6 +172,27 @@ func (s *Supervisor) run(ended chan<- struct{}) {
 		failures = 0
 		s.pause(-1)
 	}
+}
+
+// available asks whether a worker can be started, and logs what is new about it.
+func (s *Supervisor) available() bool {
+	reason := s.o.Available(s.ctx)
+	if s.ctx.Err() != nil {
+		return false
+	}
+	s.mu.Lock()
+	before := s.mu.status
+	s.mu.Unlock()
+	switch {
+	case reason == "" && before.State == Unavailable:
+		s.o.Logger.Info("the GPU can be used now")
+	case reason != "" && (before.State != Unavailable || before.Reason != reason):
+		s.o.Logger.Warn("the GPU can't be used; the CPU answers all searches", "reason", reason)
+	}
+	if reason != "" {
+		s.set(Unavailable, reason, 0)
+	}
+	return reason == ""
 }
 
 // backoff pauses before the next start, and reports whether Restart ended the pause.
