@@ -32,6 +32,7 @@ func openKernels(t *testing.T, o scan.Options, h hostrun.Options) *scan.Device {
 
 // TestKernelsHistory is TestHistory over the kernels.
 func TestKernelsHistory(t *testing.T) {
+	alone(t)
 	for metric, codes := range map[wire.Metric]wire.Codes{wire.Cosine: wire.Int8, wire.L2: wire.BF16, wire.Dot: wire.Int8} {
 		t.Run(fmt.Sprintf("%v/%v", metric, codes), func(t *testing.T) {
 			d := openKernels(t, scan.Options{}, hostrun.Options{Seed: uint64(metric)})
@@ -66,8 +67,6 @@ func TestKernelsBatches(t *testing.T) {
 
 // TestKernelsOverflow is TestOverflow over the kernels.
 func TestKernelsOverflow(t *testing.T) {
-	if testing.Short() {
-		t.Skip("TestOverflow does it without the kernels")
-	}
+	alone(t)
 	overflow(t, openKernels(t, scan.Options{}, hostrun.Options{}))
 }

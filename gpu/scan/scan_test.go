@@ -32,6 +32,15 @@ func closed(t *testing.T, d *scan.Device) {
 	}
 }
 
+// alone skips a test in which nothing runs beside anything else where tests are short,
+// which is under the race detector.
+func alone(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("nothing here runs beside anything else")
+	}
+}
+
 // queries are random ones, with different K, some of them filtered: also by too short
 // a filter, by one that allows nothing, and one filter shared by many.
 func queries(rng *rand.Rand, n, dim, ids, most int) []serve.Query {
@@ -55,11 +64,9 @@ func queries(rng *rand.Rand, n, dim, ids, most int) []serve.Query {
 
 // TestHistory puts, replaces and deletes at random, and compares searches with a map.
 func TestHistory(t *testing.T) {
+	alone(t)
 	for _, metric := range everyMetric {
 		for _, codes := range []wire.Codes{wire.Int8, wire.BF16} {
-			if testing.Short() && int(metric) != int(codes) {
-				continue // under the race detector two are enough
-			}
 			t.Run(fmt.Sprintf("%v/%v", metric, codes), func(t *testing.T) {
 				d, _ := open(t, scan.Options{ScratchBytes: 1 << 20}) // about ten queries at a time
 				history(t, d, metric, codes, uint64(metric)*2+uint64(codes), 2000)
@@ -109,6 +116,7 @@ func history(t *testing.T, d *scan.Device, metric wire.Metric, codes wire.Codes,
 // TestSegments: an index that grows from part of a segment over several finds vectors
 // of each, and those of rows that were taken again.
 func TestSegments(t *testing.T) {
+	alone(t)
 	d, _ := open(t, scan.Options{})
 	rng := rand.New(rand.NewPCG(62, 0))
 	x, o := index(t, d, wire.IndexSpec{Dim: 4, Metric: wire.L2})
@@ -195,6 +203,7 @@ func overflow(t *testing.T, d *scan.Device) {
 // TestTies: of equal vectors those of the lowest ids are found, in their order, in
 // whatever order they came and whatever rows they have.
 func TestTies(t *testing.T) {
+	alone(t)
 	for _, exact := range []bool{false, true} {
 		var first []wire.Hit
 		for seed := range uint64(3) {
@@ -233,9 +242,7 @@ func TestTies(t *testing.T) {
 // TestRecall: of the nearest ten, codes of a byte miss fewer than one in a thousand,
 // also where the data have clusters.
 func TestRecall(t *testing.T) {
-	if testing.Short() {
-		t.Skip("nothing here runs beside anything else")
-	}
+	alone(t)
 	const n, dim, searches = 4000, 96, 30
 	for name, spread := range map[string]float32{"random": 1, "clustered": 0.2} {
 		rng := rand.New(rand.NewPCG(67, 0))
@@ -281,6 +288,7 @@ func TestRecall(t *testing.T) {
 
 // TestKernelChoice: few queries go one way over the rows, many in tiles.
 func TestKernelChoice(t *testing.T) {
+	alone(t)
 	d, m := open(t, scan.Options{})
 	x, _ := index(t, d, wire.IndexSpec{Dim: 5, Metric: wire.Dot})
 	ok(t, x.Put([]uint32{7}, random(rand.New(rand.NewPCG(1, 1)), 5)))
@@ -320,6 +328,7 @@ func code(err error) wire.Code {
 // TestMemory: what doesn't fit is refused before anything is done, the rest goes on,
 // and memory that is given back can be had again.
 func TestMemory(t *testing.T) {
+	alone(t)
 	const dim = 256
 	d, _ := open(t, scan.Options{MemoryLimit: 16 << 20})
 	rng := rand.New(rand.NewPCG(68, 0))

@@ -39,7 +39,11 @@ func run(t *testing.T, d serve.Device, o selftest.Options) *selftest.Report {
 
 // TestExactDevice: a device without fault passes; what it can't measure isn't judged.
 func TestExactDevice(t *testing.T) {
-	r := run(t, gputest.NewDevice(), small())
+	o := small()
+	if testing.Short() {
+		o.Work /= 20
+	}
+	r := run(t, gputest.NewDevice(), o)
 	if !r.OK() || r.Cases < 100 || len(r.Failures) > 0 {
 		t.Errorf("%d cases, %v", r.Cases, r.Failures)
 	}
@@ -55,6 +59,9 @@ func TestExactDevice(t *testing.T) {
 
 // TestLies: whatever is wrong with hits is noticed.
 func TestLies(t *testing.T) {
+	if testing.Short() {
+		t.Skip("nothing here runs beside anything else")
+	}
 	for name, lie := range map[string]func(q *serve.Query){
 		"too few":   func(q *serve.Query) { q.Hits = q.Hits[:len(q.Hits)/2] },
 		"the worst": func(q *serve.Query) { q.Hits[0] = q.Hits[len(q.Hits)-1] },
@@ -146,7 +153,7 @@ func TestKernels(t *testing.T) {
 	}
 	d := scan.New(l, scan.Options{})
 	o := small()
-	o.Cases, o.Work = 4, 1e5
+	o.Cases, o.Work = 3, 5e4
 	r := run(t, d, o)
 	if !r.OK() || r.CopyBytesPerSecond <= 0 {
 		t.Errorf("%v, copy %v", r.Failures, r.CopyBytesPerSecond)
