@@ -38,15 +38,14 @@ func Array(text []byte, i int) (v []float32, end int, ok bool) {
 			}
 		}
 		v = append(v, f)
-		if i = Space(text, end); i == len(text) {
+		if i = end; i < len(text) && text[i] == ',' {
+			continue
+		}
+		if i = Space(text, i); i == len(text) || text[i] != ',' && text[i] != ']' {
 			return nil, i, false
 		}
-		switch text[i] {
-		case ',':
-		case ']':
+		if text[i] == ']' {
 			return v, i + 1, true
-		default:
-			return nil, i, false
 		}
 	}
 }
@@ -64,8 +63,8 @@ func Space(text []byte, i int) int {
 const usualSize = 4 + 3*wordSize + 1
 
 // usual is Number for what most numbers of a vector look like: one digit before
-// the point, 1 to 18 behind it (to 19 if the first is 0), and no exponent. A space
-// may precede it. Of all others end is i.
+// the point and 1 to 18 behind it, or 19 behind 0. A space may precede it. Of all
+// others end is i.
 func usual(text []byte, i int) (f float32, end int) {
 	if len(text)-i < usualSize {
 		return 0, i
@@ -107,8 +106,11 @@ func usual(text []byte, i int) (f float32, end int) {
 	digits = digits*tens[count] + sum(leading(word, count))
 	at += count
 	scale := at - first
-	if scale == 0 || scale > maxDigits || scale == maxDigits && whole != 0 || t[at]|0x20 == 'e' {
+	if scale == 0 || scale > maxDigits || scale == maxDigits && whole != 0 {
 		return 0, i
+	}
+	if t[at]|0x20 == 'e' {
+		return scaled(decimal{digits: digits, exponent: -scale, negative: negative != 0}, text, i, i+at+1)
 	}
 	wide := float64(digits) / powers[scale]
 	if besideTie(wide) {
@@ -116,4 +118,18 @@ func usual(text []byte, i int) (f float32, end int) {
 	}
 	// A zero keeps its sign.
 	return math.Float32frombits(math.Float32bits(float32(wide)) | negative<<31), i + at
+}
+
+// scaled is a number whose exponent is at text[at]; end is i if there is none, or if
+// the number needs a slower reader.
+func scaled(d decimal, text []byte, i, at int) (f float32, end int) {
+	exponent, end := scanExponent(text, at)
+	if end == at {
+		return 0, i
+	}
+	d.exponent += exponent
+	if f, ok := d.float32(); ok {
+		return f, end
+	}
+	return 0, i
 }
