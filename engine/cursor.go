@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"math"
 	"slices"
+	"strconv"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -28,13 +29,21 @@ type cursor struct {
 	Seen     int     `json:"n,omitempty"`
 }
 
+// encode writes it as JSON, and by hand, since every search and every page has one.
 func (c cursor) encode(fingerprint uint64) string {
-	c.Fingerprint = fingerprint
-	raw, err := json.Marshal(c)
-	if err != nil {
-		panic("engine: a cursor can't be encoded: " + err.Error())
+	var buffer [128]byte
+	text := strconv.AppendUint(append(buffer[:0], `{"f":`...), fingerprint, 10)
+	text = strconv.AppendUint(append(text, `,"i":`...), uint64(c.ID), 10)
+	if len(c.Key) > 0 {
+		text = append(base64.StdEncoding.AppendEncode(append(text, `,"k":"`...), c.Key), '"')
 	}
-	return base64.RawURLEncoding.EncodeToString(raw)
+	if c.Distance != 0 {
+		text = strconv.AppendFloat(append(text, `,"d":`...), float64(c.Distance), 'g', -1, 32)
+	}
+	if c.Seen != 0 {
+		text = strconv.AppendInt(append(text, `,"n":`...), int64(c.Seen), 10)
+	}
+	return base64.RawURLEncoding.EncodeToString(append(text, '}'))
 }
 
 // parseCursor reads a cursor that a request with the same fingerprint made.

@@ -1,9 +1,12 @@
 package engine
 
 import (
+	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"math"
+	"reflect"
 	"testing"
 
 	"github.com/vccdb/vccdb/engine/schema"
@@ -57,6 +60,32 @@ func TestForgedSearchCursor(t *testing.T) {
 			if err == nil && len(next[0].Hits) != 3 {
 				t.Errorf("seen %d: %d hits, want the next 3", seen, len(next[0].Hits))
 			}
+		}
+	}
+}
+
+// TestCursorText holds that a cursor reads back, and that it says what
+// encoding/json says, as the cursors do that clients have.
+func TestCursorText(t *testing.T) {
+	for _, c := range []cursor{
+		{}, {ID: maxID}, {ID: 3, Key: []byte{0, 255, 'k'}}, {ID: 1, Distance: 0.1, Seen: 10}, {Distance: -2.5e-30, Seen: math.MaxInt64},
+		{Distance: math.MaxFloat32}, {Distance: math.SmallestNonzeroFloat32, Key: []byte("key"), Seen: 1},
+	} {
+		c.Fingerprint = math.MaxUint64 - uint64(c.ID)
+		text := c.encode(c.Fingerprint)
+		back, err := parseCursor(text, c.Fingerprint)
+		if err != nil || !reflect.DeepEqual(back, c) {
+			t.Errorf("%+v reads back as %+v, %v", c, back, err)
+		}
+		var generic map[string]any
+		raw, err := base64.RawURLEncoding.DecodeString(text)
+		if err == nil {
+			err = json.Unmarshal(raw, &generic)
+		}
+		want, _ := json.Marshal(c)
+		var wanted map[string]any
+		if json.Unmarshal(want, &wanted) != nil || err != nil || !reflect.DeepEqual(generic, wanted) {
+			t.Errorf("%s, want %s (%v)", raw, want, err)
 		}
 	}
 }

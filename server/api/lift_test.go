@@ -3,6 +3,7 @@ package api
 import (
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/go-json-experiment/json"
@@ -58,4 +59,13 @@ func FuzzLiftVector(f *testing.F) {
 			t.Fatalf("%q: %+v, lifted %v from %+v", text, whole, vector, lifted)
 		}
 	})
+}
+
+// TestSearchRequiresNothing: decodeSearch looks for no member that is required.
+func TestSearchRequiresNothing(t *testing.T) {
+	for field := range reflect.TypeFor[searchRequest]().Fields() {
+		if !strings.Contains(field.Tag.Get("json"), ",omitzero") {
+			t.Errorf("%s is required", field.Name)
+		}
+	}
 }

@@ -112,15 +112,16 @@ func (a *API) search(c fiber.Ctx) error {
 	return rest.Send(c, http.StatusOK, body)
 }
 
-// decodeSearch is rest.Decode, but reads a long vector only once.
+// decodeSearch is rest.Decode, but reads a long vector only once. No member is
+// required.
 func decodeSearch(body []byte) (*searchRequest, error) {
-	if vector, around, ok := liftVector(body, "vector"); ok {
-		if r, err := rest.Decode[searchRequest](around); err == nil {
-			r.Vector = vector
-			return r, nil
-		}
+	r := new(searchRequest)
+	if vector, around, ok := liftVector(body, "vector"); ok && rest.DecodeOptional(around, r) == nil {
+		r.Vector = vector
+		return r, nil
 	}
-	return rest.Decode[searchRequest](body)
+	*r = searchRequest{}
+	return r, rest.DecodeOptional(body, r)
 }
 
 func (r *searchRequest) engineRequest() (engine.SearchRequest, error) {

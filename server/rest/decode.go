@@ -30,6 +30,14 @@ func Decode[T any](body []byte) (*T, error) {
 
 // DecodeInto is Decode into a value that has its defaults already.
 func DecodeInto[T any](body []byte, v *T) error {
+	if err := DecodeOptional(body, v); err != nil {
+		return err
+	}
+	return checkRequired(v)
+}
+
+// DecodeOptional is DecodeInto for a type all of whose members may be left out.
+func DecodeOptional[T any](body []byte, v *T) error {
 	switch kind := jsontext.Value(body).Kind(); kind {
 	case '{':
 	case 0:
@@ -44,7 +52,7 @@ func DecodeInto[T any](body []byte, v *T) error {
 	if err := json.Unmarshal(body, v, json.RejectUnknownMembers(true)); err != nil {
 		return decodeError(err, body)
 	}
-	return checkRequired(v)
+	return nil
 }
 
 // checkRequired names every required member that is absent, null or empty.
