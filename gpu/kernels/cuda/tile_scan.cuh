@@ -160,14 +160,14 @@ struct Warp {
     float2 factors[kRows * 2];
 #pragma unroll
     for (u32 r = 0; r < kRows * 2; r++) factors[r] = stage.factors[row(r / 2, r % 2)];
-    bool any = false;
+    bool any[4] = {}; // several, so that comparisons needn't wait for each other
 #pragma unroll
     for (u32 c = 0; c < kColumns * 2; c++) {
       const float2 limit = bounds[column(c / 2, c % 2)].limit;
 #pragma unroll
-      for (u32 r = 0; r < kRows * 2; r++) any |= score(r, c, factors[r], limit.y) <= limit.x;
+      for (u32 r = 0; r < kRows * 2; r++) any[r % 4] |= score(r, c, factors[r], limit.y) <= limit.x;
     }
-    if (!__any_sync(kWarp, any)) return;
+    if (!__any_sync(kWarp, any[0] || any[1] || any[2] || any[3])) return;
 
     u32 ids[kRows * 2];
 #pragma unroll
