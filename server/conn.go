@@ -89,6 +89,7 @@ func (l *listener) add(accepted net.Conn) *conn {
 	if len(l.mu.open) >= l.most {
 		return nil
 	}
+	accepted = quick(accepted)
 	c := &conn{Conn: accepted, stall: l.stall, listener: l}
 	if l.tls != nil {
 		c.tls = tls.Server(accepted, l.tls)

@@ -29,9 +29,9 @@
 //
 // Package request is what a handler gets with a request, package problem how
 // errors are answered. Goroutines: fasthttp's, one per connection; Shutdown waits
-// for them. Locks guard the listener's set of open connections, the certificates
-// in use, the change of keys and the shards of the rate limits; none is held while
-// another is taken.
+// for them. Locks guard the listener's set of open connections, a connection during
+// a short write, the certificates in use, the change of keys and the shards of the
+// rate limits; none is held while another is taken.
 package server
 
 import (
