@@ -106,6 +106,9 @@ type Options struct {
 	// Retry is how long after an error the device is tried again, at first, 250 ms; each
 	// time that fails it is twice as long, up to a hundred times.
 	Retry time.Duration
+	// RoomEvery is how often it is looked whether the device has room for an index that
+	// didn't fit, 10 s.
+	RoomEvery time.Duration
 	// Now is the clock that searches are timed by, for tests.
 	Now func() time.Time
 }
@@ -117,6 +120,7 @@ func (o Options) ensureDefaults() Options {
 	o.Linger = cmp.Or(o.Linger, 5*time.Millisecond)
 	o.CanaryEvery = cmp.Or(o.CanaryEvery, 5*time.Minute)
 	o.Retry = cmp.Or(o.Retry, 250*time.Millisecond)
+	o.RoomEvery = cmp.Or(o.RoomEvery, 10*time.Second)
 	o.Unavailable = cmp.Or(o.Unavailable, "this server has no GPU worker")
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

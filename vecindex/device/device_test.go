@@ -42,7 +42,7 @@ const historyIDs = 700
 func newStory(t *testing.T, seed uint64, metric vecindex.Metric) *story {
 	h := &story{t: t, rng: rand.New(rand.NewPCG(seed, 7)), w: newFakeWorker(), stamp: 1}
 	h.dim = 1 + h.rng.IntN(24)
-	h.x = newIndex(t, h.w, metric, h.dim, func(o *Options) { o.CanaryEvery = 20 * time.Millisecond })
+	h.x = newIndex(t, h.w, metric, h.dim, func(o *Options) { o.CanaryEvery, o.RoomEvery = 20*time.Millisecond, time.Millisecond })
 	h.oracle = h.x.Unwrap()
 	t.Cleanup(func() {
 		if err := h.x.Close(); err != nil {
@@ -231,17 +231,18 @@ func TestOmissions(t *testing.T) {
 	}
 }
 
-// TestOutOfMemory: what is too large stays on the CPU and says so; the next worker is
-// asked again.
+// TestOutOfMemory: what is too large stays on the CPU and says so, until there is room, or
+// another worker.
 func TestOutOfMemory(t *testing.T) {
 	h := newStory(t, 13, vecindex.Cosine)
 	h.w.faults.rows.Store(100)
+	h.w.faults.used.Store(200 << 20)
 	for range 1000 {
 		h.change()
 	}
 	until(t, "it is too large", h.x.is(TooLarge))
 	d := h.x.Device()
-	for _, want := range []string{"data larger than the device's memory stays on the CPU", "the device has 512 MiB to give, 3 of them in use", "room for 100 rows"} {
+	for _, want := range []string{"data larger than the device's memory stays on the CPU", "the device has 512 MiB to give, 200 of them in use", "room for 100 rows"} {
 		if !strings.Contains(d.Reason, want) {
 			t.Errorf("the reason is %q, want %q in it", d.Reason, want)
 		}
@@ -253,6 +254,19 @@ func TestOutOfMemory(t *testing.T) {
 	if d = h.x.Device(); d.CPU["too_large"] != before+50 || d.Dirty != 0 || d.Bytes != 0 {
 		t.Errorf("an index that is too large: %+v", d)
 	}
+	h.w.faults.rows.Store(0)
+	used := int64(200)
+	until(t, "there is room", func() bool {
+		used = 300 - used // others come and go
+		h.w.faults.used.Store(used << 20)
+		return h.x.Device().State == Ready
+	})
+	h.w.faults.rows.Store(100)
+	h.x.Delete(0)
+	if err := h.x.Put(0, h.stamp+1, h.vector()); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "it is too large again", h.x.is(TooLarge))
 	h.w.faults.rows.Store(0)
 	h.w.kill()
 	h.w.start()

@@ -42,6 +42,8 @@ type faults struct {
 	rows atomic.Int64
 	// slow is how long an upload takes.
 	slow atomic.Int64
+	// used is how many bytes other indexes take.
+	used atomic.Int64
 }
 
 func newFakeWorker() *fakeWorker {
@@ -121,7 +123,7 @@ func (s *fakeSession) Err() error {
 }
 
 func (s *fakeSession) Device() wire.DeviceInfo {
-	return wire.DeviceInfo{MemoryTotal: 1 << 30, MemoryLimit: 1 << 29, MemoryUsed: 3 << 20}
+	return wire.DeviceInfo{MemoryTotal: 1 << 30, MemoryLimit: 1 << 29, MemoryUsed: s.w.faults.used.Load()}
 }
 
 func (s *fakeSession) CreateIndex(_ context.Context, spec wire.IndexSpec) (uint32, error) {

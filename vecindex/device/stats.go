@@ -18,7 +18,7 @@ const (
 	Uploading State = "uploading"
 	// Ready: the device answers.
 	Ready State = "ready"
-	// TooLarge: the device doesn't have the memory; the next worker is asked again.
+	// TooLarge: the device doesn't have the memory; it is tried again when it has more.
 	TooLarge State = "too_large"
 	// Distrusted: the device gave wrong answers, and isn't asked before a restart of the
 	// server.

@@ -41,13 +41,24 @@ func (x *Index) run(ctx context.Context) {
 			continue
 		}
 		err := x.serve(ctx, session)
-		switch {
-		case x.giveUp(ctx, session, err):
+		var liar *liarError
+		switch code := codeOf(err); {
+		case ctx.Err() != nil:
+			return
+		case errors.As(err, &liar):
+			x.stand(Distrusted, "the device isn't used for this index before a restart of the server: "+liar.text)
+			x.log.Error("the GPU gave wrong answers and isn't used for this index any more", "reason", liar.text)
 			return
 		case isOver(session):
 			x.stand(Waiting, x.o.Worker.Reason())
 			wait(ctx, changed, reasonEvery)
 			pause = x.o.Retry
+		case code == wire.OutOfMemory:
+			x.awaitRoom(ctx, session, err)
+		case code == wire.Unsupported:
+			x.stand(Off, "the device can't have this index: "+err.Error())
+			x.log.Warn("an index can't be copied to the GPU; the CPU answers its searches", "reason", err)
+			wait(ctx, session.Done(), 0)
 		default:
 			x.log.Warn("an index could not be copied to the GPU; it is tried again", "error", err)
 			x.stand(Uploading, "the device reported an error, the copy is made anew: "+err.Error())
@@ -57,40 +68,48 @@ func (x *Index) run(ctx context.Context) {
 	}
 }
 
-// giveUp acts on errors that aren't to be tried again. It says whether it is for good.
-func (x *Index) giveUp(ctx context.Context, session Session, err error) bool {
-	if ctx.Err() != nil {
-		return true
+// codeOf is the worker's word for an error.
+func codeOf(err error) wire.Code {
+	if e := (*wire.Error)(nil); errors.As(err, &e) {
+		return e.Code
 	}
-	var liar *liarError
-	var e *wire.Error
-	switch {
-	case errors.As(err, &liar):
-		x.stand(Distrusted, "the device isn't used for this index before a restart of the server: "+liar.text)
-		x.log.Error("the GPU gave wrong answers and isn't used for this index any more", "reason", liar.text)
-		return true
-	case errors.As(err, &e) && e.Code == wire.OutOfMemory:
-		reason := x.tooLarge(session.Device(), e)
-		x.stand(TooLarge, reason)
-		x.log.Warn("an index doesn't fit the GPU's memory; the CPU answers its searches", "reason", reason)
-		wait(ctx, session.Done(), 0)
-	case errors.As(err, &e) && e.Code == wire.Unsupported:
-		x.stand(Off, "the device can't have this index: "+e.Text)
-		x.log.Warn("an index can't be copied to the GPU; the CPU answers its searches", "reason", e.Text)
-		wait(ctx, session.Done(), 0)
+	return wire.Failed
+}
+
+// awaitRoom returns when an index that the device had no memory for may fit: when some of
+// it was freed, as by an index that was dropped, or the index has shrunk.
+func (x *Index) awaitRoom(ctx context.Context, session Session, err error) {
+	reason := x.tooLarge(session.Device(), err)
+	x.stand(TooLarge, reason)
+	x.log.Warn("an index doesn't fit the GPU's memory; the CPU answers its searches", "reason", reason)
+	was := x.Len()
+	wait(ctx, session.Done(), x.o.RoomEvery) // what the copy took is given back by then
+	for used := session.Device().MemoryUsed; ctx.Err() == nil && !isOver(session); wait(ctx, session.Done(), x.o.RoomEvery) {
+		d := session.Device()
+		if x.Len() < was-was/10 || d.MemoryUsed < used-memoryOf(d)/roomShare {
+			return
+		}
+		used = max(used, d.MemoryUsed)
 	}
-	return false
+}
+
+// roomShare is the part of the device's memory that has to be freed before an index that
+// didn't fit is tried again.
+const roomShare = 20
+
+// memoryOf is how much of a device may be used.
+func memoryOf(d wire.DeviceInfo) int64 {
+	if d.MemoryLimit > 0 {
+		return min(d.MemoryTotal, d.MemoryLimit)
+	}
+	return d.MemoryTotal
 }
 
 // tooLarge explains a lack of memory.
-func (x *Index) tooLarge(d wire.DeviceInfo, e *wire.Error) string {
+func (x *Index) tooLarge(d wire.DeviceInfo, err error) string {
 	const mib = 1 << 20
-	limit := d.MemoryTotal
-	if d.MemoryLimit > 0 {
-		limit = min(limit, d.MemoryLimit)
-	}
-	return fmt.Sprintf("data larger than the device's memory stays on the CPU: %d vectors of %d dimensions are %d MiB, besides their codes; the device has %d MiB to give, %d of them in use (%s)",
-		x.Len(), x.o.Dimension, int64(x.Len())*int64(x.o.Dimension)*4/mib, limit/mib, d.MemoryUsed/mib, e.Text)
+	return fmt.Sprintf("data larger than the device's memory stays on the CPU: %d vectors of %d dimensions are %d MiB, besides their codes; the device has %d MiB to give, %d of them in use (%v)",
+		x.Len(), x.o.Dimension, int64(x.Len())*int64(x.o.Dimension)*4/mib, memoryOf(d)/mib, d.MemoryUsed/mib, err)
 }
 
 // wait returns when done is closed, when ctx ends, or after a time unless that is 0.
@@ -121,7 +140,7 @@ func isOver(s Session) bool {
 // it can't.
 func (x *Index) serve(ctx context.Context, session Session) error {
 	x.stand(Uploading, "the vectors are being sent to the device")
-	if need := int64(x.Len()) * int64(x.o.Dimension) * 4; need > session.Device().MemoryTotal && session.Device().MemoryTotal > 0 {
+	if have := memoryOf(session.Device()); have > 0 && int64(x.Len())*int64(x.o.Dimension)*4 > have {
 		return wire.Errorf(wire.OutOfMemory, "nothing was sent")
 	}
 	index, err := x.create(ctx, session)
@@ -271,13 +290,14 @@ func (u *uploader) sendAll(ctx context.Context) error {
 // mayRetry waits a little after an error, unless that won't do.
 func (u *uploader) mayRetry(ctx context.Context, err error) error {
 	u.x.counts.errored.Add(1)
-	var e *wire.Error
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case isOver(u.m.session):
 		return u.m.session.Err()
-	case !errors.As(err, &e) || e.Code == wire.OutOfMemory || e.Code == wire.Lost || e.Code == wire.NoIndex || e.Code == wire.Invalid:
+	}
+	switch codeOf(err) {
+	case wire.OutOfMemory, wire.Lost, wire.NoIndex, wire.Invalid, wire.Unsupported:
 		return err
 	}
 	if u.failed++; u.failed >= refillAfter {

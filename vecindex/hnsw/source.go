@@ -48,6 +48,7 @@ func (x *Index) SearchAmong(ctx context.Context, q vecindex.Query, ids []uint32,
 		return dst, vecindex.SearchStats{}, errClosed()
 	}
 	defer x.gate.leave(side)
+	x.searches.Add(1)
 	if q.K < 1 {
 		return dst, vecindex.SearchStats{}, errs.New(errs.Invalid, "invalid_k", "k is at least 1, not %d", q.K)
 	}
