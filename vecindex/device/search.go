@@ -343,12 +343,20 @@ func (x *Index) mayAsk() bool {
 	return now.UnixNano() >= until && x.rest.CompareAndSwap(until, now.Add(x.o.Patience).UnixNano())
 }
 
+// failuresInARow are taken for the device's own; fewer may be those of one query.
+const failuresInARow = 3
+
 // tire has the device rest after a failure that others would run into too.
 func (x *Index) tire(why Reason) {
 	if why != ReasonTimeout && why != ReasonFailed {
 		return
 	}
 	n := x.rests.Add(1)
+	if why == ReasonFailed {
+		if n -= failuresInARow - 1; n <= 0 {
+			return
+		}
+	}
 	pause := min(x.o.Retry<<min(n-1, 16), maxPauses*x.o.Retry)
 	x.rest.Store(x.o.Now().Add(pause).UnixNano())
 }
