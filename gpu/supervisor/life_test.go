@@ -325,7 +325,11 @@ func TestStopped(t *testing.T) {
 	index := filled(t, x, 1)
 	pid := s.Status().PID
 	syscall.Kill(pid, syscall.SIGSTOP)
-	if _, err := search(t.Context(), x, index); cause(err) != supervisor.CauseHang {
+	var err error
+	for err == nil { // a signal takes its time
+		_, err = search(t.Context(), x, index)
+	}
+	if cause(err) != supervisor.CauseHang {
 		t.Errorf("%v", err)
 	}
 	for s.Status().PID != 0 {
@@ -380,6 +384,34 @@ func TestNoProgram(t *testing.T) {
 		if status := s.Status(); status.LastCause != supervisor.CauseStart || !strings.Contains(status.Reason, "can't be started") {
 			t.Errorf("%+v", status)
 		}
+	}
+}
+
+// TestNothingLeft: workers that fail at their start leave no files open.
+func TestNothingLeft(t *testing.T) {
+	files := func() int {
+		open, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Skip(err)
+		}
+		return len(open)
+	}
+	before := 0
+	for round := range 3 {
+		s := supervisor.New(supervisor.Options{Command: []string{"/bin/false"}, Tries: 1})
+		s.Want()
+		for s.Status().State != supervisor.GaveUp {
+			time.Sleep(time.Millisecond)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		if round == 0 { // the first opens what the runtime keeps
+			before = files()
+		}
+	}
+	if after := files(); after > before {
+		t.Errorf("%d files are open, and %d were", after, before)
 	}
 }
 

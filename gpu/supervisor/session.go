@@ -53,8 +53,8 @@ type call struct {
 	release func()
 }
 
-// newSession shakes hands with a worker and starts to watch it. On an error the worker
-// is still there.
+// newSession shakes hands with a worker and starts to watch it. On an error the connection
+// is closed, and the worker still there.
 func newSession(ctx context.Context, o Options, w Worker, t *totals) (*Session, *SessionError) {
 	x := &Session{o: o, worker: w, arena: w.Arena(), totals: t, out: make(chan []byte, 256), done: make(chan struct{})}
 	x.mu.calls, x.mu.dims = map[uint64]*call{}, map[uint32]int{}
@@ -62,6 +62,7 @@ func newSession(ctx context.Context, o Options, w Worker, t *totals) (*Session, 
 	defer stop()
 	frames := wire.NewReader(w.Conn())
 	if err := x.handshake(frames); err != nil {
+		defer w.Conn().Close()
 		return nil, x.startError(ctx, err)
 	}
 	x.goroutines.Go(func() { x.read(frames) })
