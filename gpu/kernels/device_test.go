@@ -26,6 +26,9 @@ type device struct {
 
 func newDevice(t *testing.T, seed uint64) *device {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("nothing here runs beside anything else, for the race detector to see")
+	}
 	l, err := hostrun.New(hostrun.Options{Seed: seed, Sanitize: *sanitize})
 	if errors.Is(err, hostrun.ErrNoCompiler) {
 		t.Skip(err)

@@ -39,6 +39,9 @@ func deviceFloats(t *testing.T, l *hostrun.Launcher, values ...float32) kernels.
 // TestDeviceEncode: the GPU's kernel makes the codes and scales of this package, to the bit, if it
 // is given the same rotation.
 func TestDeviceEncode(t *testing.T) {
+	if testing.Short() {
+		t.Skip("nothing here runs beside anything else, for the race detector to see")
+	}
 	l, err := hostrun.New(hostrun.Options{})
 	if errors.Is(err, hostrun.ErrNoCompiler) {
 		t.Skip(err)

@@ -23,6 +23,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -91,6 +92,9 @@ func compile(sanitize bool) (string, error) {
 	if _, err := os.Stat(program); err == nil {
 		return program, nil
 	}
+	if err := tidy(dir); err != nil {
+		return "", err
+	}
 	scratch, err := os.MkdirTemp(dir, "build-")
 	if err != nil {
 		return "", err
@@ -121,6 +125,19 @@ func writeSources(w io.Writer) error {
 		_, err = fmt.Fprintf(w, "%s %d\n%s", name, len(content), content)
 		return err
 	})
+}
+
+// tidy removes what was left in the folder a week ago: programs of other sources, and
+// builds that were cut off.
+func tidy(dir string) error {
+	entries, err := os.ReadDir(dir)
+	for _, entry := range entries {
+		info, statErr := entry.Info()
+		if statErr == nil && entry.Name() != "lock" && time.Since(info.ModTime()) > 7*24*time.Hour {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(dir, entry.Name())))
+		}
+	}
+	return err
 }
 
 // lock waits until nobody else has the file locked: tests of several packages begin at the

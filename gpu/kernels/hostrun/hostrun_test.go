@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/vccdb/vccdb/gpu/kernels"
@@ -175,5 +176,42 @@ func TestQueuedWork(t *testing.T) {
 	}
 	if err := s.Sync(); err != nil || out[0] != 42 {
 		t.Errorf("%v, %v", out, err)
+	}
+}
+
+// TestStreamsTogether: streams of several goroutines, and memory that comes and goes
+// beside them.
+func TestStreamsTogether(t *testing.T) {
+	l, _ := start(t, hostrun.Options{})
+	var all sync.WaitGroup
+	for g := range 4 {
+		all.Go(func() {
+			s, err := l.NewStream()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			for i := range 20 {
+				p, err := l.Alloc(1000)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				row := make([]byte, 1000)
+				launch := kernels.LaunchErase(1)
+				s.Fill(p, 0, 4)
+				s.Fill(p+4, byte(16*g+i), 996)
+				s.Launch(launch.Kernel, launch.Grid, launch.Block, launch.Shared, kernels.Append(nil, kernels.EraseArgs{IDs: p, Count: 1})) // no id has a row
+				s.CopyOut(row, p)
+				if err := s.Sync(); err != nil || row[0] != 0 || row[999] != byte(16*g+i) {
+					t.Errorf("%v, %d", err, row[999])
+				}
+				l.Free(p)
+			}
+		})
+	}
+	all.Wait()
+	if n := l.InUse(); n != 0 {
+		t.Errorf("%d allocations are left", n)
 	}
 }
