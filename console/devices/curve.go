@@ -27,6 +27,8 @@ type Band struct {
 	CPU, GPU Side
 	// Choice is cpu or gpu; empty before the first search.
 	Choice string
+	// to is the largest share.
+	to float64
 }
 
 // Side is what searches take there.
@@ -50,7 +52,7 @@ func curvesOf(place int, i *ops.GPUIndex) []Curve {
 			})
 		}
 		curves[at].Bands = append(curves[at].Bands, Band{
-			Name: bandName(p.ShareFrom, p.ShareTo), CPU: sideOf(p.CPU), GPU: sideOf(p.GPU), Choice: p.Choice,
+			Name: bandName(p.ShareFrom, p.ShareTo), CPU: sideOf(p.CPU), GPU: sideOf(p.GPU), Choice: p.Choice, to: p.ShareTo,
 		})
 		weights[kind] += p.CPU.Samples + p.GPU.Samples
 	}
@@ -89,15 +91,25 @@ func kindOf(p *ops.CurvePoint) string {
 	return "ef " + strconv.Itoa(p.EfFrom) + " to " + strconv.Itoa(p.Ef)
 }
 
+const noFilter = "no filter"
+
 // bandName is a range of shares in words.
 func bandName(from, to float64) string {
 	switch {
 	case from >= 1:
-		return "no filter"
+		return noFilter
 	case from <= 0:
 		return "up to " + format.Percent(to)
 	}
 	return format.Percent(from) + " to " + format.Percent(to)
+}
+
+// mark is a range of shares in a few characters.
+func (b *Band) mark() string {
+	if b.Name == noFilter {
+		return noFilter
+	}
+	return "≤ " + format.Percent(b.to)
 }
 
 // verdict is the curve in a sentence: where the sides part.
@@ -143,9 +155,10 @@ type series struct {
 
 func (c *Curve) data() data {
 	d := data{X: "let through by the filter", Log: true, Series: []series{{Name: "CPU", Unit: "ms"}, {Name: "GPU", Unit: "ms"}}}
-	for n, b := range c.Bands {
+	for n := range c.Bands {
+		b := &c.Bands[n]
 		d.Xs = append(d.Xs, n)
-		d.Marks = append(d.Marks, b.Name)
+		d.Marks = append(d.Marks, b.mark())
 		for i, s := range []Side{b.CPU, b.GPU} {
 			value := math.NaN()
 			if s.Samples > 0 && s.Ms > 0 {
@@ -214,6 +227,10 @@ type Bar struct {
 
 const barsWidth, barsHeight = 600.0, 120.0
 
+// fewestBars is how many sizes a histogram has at least, so that it doesn't change
+// its shape with each of the first batches.
+const fewestBars = 7
+
 // batches lays the sizes of batches out, from the least to the largest there was.
 func batches(counts []ops.BatchCount) []Bar {
 	last, top := -1, uint64(0)
@@ -222,6 +239,10 @@ func batches(counts []ops.BatchCount) []Bar {
 			last, top = i, max(top, c.Count)
 		}
 	}
+	if top == 0 {
+		return nil
+	}
+	last = min(max(last, fewestBars-1), len(counts)-1)
 	var bars []Bar
 	step, from := barsWidth/float64(last+1), 1
 	for i, c := range counts[:last+1] {

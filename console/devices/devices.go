@@ -88,7 +88,7 @@ func chartList() []charts.Chart {
 			{Name: "by the CPU", Of: func(s *history.Sample) float64 { return s.CPUSearches }},
 		}},
 		{ID: "busy", Title: "Devices busy", Unit: "percent", Lines: []charts.Line{{Name: "mean", Of: func(s *history.Sample) float64 { return s.GPUPercent }}}},
-		{ID: "memory", Title: "Memory of the devices", Unit: "bytes", Lines: []charts.Line{{Name: "used", Of: func(s *history.Sample) float64 { return s.GPUMemory }}}},
+		{ID: "memory", Title: "Device memory", Unit: "bytes", Lines: []charts.Line{{Name: "used", Of: func(s *history.Sample) float64 { return s.GPUMemory }}}},
 	}
 }
 

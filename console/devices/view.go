@@ -144,7 +144,7 @@ func share(n, of uint64) string {
 	if of == 0 {
 		return "none was asked yet"
 	}
-	return format.Percent(float64(n)/float64(of)) + " of those of these indexes"
+	return format.Percent(float64(n)/float64(of)) + " of the searches of these indexes"
 }
 
 func deviceOf(d *gpu.Device, chosen int) Device {

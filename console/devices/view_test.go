@@ -61,8 +61,8 @@ func TestBatches(t *testing.T) {
 	if bars := batches([]ops.BatchCount{{UpTo: 1}, {}}); len(bars) != 0 {
 		t.Errorf("before the first: %+v", bars)
 	}
-	bars := batches([]ops.BatchCount{{UpTo: 1, Count: 1_000_000}, {UpTo: 2}, {UpTo: 4, Count: 1}, {UpTo: 8}, {}})
-	if len(bars) != 3 || bars[0].Label != "1" || bars[0].Height != "120.0" || bars[1].Height != "0.0" || bars[2].Label != "3–4" || bars[2].Height != "1.5" {
+	bars := batches([]ops.BatchCount{{UpTo: 1, Count: 1_000_000}, {UpTo: 2}, {UpTo: 4, Count: 1}, {UpTo: 8}, {UpTo: 16}, {UpTo: 32}, {UpTo: 64}, {UpTo: 128}, {}})
+	if len(bars) != fewestBars || bars[0].Label != "1" || bars[0].Height != "120.0" || bars[1].Height != "0.0" || bars[2].Label != "3–4" || bars[2].Height != "1.5" {
 		t.Errorf("%+v", bars)
 	}
 	if said := batchesSpoken(bars); said != "Passes by how many searches they answered at once. 1: 1,000,000; 3–4: 1." {
@@ -105,7 +105,7 @@ func TestCurves(t *testing.T) {
 		t.Errorf("%+v", d)
 	}
 	text, err := json.Marshal(c.data())
-	const want = `{"x":"let through by the filter","xs":[0,1,2],"marks":["no filter","25 % to 100 %","up to 25 %"],"log":true,` +
+	const want = `{"x":"let through by the filter","xs":[0,1,2],"marks":["no filter","≤ 100 %","≤ 25 %"],"log":true,` +
 		`"series":[{"name":"CPU","unit":"ms","values":[0.1,10,null]},{"name":"GPU","unit":"ms","values":[1,1,1]}]}`
 	if err != nil || string(text) != want {
 		t.Errorf("%s, want %s (%v)", text, want, err)
@@ -133,7 +133,7 @@ func TestIndexesAreShown(t *testing.T) {
 	s := newSite(t)
 	v := newView(&stats, 0, time.Now())
 	s.Reads(consoletest.Render(t, auth.ReadOnly, content(v)), []string{
-		"Searches on the GPU", "9,000", "90 % of those of these indexes", "column=embedding&amp;table=words&amp;type=vector", "words.embedding", "ready", "20,000", "3", "12 MiB", "9,000", "1,000", "99.9 %",
+		"Searches on the GPU", "9,000", "90 % of the searches of these indexes", "column=embedding&amp;table=words&amp;type=vector", "words.embedding", "ready", "20,000", "3", "12 MiB", "9,000", "1,000", "99.9 %",
 		"big.v", "always, by its engine", "too large", "It takes 90 GiB.", "Raise gpu.memory_limit_mb",
 		"GPU", "the device answered", "CPU", "it is quicker for such searches", "CPU or GPU: ef 33 to 64", "The GPU answers all of these.", "0.1 ms", "50", "50 µs",
 	}, "Not measured yet")

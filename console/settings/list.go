@@ -63,6 +63,7 @@ func sections() []Section {
 		{ID: "", Title: "Change feed"},
 		{ID: "query", Title: "Query"},
 		{ID: "vector_index", Title: "Vector indexes"},
+		{ID: "gpu", Title: "GPU"},
 		{ID: "storage", Title: "Storage"},
 	}
 }

@@ -135,7 +135,8 @@ func TestEverySetting(t *testing.T) {
 	s.wants(s.row(doc, "logging.level"), "file", "at once")
 	s.wants(s.row(doc, "server.port"), "after a restart", "8765")
 	s.wants(s.row(doc, "server.api_keys"), "at SIGHUP", "<b>n</b> (readonly)")
-	s.wants(s.row(doc, "vector_index.use_gpu"), "not there yet")
+	s.wants(s.row(doc, "features.llm_store"), "not there yet")
+	s.wants(s.row(doc, "vector_index.use_gpu"), "after a restart")
 	if got := attr(by(doc, "name", priorPrefix+"logging.level"), "value"); got != "warn" {
 		t.Errorf("the form was filled with %q", got)
 	}

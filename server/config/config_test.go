@@ -92,7 +92,7 @@ func TestDefaults(t *testing.T) {
 			APIKeys: []APIKey{}, TrustedProxies: []string{}, AllowedHosts: []string{}, ConfigOverlay: "data/config-overlay.json"},
 		Logging:     Logging{Level: "info", Format: "text", RotationSizeMB: 100, MaxFiles: 10},
 		VectorIndex: VectorIndex{Engine: "hnsw", HNSWM: 16, HNSWEfConstruction: 200, EfSearch: 64, Quantization: "int8", CheckpointIntervalSeconds: 60, CheckpointOperations: 100_000},
-		GPU:         GPU{Codes: "int8", MaxBatch: 256, LatencyCapMs: 20},
+		GPU:         GPU{Codes: "int8", MaxBatch: 1024, LatencyCapMs: 20},
 		Query:       Query{ParallelThreshold: 100, BatchSize: 50, SlowThresholdMs: 100, FilterCacheMB: 64},
 
 		Console:           Console{Enabled: true, SessionIdleMinutes: 30, SessionMaxHours: 12},

@@ -19,7 +19,7 @@ server: host 0.0.0.0, port 8765, worker_threads 0, request_timeout_ms 30000, max
  enable_tls, tls_cert, tls_key, tls_ca
 logging: level, format, file, rotation_size_mb 100, max_files 10
 vector_index: engine hnsw, hnsw_m 16, hnsw_ef_construction 200, ef_search, quantization, use_gpu false
-gpu: device 0, memory_limit_mb 0, codes int8, max_batch 256, latency_cap_ms 20, worker_path
+gpu: device 0, memory_limit_mb 0, codes int8, max_batch 1024, latency_cap_ms 20, worker_path
 features: semantic_cache false, llm_store false, cdc false, timeseries false
 query: parallel_threshold 100, batch_size 50
 : cdc_retention_hours`

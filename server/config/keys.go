@@ -188,7 +188,7 @@ var keys = []key{
 		about: "Memory of the device that vectors may take; indexes that don't fit are searched by the CPU. 0 is what is free at the start less a reserve."},
 	{path: "gpu.codes", kind: text, def: "int8", oneOf: []string{"int8", "bf16"},
 		about: "What the device scans: a byte (int8) or two (bf16) for each dimension; distances are exact with both."},
-	{path: "gpu.max_batch", kind: integer, def: 256, min: 1, max: 4096,
+	{path: "gpu.max_batch", kind: integer, def: 1024, min: 1, max: 4096,
 		about: "How many searches one pass over the vectors answers at most."},
 	{path: "gpu.latency_cap_ms", kind: integer, def: 20, min: 1, max: 10000,
 		about: "How long a batch of searches may take on the device, going by those before; larger ones are answered in parts."},

@@ -26,7 +26,7 @@ export function curve(figure) {
 	/** @type {any[]} */
 	const axes = [
 		{ ...steps, size: 30, values: (/** @type {any} */ _, /** @type {number[]} */ at) => at.map(writeX), label: source.x, labelSize: 20, labelFont: "12px sans-serif" },
-		{ space: 36, size: widthOf, values: (/** @type {any} */ _, /** @type {(number | null)[]} */ at) => at.map((y) => (y === null ? "" : writer(left)(y))) },
+		{ space: 36, size: widthOf, values: (/** @type {any} */ _, /** @type {(number | null)[]} */ at) => at.map((y) => (y === null ? "" : writer(left)(y))), ...(source.log ? { splits: decades } : {}) },
 	];
 	if (right !== undefined) {
 		axes.push({ scale: "right", side: 1, space: 36, size: widthOf, values: (/** @type {any} */ _, /** @type {number[]} */ at) => at.map(writer(right)) });
@@ -39,8 +39,22 @@ export function curve(figure) {
 		axes,
 		scales: { x: { time: false }, y: source.log ? { distr: 3 } : { range: closeUp(left) ?? fromZero }, right: { range: fromZero } },
 		points: true,
+		margin: marks ? 36 : undefined,
 	});
 	return plot.destroy;
+}
+
+/**
+ * The powers of ten on a logarithmic axis.
+ * @param {any} _
+ * @param {number} __
+ * @param {number} least
+ * @param {number} most
+ */
+function decades(_, __, least, most) {
+	const first = Math.ceil(Math.log10(least) - 1e-9);
+	const count = Math.max(0, Math.floor(Math.log10(most) + 1e-9) - first + 1);
+	return Array.from({ length: count }, (_, i) => 10 ** (first + i));
 }
 
 /**

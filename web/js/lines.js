@@ -12,6 +12,7 @@ const height = 176;
  * @property {(x: number) => string} writeX for the readout
  * @property {uPlot.Axis[]} axes without their colours
  * @property {uPlot.Scales} scales
+ * @property {number} [margin] room on the right, for half of the last mark
  * @property {boolean} [fill] below a single line
  * @property {boolean} [points] at every value
  * @property {string} [together] plots of the same name share their cursor
@@ -42,7 +43,7 @@ export function draw(figure, lines) {
 	const plot = new uPlot({
 		width: place.clientWidth,
 		height,
-		padding: [8, 20, 0, 0],
+		padding: [8, lines.margin ?? 20, 0, 0],
 		legend: { show: false },
 		cursor: {
 			y: false,
