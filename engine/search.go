@@ -134,11 +134,23 @@ func (s *vectorSearch) all(ctx context.Context) ([]SearchResult, error) {
 		return results, s.run(ctx, vectors[0], &results[0])
 	}
 	group, groupCtx := errgroup.WithContext(ctx)
-	group.SetLimit(s.e.opts.Query.Workers)
+	group.SetLimit(s.atOnce())
 	for i, vector := range vectors {
 		group.Go(func() error { return s.run(groupCtx, vector, &results[i]) })
 	}
 	return results, group.Wait()
+}
+
+// deviceAtOnce is how many query vectors of a search are under way at a time where a
+// device may answer: those that wait for it take no processor, and share a pass.
+const deviceAtOnce = 64
+
+// atOnce is how many query vectors are searched at a time.
+func (s *vectorSearch) atOnce() int {
+	if d := s.ix.vector.device(); d != nil && d.Ready() {
+		return max(s.e.opts.Query.Workers, deviceAtOnce)
+	}
+	return s.e.opts.Query.Workers
 }
 
 // newSearch finds the index and checks the request.

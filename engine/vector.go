@@ -106,7 +106,8 @@ func (e *Engine) newVectorIndex(def *schema.IndexDef, load bool) (*vectorIndex, 
 		store: e.store, dir: e.indexFolder(def.ID),
 	}
 	v.ef.Store(int64(c.Ef))
-	v.engine.Store(&c.Engine)
+	engine := cmp.Or(c.Engine, defaultEngine)
+	v.engine.Store(&engine)
 	switch {
 	case load:
 		v.fixedDimension.Store(int64(c.Dimension))

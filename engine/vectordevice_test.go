@@ -270,6 +270,14 @@ func TestDeviceSettings(t *testing.T) {
 	if result := p.search("g", engine.SearchRequest{Table: "t", Vectors: [][]float32{p.vector()}, K: 3, Explain: true}); result.Plan.Mode != "gpu_scan" || result.Plan.Device.Engine != "gpu" || result.Plan.Device.Batch == 0 {
 		t.Errorf("a search on the device: %+v, %+v", result.Plan, result.Plan.Device)
 	}
+	many := engine.SearchRequest{Table: "t", Column: "g", K: 3}
+	for range 100 {
+		many.Vectors = append(many.Vectors, p.vector())
+	}
+	results, err := p.Search(t.Context(), many)
+	if err != nil || len(results) != 100 || slices.ContainsFunc(results, func(r engine.SearchResult) bool { return len(r.Hits) != 3 }) {
+		t.Errorf("a hundred vectors at once: %v, %v", results, err)
+	}
 	// What measures the graph doesn't ask the device.
 	before := engine.DeviceSearches(p.device().GPU)
 	if _, err := p.VectorRecall(t.Context(), engine.RecallRequest{Table: "t", Column: "g", Sample: 10}); err != nil {

@@ -215,6 +215,12 @@ func (x *Index) Unwrap() vecindex.Source { return x.Source }
 // SetAlways says whether the device answers whenever it can, from the next search on.
 func (x *Index) SetAlways(always bool) { x.always.Store(always) }
 
+// Ready says whether the device may be asked.
+func (x *Index) Ready() bool {
+	m := x.mirror.Load()
+	return m != nil && m.ready.Load()
+}
+
 // Put makes vec searchable under id.
 func (x *Index) Put(id uint32, stamp uint64, vec []float32) error {
 	x.begun.Add(1)

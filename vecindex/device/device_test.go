@@ -346,6 +346,53 @@ func TestBehind(t *testing.T) {
 	}
 }
 
+// slowSource is an index whose searches take some time.
+type slowSource struct {
+	vecindex.Source
+	takes time.Duration
+}
+
+func (s slowSource) Search(ctx context.Context, q vecindex.Query, dst []vecindex.Hit) ([]vecindex.Hit, vecindex.SearchStats, error) {
+	time.Sleep(s.takes)
+	return s.Source.Search(ctx, q, dst)
+}
+
+// TestAuto: where it isn't set who answers, the cheaper one does, as measured before the
+// first search, and both costs are told.
+func TestAuto(t *testing.T) {
+	for _, c := range []struct {
+		cpu, gpu time.Duration
+		want     string
+	}{{0, 25 * time.Millisecond, vecindex.EngineCPU}, {25 * time.Millisecond, 0, vecindex.EngineGPU}} {
+		w := newFakeWorker()
+		w.faults.slowSearch.Store(int64(c.gpu))
+		x := newIndex(t, w, vecindex.L2, 2, func(o *Options) {
+			o.Always = false
+			o.CPU = slowSource{o.CPU, c.cpu}
+			o.CanaryEvery = time.Hour
+		})
+		for id := range uint32(probeFrom + 100) {
+			if err := x.Put(id, 1, []float32{float32(id), 1}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		until(t, "the device is ready", x.is(Ready))
+		q := vecindex.Query{Vector: []float32{7, 1}, K: 10, Ef: probeEf}
+		_, stats, err := x.Search(context.Background(), q, nil)
+		p := stats.Placement
+		if err != nil || p.Engine != c.want || p.PredictedCPU < c.cpu || p.PredictedGPU < c.gpu || p.PredictedCPU == 0 || p.PredictedGPU == 0 {
+			t.Errorf("%v: a search was answered by %+v, %v", c, p, err)
+		}
+		curve := x.Device().Curve
+		if len(curve) < 5 || curve[0].Choice != c.want || curve[0].CPU.Samples == 0 || curve[0].GPU.Samples == 0 {
+			t.Errorf("%v: the curve is %+v", c, curve)
+		}
+		if err := x.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // TestDetach: a detached index is the CPU's, and there is nothing left on the device.
 func TestDetach(t *testing.T) {
 	w := newFakeWorker()

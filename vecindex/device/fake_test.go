@@ -40,8 +40,8 @@ type faults struct {
 	lie atomic.Pointer[func([]wire.Hit) []wire.Hit]
 	// rows is how many fit, 0 is no limit.
 	rows atomic.Int64
-	// slow is how long an upload takes.
-	slow atomic.Int64
+	// slow is how long an upload takes, slowSearch how long a search.
+	slow, slowSearch atomic.Int64
 	// used is how many bytes other indexes take.
 	used atomic.Int64
 }
@@ -203,6 +203,7 @@ func (s *fakeSession) Search(ctx context.Context, index uint32, q wire.Search) (
 	if err := f.search.Load(); err != nil {
 		return wire.Answer{}, err
 	}
+	time.Sleep(time.Duration(f.slowSearch.Load()))
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	x := s.indexes[index]
