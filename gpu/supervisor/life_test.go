@@ -422,18 +422,18 @@ const orphanServer = "orphan-server"
 func serveOrphan(faults string) int {
 	s := supervisor.New(patient(supervisor.Options{Command: []string{os.Args[0], "gputest-worker", faults}}))
 	s.Want()
-	for s.Session() == nil {
+	for s.Status().PID == 0 {
 		time.Sleep(time.Millisecond)
 	}
 	os.Stdout.WriteString(strconv.Itoa(s.Status().PID) + "\n")
 	select {}
 }
 
-// TestOrphan: when the server is killed its worker is gone too, even one that is stopped
-// and so doesn't see that the connection was closed.
+// TestOrphan: when the server is killed its worker is gone too, even one that doesn't see
+// that the connection was closed.
 func TestOrphan(t *testing.T) {
 	t.Parallel()
-	command := gputest.NewProcess(t, gputest.Faults{}).Command()
+	command := gputest.NewProcess(t, gputest.Faults{Break: gputest.Deaf}).Command()
 	server := exec.Command(command[0], orphanServer, command[2])
 	out, err := server.StdoutPipe()
 	if err == nil {
@@ -452,7 +452,6 @@ func TestOrphan(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	syscall.Kill(pid, syscall.SIGSTOP)
 	server.Process.Kill()
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
 		// Nobody may be there to reap it.
@@ -461,6 +460,7 @@ func TestOrphan(t *testing.T) {
 			return
 		}
 		if time.Now().After(deadline) {
+			syscall.Kill(pid, syscall.SIGKILL)
 			t.Fatalf("the worker outlived its server: %s", stat)
 		}
 	}
