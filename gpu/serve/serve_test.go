@@ -56,6 +56,7 @@ func TestBusy(t *testing.T) {
 			q.K, q.Filtered, q.AllowOffset, q.AllowWords = 5, true, 64<<10, 2
 		})
 		precise := c.ask(3, exact)
+		synctest.Wait()
 		g.pass <- struct{}{} // one stream is free
 		synctest.Wait()
 		if got := g.sizes(); !slices.Equal(got, []int{1, 1, 10}) || g.batches[2].Exact {
@@ -114,6 +115,7 @@ func TestLimits(t *testing.T) {
 		for range 20 {
 			c.ask(0, exact)
 		}
+		synctest.Wait()
 		g.open()
 		synctest.Wait()
 		if got := g.sizes()[5:]; !slices.Equal(got, []int{1, 16, 4}) {
@@ -328,6 +330,7 @@ func TestIndexes(t *testing.T) {
 		drop := c.send(wire.TypeDrop, 0, wire.IndexRef{Index: 1})
 		again := c.send(wire.TypeDrop, 0, wire.IndexRef{Index: 1})
 		late := c.put(0, []uint32{1}, []float32{1, 1})
+		synctest.Wait()
 		g.pass <- struct{}{}
 		synctest.Wait()
 		g.open()
