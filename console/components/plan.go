@@ -8,6 +8,7 @@ import (
 	"github.com/vccdb/vccdb/console/format"
 	"github.com/vccdb/vccdb/engine"
 	"github.com/vccdb/vccdb/engine/query"
+	"github.com/vccdb/vccdb/engine/schema"
 )
 
 // Plan is how a query or a search was carried out, as a tree of steps: the
@@ -96,6 +97,9 @@ func SearchPlan(plan *engine.SearchPlan, hits int) Plan {
 	if plan.ExactFallback {
 		p.Verdict += " The graph cost as much as a scan would, so it was finished by one."
 	}
+	if plan.Device != nil {
+		p.Verdict += " " + searchedBy(plan.Device)
+	}
 	if plan.Filter != nil {
 		p.put(PlanStep{Depth: 1, Title: "Allowed by the filter", Estimated: -1, Actual: plan.Matching,
 			Text: "of " + format.Plural(plan.Live, "vector", "vectors")})
@@ -112,6 +116,8 @@ func searchTitle(mode string) string {
 		return "Graph search"
 	case "filtered_graph":
 		return "Graph search through allowed vectors"
+	case "gpu_scan":
+		return "Scan on the GPU"
 	case "exact":
 		return "Exact scan"
 	case "scan":
@@ -120,6 +126,21 @@ func searchTitle(mode string) string {
 		return "Nothing to search"
 	}
 	return mode
+}
+
+// searchedBy says which side answered, and why.
+func searchedBy(d *engine.SearchDevice) string {
+	text := "The CPU answered"
+	if d.Engine == schema.EngineGPU {
+		text = "The GPU answered"
+		if d.Batch > 1 {
+			text += ", together with " + format.Plural(d.Batch-1, "other search", "other searches")
+		}
+	}
+	if d.Reason == "" {
+		return text + "."
+	}
+	return text + ": " + d.Reason + "."
 }
 
 // searchWork says what a search cost.

@@ -96,6 +96,16 @@ func TestSearchPlan(t *testing.T) {
 	if len(p.Steps) != 7 || p.Steps[0].Text != "Many match." || p.Steps[1].Actual != 40 || p.Steps[2].Depth != 2 {
 		t.Errorf("%+v", p.Steps)
 	}
+	for want, d := range map[string]engine.SearchDevice{
+		"The CPU answered: the device has no memory.":                                      {Engine: "cpu", Reason: "the device has no memory"},
+		"The GPU answered, together with 2 other searches: it takes 1 ms, the other 9 ms.": {Engine: "gpu", Reason: "it takes 1 ms, the other 9 ms", Batch: 3},
+		"The GPU answered.": {Engine: "gpu", Batch: 1},
+	} {
+		p := components.SearchPlan(&engine.SearchPlan{Mode: "gpu_scan", Live: 5, Distances: 5, Device: &d}, 5)
+		if p.Verdict != "5 distances were computed. "+want || p.Steps[0].Title != "Scan on the GPU" {
+			t.Errorf("%+v, want %s", p, want)
+		}
+	}
 	if p := components.SearchPlan(&engine.SearchPlan{Mode: "exact", Live: 5, Distances: 5}, 5); len(p.Steps) != 2 || p.Steps[1].Actual != 5 {
 		t.Errorf("%+v", p)
 	}

@@ -82,7 +82,7 @@ func TestNotWanted(t *testing.T) {
 	s := newSite(t)
 	s.machine.set(gpu.Status{Reason: "no NVIDIA driver is installed"})
 	body := s.Page("gpu", "Searches use the CPU")
-	s.Reads(body, []string{"off", "No NVIDIA driver is installed.", "settings?q=gpu", "No devices", "No NVIDIA driver is installed."}, "Restart the worker", "Who answered", "data-chart")
+	s.Reads(body, []string{"off", "No NVIDIA driver is installed.", "this machine needs an NVIDIA device", "settings?q=gpu", "No devices", "No NVIDIA driver is installed."}, "Restart the worker", "Who answered", "data-chart")
 	s.machine.set(gpu.Status{DriverVersion: "550.54", Devices: []gpu.Device{h100(0)}})
 	body = s.Page("gpu")
 	s.Reads(body, []string{"No vector index asks for a GPU: set vector_index.use_gpu to true", "driver 550.54", "NVIDIA H100", "20 GiB of 80 GiB", "37 %", "41 °C", "70.5 W", "4711", "3 GiB", "Devices busy"},

@@ -28,7 +28,11 @@ func stateOf(s *ops.GPUStats) State {
 	case supervisor.Unavailable:
 		return State{Kind: "warn", Word: "unavailable", Reason: why, Todo: unavailableTodo(s)}
 	}
-	return State{Word: "off", Reason: why, Todo: "Searches use the CPU."}
+	if len(s.Devices) > 0 {
+		return State{Word: "off", Reason: why}
+	}
+	return State{Word: "off", Reason: why, Todo: "To search on a GPU, this machine needs an NVIDIA device with its driver, and the program themis_gpu. " +
+		"Then set vector_index.use_gpu to true and restart the server, or let single indexes search on it."}
 }
 
 // unavailableTodo is what helps where no worker can be started.

@@ -2,12 +2,14 @@ package indexes
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/gofiber/fiber/v3"
 
 	"github.com/vccdb/vccdb/console/components"
+	"github.com/vccdb/vccdb/console/format"
 	"github.com/vccdb/vccdb/console/page"
 	"github.com/vccdb/vccdb/engine"
 	"github.com/vccdb/vccdb/engine/schema"
@@ -96,6 +98,26 @@ func (x *Indexes) setEf(c fiber.Ctx) error {
 		query = append(query, "tab", tab)
 	}
 	return x.frame.Done(c, fmt.Sprintf("Searches of %s go %d wide from now on.", i.Name(), ef), i.Path(), query...)
+}
+
+func (x *Indexes) setEngine(c fiber.Ctx) error {
+	f, err := page.FormOf(c)
+	if err != nil {
+		return err
+	}
+	i, err := vectorIndexOf(f)
+	if err != nil {
+		return err
+	}
+	name := f.Text("engine")
+	at := slices.IndexFunc(searchEngines(), func(o components.Option) bool { return o.Value == name })
+	if at < 0 {
+		return errs.Field("invalid_engine", "/engine", "%q answers no searches; nothing was changed", format.Shorten(name, 40))
+	}
+	if _, err := x.db.SetVectorConfig(c.Context(), i.Table, i.Columns[0], schema.VectorConfig{Engine: name}); err != nil {
+		return err
+	}
+	return x.frame.Done(c, fmt.Sprintf("Searches of %s run on %s from now on.", i.Name(), searchEngines()[at].Label), i.Path(), i.Query()...)
 }
 
 // vectorIndexOf is the vector index that a form names.

@@ -147,6 +147,8 @@ type vectorView struct {
 	Checkpoint *engine.CheckpointInfo
 	// Recall is nil while none was measured in the background.
 	Recall *engine.RecallProbe
+	// Device is nil for an index that doesn't use a GPU, and wouldn't if there were one.
+	Device *engine.DeviceStats
 }
 
 // part is a share of the memory.
@@ -167,7 +169,7 @@ type degrees struct {
 }
 
 func vectorOf(info *engine.IndexInfo, ready engine.Readiness) *vectorView {
-	v := &vectorView{Stored: info.SizeBytes, EfByDefault: info.EfByDefault, Checkpoint: info.Checkpoint, Recall: info.Recall, Limit: info.MemoryLimit}
+	v := &vectorView{Stored: info.SizeBytes, EfByDefault: info.EfByDefault, Checkpoint: info.Checkpoint, Recall: info.Recall, Limit: info.MemoryLimit, Device: info.Device}
 	if info.Vector != nil {
 		v.Config = *info.Vector
 	}
@@ -194,6 +196,31 @@ func vectorOf(info *engine.IndexInfo, ready engine.Readiness) *vectorView {
 	}
 	v.Degrees, v.Links = histogram(trimmed(stats.DegreeHistogram)), degreesOf(stats.DegreeHistogram)
 	return v
+}
+
+// searchEngines are who may answer searches.
+func searchEngines() []components.Option {
+	return []components.Option{
+		{Value: schema.EngineAuto, Label: "the quicker side (auto)"}, {Value: schema.EngineCPU, Label: "the CPU"}, {Value: schema.EngineGPU, Label: "the GPU, where there is one"},
+	}
+}
+
+// searchedBy is who answers searches now, and why.
+func (v *vectorView) searchedBy() fact {
+	f := fact{Name: "Searched by", Value: "the CPU"}
+	switch d := v.Device; {
+	case d == nil && v.Config.Engine == schema.EngineAuto:
+		f.Note = "vector_index.use_gpu is off"
+	case d == nil:
+	case d.State != engine.DeviceReady || d.Reason != "":
+		f.Note = d.Reason
+	case d.Always:
+		f.Value = "the GPU"
+	default:
+		f.Value = "the CPU or the GPU"
+		f.Note = "whichever is quicker for a search"
+	}
+	return f
 }
 
 func partName(name string) string {

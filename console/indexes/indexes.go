@@ -57,6 +57,7 @@ func (x *Indexes) Routes() []rest.Route {
 		f.Route(http.MethodPost, "indexes/reindex", auth.ReadWrite, x.reindex),
 		f.Route(http.MethodPost, "indexes/drop", auth.ReadWrite, x.drop),
 		f.Route(http.MethodPost, "indexes/ef", auth.ReadWrite, x.setEf),
+		f.Route(http.MethodPost, "indexes/engine", auth.ReadWrite, x.setEngine),
 		f.Route(http.MethodPost, "indexes/recall", auth.ReadWrite, x.measure),
 	}
 }

@@ -145,12 +145,34 @@ func TestCreateRefused(t *testing.T) {
 	}
 }
 
+func TestSearchedBy(t *testing.T) {
+	for want, v := range map[string]vectorView{
+		"the CPU: vector_index.use_gpu is off": {Config: schema.VectorConfig{Engine: "auto"}},
+		"the CPU: ":                            {Config: schema.VectorConfig{Engine: "cpu"}},
+		"the CPU: no driver":                   {Config: schema.VectorConfig{Engine: "gpu"}, Device: &engine.DeviceStats{State: "waiting", Reason: "no driver"}},
+		"the CPU: it rests":                    {Device: &engine.DeviceStats{State: "ready", Reason: "it rests"}},
+		"the GPU: ":                            {Device: &engine.DeviceStats{State: "ready", Always: true}},
+		"the CPU or the GPU: whichever is quicker for a search": {Device: &engine.DeviceStats{State: "ready"}},
+	} {
+		if got := v.searchedBy(); got.Value+": "+got.Note != want {
+			t.Errorf("%+v, want %s", got, want)
+		}
+	}
+}
+
 func TestChanges(t *testing.T) {
 	s := newSite(t)
 	books(s.db, 50)
 	s.db.Index(schema.IndexDef{Table: "books", Columns: []string{"embedding"}, Type: schema.Vector})
 	vector := []string{"table", "books", "column", "embedding", "type", "vector"}
 	s.post(303, "indexes/ef", append(vector, "ef", "123")...)
+	s.post(303, "indexes/engine", append(vector, "engine", "gpu")...)
+	if def, err := s.db.VectorConfig(t.Context(), "books", "embedding"); err != nil || def.Vector.Engine != "gpu" {
+		t.Errorf("engine %+v %v", def, err)
+	}
+	if body := s.post(400, "indexes/engine", append(vector, "engine", "tpu")...); !strings.Contains(body, "answers no searches") {
+		t.Error(body)
+	}
 	if def, err := s.db.VectorConfig(t.Context(), "books", "embedding"); err != nil || def.Vector.Ef != 123 {
 		t.Errorf("ef %+v %v", def, err)
 	}
