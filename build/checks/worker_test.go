@@ -3,8 +3,6 @@ package checks
 import (
 	"debug/buildinfo"
 	"debug/elf"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -43,23 +41,4 @@ func libraries(t *testing.T, program string) []string {
 		t.Fatal(err)
 	}
 	return needed
-}
-
-// TestWorker builds the GPU's worker, where CUDA is: it needs the driver and the C
-// library, and nothing of the toolkit.
-func TestWorker(t *testing.T) {
-	if testing.Short() || exec.Command(root+"/build/cuda.sh", "--present").Run() != nil {
-		t.Skip("CUDA's header isn't here; build/cuda.sh installs it")
-	}
-	dir := t.TempDir()
-	build := exec.Command("build/cuda.sh", dir)
-	build.Dir = root
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	for _, library := range libraries(t, filepath.Join(dir, "themis_gpu")) {
-		if library != "libcuda.so.1" && !strings.HasPrefix(library, "libc.so.") && !strings.HasPrefix(library, "ld-linux") {
-			t.Errorf("the worker needs %s", library)
-		}
-	}
 }

@@ -94,6 +94,7 @@ type flags struct {
 	json              string
 	python            string
 	cases             int
+	work              float64
 	seed              uint64
 	rows, dims        list
 	batches           list
@@ -115,6 +116,7 @@ func parse(args []string, stdout io.Writer) (*flags, error) {
 	set.StringVar(&f.json, "json", "", "with --selftest: also write the report to this `file`")
 	set.StringVar(&f.python, "python", "", "with --selftest: the `program` that may have PyTorch or CuPy (python3; none)")
 	set.IntVar(&f.cases, "cases", 0, "with --selftest: how many random cases are compared with the CPU (60; -1 for none)")
+	set.Float64Var(&f.work, "work", 0, "with --selftest: about how many `products` a case takes on the CPU (3e8)")
 	set.Uint64Var(&f.seed, "seed", 0, "with --selftest: decides on all that is random")
 	set.Var(&f.rows, "rows", "with --selftest: the `sizes` to time (100000,1000000,10000000; 0 for none)")
 	set.Var(&f.dims, "dims", "with --selftest: the dimensions to time (128,768,1536)")

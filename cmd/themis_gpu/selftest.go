@@ -41,7 +41,7 @@ func (f *flags) options(progress io.Writer) (selftest.Options, error) {
 	if f.quick {
 		o = o.Quick()
 	}
-	o.Python, o.Seed, o.Progress = f.python, f.seed, progress
+	o.Work, o.Python, o.Seed, o.Progress = f.work, f.python, f.seed, progress
 	if f.cases != 0 {
 		o.Cases = f.cases
 	}
