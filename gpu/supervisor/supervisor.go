@@ -268,8 +268,15 @@ func (s *Supervisor) attend(x *Session) *SessionError {
 	select {
 	case <-x.done:
 	case <-x.worker.Ended():
-		// The reader hears of it too, if nobody else holds the connection.
-		x.fail(CauseCrash, "the worker ended: "+x.worker.Cause())
+		// The reader takes what the worker still said, and then finds the end, unless
+		// another process holds the connection.
+		wait := time.NewTimer(lastWordsWait)
+		defer wait.Stop()
+		select {
+		case <-x.done:
+		case <-wait.C:
+			x.fail(CauseCrash, "the worker ended: "+x.worker.Cause())
+		}
 	case <-s.restart:
 		x.fail(CauseRequested, "the GPU worker was restarted")
 	case <-s.ctx.Done():
