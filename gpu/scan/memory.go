@@ -43,8 +43,8 @@ func (d *Device) account(bytes int64, forWhat string, index bool) error {
 		limit -= d.reserve()
 	}
 	if d.mu.used+bytes > limit {
-		return wire.Errorf(wire.OutOfMemory, "%s takes %s of the device's memory; %s of %s are in use, of which searches keep %s",
-			forWhat, mebibytes(bytes), mebibytes(d.mu.used), mebibytes(d.o.MemoryLimit), mebibytes(d.reserve()))
+		return wire.Errorf(wire.OutOfMemory, "%s takes %s of the device's memory; of %s, %s are in use, and %s are for searches alone",
+			forWhat, mebibytes(bytes), mebibytes(d.o.MemoryLimit), mebibytes(d.mu.used), mebibytes(d.reserve()))
 	}
 	d.mu.used += bytes
 	return nil

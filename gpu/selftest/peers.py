@@ -39,14 +39,15 @@ def with_torch(job):
             print("int8:", e, file=sys.stderr)
     del a, b
     for rows, dim, batch in job["shapes"]:
+        data = q = None  # their memory is free before there are others
         try:
             data = torch.empty(rows, dim, device="cuda", dtype=torch.bfloat16).normal_()
             q = torch.randn(batch, dim, device="cuda", dtype=torch.bfloat16)
             seconds = median_time(lambda: torch.topk(q @ data.t(), job["k"]), wait, job["seconds"])
             out["timings"].append({"rows": rows, "dim": dim, "batch": batch, "micros": seconds * 1e6})
-            del data, q
         except RuntimeError as e:  # memory, mostly: scores of all rows are written down
             print(rows, dim, batch, e, file=sys.stderr)
+        data = q = None
         torch.cuda.empty_cache()
     return out
 
@@ -61,14 +62,15 @@ def with_cupy(job):
     out["fp16_operations_per_second"] = 2 * n**3 / median_time(lambda: a @ a, wait, job["seconds"])
     del a
     for rows, dim, batch in job["shapes"]:
+        data = q = None  # their memory is free before there are others
         try:
             data = cupy.random.standard_normal((rows, dim), dtype=cupy.float32).astype(cupy.float16)
             q = cupy.random.standard_normal((batch, dim), dtype=cupy.float32).astype(cupy.float16)
             seconds = median_time(lambda: cupy.argpartition(-(q @ data.T), job["k"], axis=1)[:, : job["k"]], wait, job["seconds"])
             out["timings"].append({"rows": rows, "dim": dim, "batch": batch, "micros": seconds * 1e6})
-            del data, q
         except cupy.cuda.memory.OutOfMemoryError as e:
             print(rows, dim, batch, e, file=sys.stderr)
+        data = q = None
         cupy.get_default_memory_pool().free_all_blocks()
     return out
 
