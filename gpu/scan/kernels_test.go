@@ -44,6 +44,7 @@ func TestKernelsHistory(t *testing.T) {
 // TestKernelsBatches searches by batches of every kernel's size, and some that need
 // several of its blocks.
 func TestKernelsBatches(t *testing.T) {
+	alone(t)
 	rng := rand.New(rand.NewPCG(70, 0))
 	for _, codes := range []wire.Codes{wire.Int8, wire.BF16} {
 		d := openKernels(t, scan.Options{}, hostrun.Options{})

@@ -164,6 +164,7 @@ func TestSegments(t *testing.T) {
 // TestOverflow: where the order of rows is the worst there is, so that all rows of the
 // first phase are far and all others near, the answer is the same.
 func TestOverflow(t *testing.T) {
+	alone(t)
 	d, m := open(t, scan.Options{})
 	overflow(t, d)
 	if m.launches("rerank") < 2 {

@@ -28,6 +28,14 @@ func small() selftest.Options {
 	}
 }
 
+// alone skips a test where tests are short, which is under the race detector.
+func alone(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("nothing here runs beside anything else")
+	}
+}
+
 func run(t *testing.T, d serve.Device, o selftest.Options) *selftest.Report {
 	t.Helper()
 	r, err := selftest.Run(t.Context(), d, o)
@@ -39,11 +47,8 @@ func run(t *testing.T, d serve.Device, o selftest.Options) *selftest.Report {
 
 // TestExactDevice: a device without fault passes; what it can't measure isn't judged.
 func TestExactDevice(t *testing.T) {
-	o := small()
-	if testing.Short() {
-		o.Work /= 20
-	}
-	r := run(t, gputest.NewDevice(), o)
+	alone(t)
+	r := run(t, gputest.NewDevice(), small())
 	if !r.OK() || r.Cases < 100 || len(r.Failures) > 0 {
 		t.Errorf("%d cases, %v", r.Cases, r.Failures)
 	}
@@ -59,9 +64,7 @@ func TestExactDevice(t *testing.T) {
 
 // TestLies: whatever is wrong with hits is noticed.
 func TestLies(t *testing.T) {
-	if testing.Short() {
-		t.Skip("nothing here runs beside anything else")
-	}
+	alone(t)
 	for name, lie := range map[string]func(q *serve.Query){
 		"too few":   func(q *serve.Query) { q.Hits = q.Hits[:len(q.Hits)/2] },
 		"the worst": func(q *serve.Query) { q.Hits[0] = q.Hits[len(q.Hits)-1] },
@@ -144,6 +147,7 @@ func (f failing) NewIndex(wire.IndexSpec) (serve.Index, error) { return nil, f.e
 
 // TestKernels: the whole of it over the kernels, compiled for this CPU.
 func TestKernels(t *testing.T) {
+	alone(t)
 	l, err := hostrun.New(hostrun.Options{})
 	if errors.Is(err, hostrun.ErrNoCompiler) {
 		t.Skip(err)
