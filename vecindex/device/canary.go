@@ -32,33 +32,46 @@ type liarError struct{ text string }
 
 func (e *liarError) Error() string { return "the device gave wrong answers: " + e.text }
 
-// canary searches some stored vectors on both sides, and then lets the planner see what
-// either takes.
-func (u *uploader) canary(ctx context.Context) error {
+// comparison is what searches on both sides came to.
+type comparison struct {
+	// found is how many of the wanted neighbours the device has as near.
+	found, wanted int
+	// changed says that the index was being changed meanwhile, so that one side may have
+	// seen what the other hasn't.
+	changed bool
+}
+
+// canary searches some stored vectors on both sides, and then, in an index that has grown,
+// lets the planner see what either takes.
+func (u *uploader) canary(ctx context.Context, grown bool) error {
 	x := u.x
 	ids := x.sample(canaries)
-	found, wanted := 0, 0
+	var all comparison
 	for _, id := range ids {
 		vector := make([]float32, x.o.Dimension)
 		if !x.Vector(vector, id) || !x.measurable(vector) {
 			continue
 		}
-		f, w, err := u.sing(ctx, id, vector)
+		c, err := u.sing(ctx, id, vector)
 		if err != nil {
 			return err
 		}
-		found, wanted = found+f, wanted+w
+		all.found, all.wanted, all.changed = all.found+c.found, all.wanted+c.wanted, all.changed || c.changed
 	}
-	if wanted > 0 {
-		recall := float64(found) / float64(wanted)
+	if all.wanted > 0 {
+		recall := float64(all.found) / float64(all.wanted)
 		x.mu.Lock()
 		x.mu.recall, x.mu.check = recall, x.o.Now()
 		x.mu.Unlock()
-		if recall < leastRecall {
+		switch {
+		case recall >= leastRecall:
+		case all.changed:
+			return fmt.Errorf("%w: too much changed during it", errUnanswered)
+		default:
 			return &liarError{text: fmt.Sprintf("of the nearest to %d stored vectors it found %.0f %%", len(ids), 100*recall)}
 		}
 	}
-	if u.m.ready.Load() {
+	if !grown {
 		return nil
 	}
 	return u.measureSides(ctx, ids)
@@ -77,42 +90,55 @@ func (x *Index) sample(n int) (ids []uint32) {
 	return ids
 }
 
-// sing searches one stored vector on both sides. found is how many of the wanted
-// neighbours the device has as near.
-func (u *uploader) sing(ctx context.Context, id uint32, vector []float32) (found, wanted int, err error) {
+// sing searches one stored vector on both sides, a few times if it is being changed
+// meanwhile.
+func (u *uploader) sing(ctx context.Context, id uint32, vector []float32) (c comparison, err error) {
+	for range singTimes {
+		if c, err = u.singOnce(ctx, id, vector); err != nil || !c.changed {
+			break
+		}
+	}
+	return c, err
+}
+
+// singTimes is how often a search is compared until nothing changes meanwhile.
+const singTimes = 4
+
+func (u *uploader) singOnce(ctx context.Context, id uint32, vector []float32) (comparison, error) {
 	x := u.x
 	a := asking{x: x, m: u.m, q: vecindex.Query{Vector: vector, K: canaryK}, background: true}
 	a.quiet, a.begun = x.stillness()
 	why, err := a.candidates(ctx)
 	if err != nil {
-		return 0, 0, err
+		return comparison{}, err
 	}
 	if why != numReasons {
-		return 0, 0, u.noAnswer(why)
+		return comparison{}, u.noAnswer(why)
 	}
 	got, _, err := a.measure(ctx, nil)
 	if err != nil {
-		return 0, 0, err
+		return comparison{}, err
 	}
 	want, _, err := x.Source.Search(ctx, a.q, nil)
-	if err != nil {
-		return 0, 0, err
+	if err != nil || len(want) == 0 {
+		return comparison{}, err
 	}
-	if !a.quiet || !x.quietSince(a.begun) || len(want) == 0 {
-		return 0, 0, nil // one of the two may have seen what the other hasn't
-	}
-	if lie := a.lie(got); lie != "" {
-		return 0, 0, &liarError{text: lie}
-	}
-	if x.o.Metric != vecindex.Dot && !a.has(id, got) {
-		return 0, 0, &liarError{text: "it didn't find a vector that it was given"}
-	}
+	c := comparison{wanted: len(want), changed: !a.quiet || !x.quietSince(a.begun)}
 	for _, h := range got {
-		if h.Distance <= want[len(want)-1].Distance {
-			found++
+		if c.found < c.wanted && h.Distance <= want[len(want)-1].Distance {
+			c.found++
 		}
 	}
-	return min(found, len(want)), len(want), nil
+	if c.changed {
+		return c, nil
+	}
+	if lie := a.lie(got); lie != "" {
+		return c, &liarError{text: lie}
+	}
+	if x.o.Metric != vecindex.Dot && !a.has(id, got) {
+		return c, &liarError{text: "it didn't find a vector that it was given"}
+	}
+	return c, nil
 }
 
 // has says whether a vector was found by itself, or as many as near.

@@ -376,7 +376,10 @@ func TestAuto(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		until(t, "the device is ready", x.is(Ready))
+		until(t, "the last kind is measured", func() bool {
+			curve := x.Device().Curve
+			return len(curve) >= 5 && curve[len(curve)-1].Exact && curve[len(curve)-1].CPU.Samples >= probes
+		})
 		q := vecindex.Query{Vector: []float32{7, 1}, K: 10, Ef: probeEf}
 		_, stats, err := x.Search(context.Background(), q, nil)
 		p := stats.Placement

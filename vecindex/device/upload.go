@@ -192,7 +192,13 @@ type uploader struct {
 	// came to nothing; asked is when the worker was asked what the copy takes.
 	checkAt, asked time.Time
 	unanswered     int
+	// checked is how many vectors there were at the last check.
+	checked int
 }
+
+// growth is how many times as many vectors there are before the device is checked once
+// more, from growthFrom on: an index may have been empty.
+const growth, growthFrom = 2, 100
 
 // keep sends until it can't, and checks the device when it first has all and from time to
 // time.
@@ -216,13 +222,22 @@ func (u *uploader) keep(ctx context.Context) error {
 // checkDue says whether it is time for a check, which takes that the device has nearly all
 // vectors.
 func (u *uploader) checkDue() bool {
-	return int(u.x.overlay.size.Load()) <= u.x.o.MaxOverlay && !u.x.o.Now().Before(u.checkAt)
+	if int(u.x.overlay.size.Load()) > u.x.o.MaxOverlay {
+		return false
+	}
+	return !u.x.o.Now().Before(u.checkAt) || u.unanswered == 0 && u.hasGrown()
+}
+
+func (u *uploader) hasGrown() bool {
+	live := u.x.Len()
+	return live >= max(growthFrom, growth*u.checked) || live >= probeFrom && u.checked < probeFrom
 }
 
 // check looks whether the device can be trusted, and lets searches use it.
 func (u *uploader) check(ctx context.Context) error {
 	x := u.x
-	err := u.canary(ctx)
+	live, grown := x.Len(), u.hasGrown()
+	err := u.canary(ctx, grown)
 	switch {
 	case errors.Is(err, errUnanswered):
 		u.checkAt = x.o.Now().Add(min(x.o.Retry<<min(u.unanswered, 16), maxPauses*x.o.Retry))
@@ -234,6 +249,9 @@ func (u *uploader) check(ctx context.Context) error {
 		return err
 	}
 	u.checkAt, u.unanswered = x.o.Now().Add(x.o.CanaryEvery), 0
+	if grown {
+		u.checked = live
+	}
 	if u.m.ready.CompareAndSwap(false, true) {
 		x.counts.fills.Add(1)
 		x.stand(Ready, "")
