@@ -38,8 +38,8 @@ type Device struct {
 	multiprocessors int
 	mu              struct {
 		sync.Mutex
-		// used is the memory allocated.
-		used   int64
+		// used is the memory allocated, by what it is for.
+		used   [purposes]int64
 		idle   []*lane
 		closed bool
 	}
@@ -65,7 +65,7 @@ func (d *Device) Info() wire.DeviceInfo {
 		Name: info.Name, Driver: info.Driver, Kernels: info.Kernels,
 		ComputeMajor: info.Major, ComputeMinor: info.Minor, Multiprocessors: info.Multiprocessors,
 		MemoryTotal: info.MemoryTotal, MemoryFree: info.MemoryFree,
-		MemoryUsed: d.mu.used, MemoryLimit: d.o.MemoryLimit,
+		MemoryUsed: d.mu.used[forSearches] + d.mu.used[forIndexes], MemoryLimit: d.o.MemoryLimit,
 	}
 }
 
@@ -74,7 +74,7 @@ func (d *Device) Info() wire.DeviceInfo {
 func (d *Device) Pin(arena []byte) error {
 	err := d.l.Pin(arena)
 	var e *wire.Error
-	if errors.As(err, &e) && (e.Code == wire.Unsupported || e.Code == wire.OutOfMemory) {
+	if full(err) || errors.As(err, &e) && e.Code == wire.Unsupported {
 		return nil
 	}
 	return err

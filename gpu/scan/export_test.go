@@ -21,8 +21,14 @@ func TileStep(tiles int) int { return tileStep(tiles) }
 func (d *Device) Used() int64 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.mu.used
+	return d.mu.used[forSearches] + d.mu.used[forIndexes]
 }
 
 // AppendQuery is compared with what it is a faster form of.
 func AppendQuery(b []byte, q kernels.Query) []byte { return appendQuery(b, q) }
+
+// Lane takes a lane; need asks for its memory, back puts it back.
+func (d *Device) Lane() (need func(bytes int64) error, back func(), err error) {
+	l, err := d.lane()
+	return func(bytes int64) error { return l.need(bytes, 0) }, func() { d.back(l) }, err
+}

@@ -3,6 +3,7 @@ package scan
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/vccdb/vccdb/gpu/kernels"
@@ -35,7 +36,7 @@ type Index struct {
 	table, rowOf, rotated block
 }
 
-// segment has some rows, kernels.SegmentRows but for the first.
+// segment is the memory of some rows, kernels.SegmentRows but for the first.
 type segment struct {
 	block
 	rows int
@@ -61,7 +62,7 @@ func (d *Device) NewIndex(spec wire.IndexSpec) (serve.Index, error) {
 // init allocates what an empty index has.
 func (x *Index) init() error {
 	var err error
-	if x.table, err = x.d.allocBlock(firstTable*kernels.SegmentBytes, "an empty index", true); err != nil {
+	if x.table, err = x.d.alloc(firstTable*kernels.SegmentBytes, forIndexes, "an empty index"); err != nil {
 		return err
 	}
 	if err := x.growIDs(firstRows); err != nil {
@@ -73,7 +74,7 @@ func (x *Index) init() error {
 	r := newRotation(x.spec.Dim, x.spec.Seed)
 	var c cutter
 	factors, turns := c.cut(int64(4*len(r.factors))), c.cut(int64(4*len(r.turns)))
-	if x.rotated, err = x.d.allocBlock(c.used, "an empty index", true); err != nil {
+	if x.rotated, err = x.d.alloc(c.used, forIndexes, "an empty index"); err != nil {
 		return err
 	}
 	x.rotation = kernels.Rotation{Factors: x.rotated.at + Ptr(factors), Padded: uint32(x.spec.Dim), Block: uint32(r.block)}
@@ -203,7 +204,7 @@ func (x *Index) growIDs(n int) error {
 	const idBytes = 4
 	need, had := int64(n)*idBytes, x.rowOf.bytes
 	if need > had {
-		b, err := x.d.allocBlock(growth(need, had), fmt.Sprintf("an index of ids up to %d", n-1), true)
+		b, err := x.d.allocMore(need, had, math.MaxInt64, forIndexes, fmt.Sprintf("an index of ids up to %d", n-1))
 		if err != nil {
 			return err
 		}
@@ -254,7 +255,7 @@ func (x *Index) growSegments(n int) error {
 	}
 	layout, bytes := x.layout(size)
 	what := fmt.Sprintf("room for %d more vectors of %d dimensions with %v codes", size-old.rows, x.spec.Dim, x.spec.Codes)
-	b, err := x.d.allocBlock(bytes, what, true)
+	b, err := x.d.alloc(bytes, forIndexes, what)
 	if err != nil {
 		return err
 	}
@@ -313,7 +314,7 @@ func (x *Index) entries(segments []segment) []byte {
 // tableFor makes room for a table of n segments; what is in it is written anew.
 func (x *Index) tableFor(n int) (block, error) {
 	if need := int64(n * kernels.SegmentBytes); need > x.table.bytes {
-		b, err := x.d.allocBlock(2*need, "a table of segments", true)
+		b, err := x.d.alloc(2*need, forIndexes, "a table of segments")
 		if err != nil {
 			return block{}, err
 		}

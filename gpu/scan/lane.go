@@ -20,14 +20,10 @@ type lane struct {
 // need makes sure that there are so many bytes on either side. What was there is lost,
 // and nothing may be under way.
 func (l *lane) need(scratch, host int64) error {
-	if l.scratch.bytes < scratch {
-		size := growth(scratch, l.scratch.bytes)
+	if had := l.scratch.bytes; had < scratch {
 		l.d.free(l.scratch)
 		l.scratch = block{}
-		b, err := l.d.allocBlock(size, "a batch of searches", false)
-		if err != nil && size > scratch {
-			b, err = l.d.allocBlock(scratch, "a batch of searches", false)
-		}
+		b, err := l.d.allocMore(scratch, had, l.d.o.ScratchBytes, forSearches, "a batch of searches")
 		if err != nil {
 			return err
 		}
@@ -38,7 +34,7 @@ func (l *lane) need(scratch, host int64) error {
 			l.d.l.FreeHost(l.host)
 			l.host = nil
 		}
-		memory, err := l.d.l.AllocHost(int(aligned(growth(host, int64(len(l.host))))))
+		memory, err := l.d.l.AllocHost(int(aligned(host + host/4)))
 		if err != nil {
 			return err
 		}

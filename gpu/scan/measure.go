@@ -16,7 +16,7 @@ import (
 func (d *Device) MeasureCopy(bytes int64, times int) (perSecond float64, err error) {
 	var blocks [2]block
 	for i := range blocks {
-		if blocks[i], err = d.allocBlock(bytes, "measuring a copy", false); err != nil {
+		if blocks[i], err = d.alloc(bytes, forSearches, "measuring a copy"); err != nil {
 			d.free(blocks[0])
 			return 0, err
 		}

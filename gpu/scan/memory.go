@@ -1,12 +1,9 @@
 package scan
 
 import (
-	"encoding/binary"
+	"errors"
 	"fmt"
-	"math"
-	"unsafe"
 
-	"github.com/vccdb/vccdb/gpu/kernels"
 	"github.com/vccdb/vccdb/gpu/wire"
 )
 
@@ -17,107 +14,113 @@ const align = 256
 // aligned rounds up.
 func aligned(bytes int64) int64 { return (bytes + align - 1) / align * align }
 
-// reserve is the memory that only searches may have: a lane that works and one that
-// gets its queries meanwhile.
-func (d *Device) reserve() int64 { return min(2*d.o.ScratchBytes, d.o.MemoryLimit/4) }
+// purpose is what memory of the device is for.
+type purpose int
 
-// alloc allocates memory for what an error calls by name. Indexes leave the reserve.
-func (d *Device) alloc(bytes int64, forWhat string, index bool) (Ptr, error) {
-	bytes = aligned(max(1, bytes))
-	if err := d.account(bytes, forWhat, index); err != nil {
-		return 0, err
-	}
-	p, err := d.l.Alloc(bytes)
-	if err != nil {
-		d.discount(bytes)
-		return 0, err
-	}
-	return p, nil
+const (
+	forSearches purpose = iota
+	forIndexes
+	purposes
+)
+
+// block is a piece of the device's memory.
+type block struct {
+	at    Ptr
+	bytes int64
+	use   purpose
 }
 
-func (d *Device) account(bytes int64, forWhat string, index bool) error {
+// reserve is the memory that only searches may have: a batch on the device, and one
+// that gets its queries meanwhile.
+func (d *Device) reserve() int64 { return min(2*d.o.ScratchBytes, d.o.MemoryLimit/4) }
+
+// alloc allocates memory for what an error calls by name. Where it isn't there, lanes
+// that nobody uses give theirs back.
+func (d *Device) alloc(bytes int64, use purpose, forWhat string) (block, error) {
+	b, err := d.tryAlloc(bytes, use, forWhat)
+	if full(err) && d.trim() {
+		b, err = d.tryAlloc(bytes, use, forWhat)
+	}
+	return b, err
+}
+
+// allocMore is alloc of need bytes for what had others before: of more than that, if they
+// are there, so that growing by little at a time costs little.
+func (d *Device) allocMore(need, had, most int64, use purpose, forWhat string) (block, error) {
+	const slack = 64 << 20
+	if more := min(2*had, had+slack, most); more > need {
+		if b, err := d.tryAlloc(more, use, forWhat); !full(err) {
+			return b, err
+		}
+	}
+	return d.alloc(need, use, forWhat)
+}
+
+func (d *Device) tryAlloc(bytes int64, use purpose, forWhat string) (block, error) {
+	b := block{bytes: aligned(max(1, bytes)), use: use}
+	if err := d.account(b, forWhat); err != nil {
+		return block{}, err
+	}
+	var err error
+	if b.at, err = d.l.Alloc(b.bytes); err != nil {
+		d.discount(b)
+		return block{}, err
+	}
+	return b, nil
+}
+
+func (d *Device) account(b block, forWhat string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	limit := d.o.MemoryLimit
-	if index {
-		limit -= d.reserve()
+	used := d.mu.used[forSearches] + d.mu.used[forIndexes]
+	beyond := used+b.bytes > d.o.MemoryLimit
+	if b.use == forIndexes {
+		beyond = beyond || d.mu.used[forIndexes]+b.bytes > d.o.MemoryLimit-d.reserve()
 	}
-	if d.mu.used+bytes > limit {
-		return wire.Errorf(wire.OutOfMemory, "%s takes %s of the device's memory; of %s, %s are in use, and %s are for searches alone",
-			forWhat, mebibytes(bytes), mebibytes(d.o.MemoryLimit), mebibytes(d.mu.used), mebibytes(d.reserve()))
+	if beyond {
+		return wire.Errorf(wire.OutOfMemory, "%s takes %s of the device's memory; of %s, indexes have %s, and %s are for searches alone",
+			forWhat, mebibytes(b.bytes), mebibytes(d.o.MemoryLimit), mebibytes(d.mu.used[forIndexes]), mebibytes(d.reserve()))
 	}
-	d.mu.used += bytes
+	d.mu.used[b.use] += b.bytes
 	return nil
 }
 
-func (d *Device) discount(bytes int64) {
+func (d *Device) discount(b block) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.mu.used -= bytes
-}
-
-// block is a part of the device's memory that has an owner.
-type block struct {
-	at    Ptr
-	bytes int64 // of which all were accounted for
-}
-
-// allocBlock is alloc of a block.
-func (d *Device) allocBlock(bytes int64, forWhat string, index bool) (block, error) {
-	p, err := d.alloc(bytes, forWhat, index)
-	if err != nil {
-		return block{}, err
-	}
-	return block{p, aligned(max(1, bytes))}, nil
+	d.mu.used[b.use] -= b.bytes
 }
 
 // free gives a block back. The empty block is fine.
 func (d *Device) free(b block) {
 	if b.at != 0 {
 		d.l.Free(b.at)
-		d.discount(b.bytes)
+		d.discount(b)
 	}
 }
 
-// growth is the size to allocate where need bytes are needed and had were there: more
-// than needed, so that growing by little costs little, up to some slack.
-func growth(need, had int64) int64 {
-	const slack = 64 << 20
-	return max(need, min(2*had, had+slack))
-}
-
-// bytesOf is a slice's memory as the device gets it: both are little-endian.
-func bytesOf[T uint32 | uint64 | float32](s []T) []byte {
-	var zero T
-	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(s))), len(s)*int(unsafe.Sizeof(zero)))
-}
-
-// args is a kernel's argument as it is launched with.
-func args[T kernels.Struct](s T) []byte { return kernels.Append(nil, s) }
-
-// readKeys are the hits that so many keys stand for. What isn't there any more is the
-// largest key, behind all others.
-func readKeys(keys []byte, found int) []wire.Hit {
-	hits := make([]wire.Hit, 0, found)
-	for i := range found {
-		key := binary.LittleEndian.Uint64(keys[i*kernels.KeyBytes:])
-		if key == math.MaxUint64 {
-			break
-		}
-		distance, id := kernels.SplitKey(key)
-		hits = append(hits, wire.Hit{ID: id, Distance: distance})
+// trim frees the memory of lanes that nobody uses, and says whether there was any.
+func (d *Device) trim() bool {
+	d.mu.Lock()
+	var idle []block
+	for _, l := range d.mu.idle {
+		idle = append(idle, l.scratch)
+		l.scratch = block{}
 	}
-	return hits
+	d.mu.Unlock()
+	freed := false
+	for _, b := range idle {
+		d.free(b)
+		freed = freed || b.at != 0
+	}
+	return freed
+}
+
+// full says that memory isn't there.
+func full(err error) bool {
+	var e *wire.Error
+	return errors.As(err, &e) && e.Code == wire.OutOfMemory
 }
 
 // mebibytes writes a size for people.
 func mebibytes(bytes int64) string { return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20)) }
-
-// appendQuery is kernels.Append of a Query, of which a batch has thousands.
-func appendQuery(b []byte, q kernels.Query) []byte {
-	le := binary.LittleEndian
-	b = le.AppendUint64(le.AppendUint64(b, q.Threshold), uint64(q.Filter))
-	b = le.AppendUint32(le.AppendUint32(b, q.FilterWords), math.Float32bits(q.Scale))
-	b = le.AppendUint32(le.AppendUint32(b, q.Count), q.Flags)
-	return le.AppendUint32(le.AppendUint32(b, q.Keep), q.K)
-}

@@ -358,6 +358,7 @@ func TestMemory(t *testing.T) {
 		if o.check(t, b.Queries[0], false) < 1 {
 			t.Error("what was there isn't found")
 		}
+		bothAtOnce(t, x, o, dim)
 		ok(t, x.Delete(o.ids()[:50]))
 		ok(t, x.Put([]uint32{1}, random(rng, dim)))
 		ok(t, x.Close())
@@ -366,6 +367,47 @@ func TestMemory(t *testing.T) {
 	if err := x.Put([]uint32{kernels.None - 1}, random(rng, dim)); code(err) != wire.OutOfMemory {
 		t.Errorf("an id that needs 16 GiB: %v", err)
 	}
+	ok(t, x.Close())
+}
+
+// bothAtOnce makes two large batches at the same time, for which there is memory also
+// where indexes have all that they may have.
+func bothAtOnce(t *testing.T, x serve.Index, o *oracle, dim int) {
+	t.Helper()
+	var wg sync.WaitGroup
+	batches := make([]serve.Batch, 2)
+	for i := range batches {
+		batches[i].Queries = queries(rand.New(rand.NewPCG(uint64(i), 72)), 60, dim, 900, 200)
+		wg.Go(func() {
+			if err := x.Search(&batches[i]); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	for _, b := range batches {
+		for _, q := range b.Queries[:5] {
+			o.check(t, q, false)
+		}
+	}
+}
+
+// TestIdleLanes: the memory of lanes that nobody uses is there for others.
+func TestIdleLanes(t *testing.T) {
+	d, _ := open(t, scan.Options{MemoryLimit: 200 << 10, ScratchBytes: 120 << 10})
+	needA, backA, err := d.Lane()
+	ok(t, err)
+	needB, backB, err := d.Lane()
+	ok(t, err)
+	ok(t, needA(120<<10))
+	if err := needB(120 << 10); code(err) != wire.OutOfMemory {
+		t.Errorf("twice 120 of 200 KiB: %v", err)
+	}
+	backA()
+	ok(t, needB(120<<10))
+	backB()
+	x, _ := index(t, d, wire.IndexSpec{Dim: 1})
+	ok(t, x.Put([]uint32{1}, []float32{1}))
 	ok(t, x.Close())
 }
 

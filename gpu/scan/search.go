@@ -171,7 +171,7 @@ func (x *Index) part(todo []pending, exact bool) *part {
 		if _, there := p.filterOf(q); q.allow != nil && !there {
 			more = aligned(int64(8 * len(q.allow)))
 		}
-		if i > 0 && int64(i+1)*int64(each)+filterBytes+more > x.d.o.ScratchBytes {
+		if i > 0 && int64(i+1)*int64(each)+filterBytes+more > x.d.o.ScratchBytes-partPieces*align {
 			break
 		}
 		if more > 0 {
@@ -193,6 +193,9 @@ func (p *part) filterOf(q pending) (at int64, there bool) {
 	at, there = p.filters[q.filter()]
 	return at, there
 }
+
+// partPieces is how many pieces layOut cuts, of which each may be rounded up.
+const partPieces = 8
 
 // layOut says where what lies.
 func (p *part) layOut(filterBytes int64) {
