@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/vccdb/vccdb/internal/jsonfloat"
 )
 
 // plain goes through a JSON text that is what nearly all clients send: strings
@@ -122,7 +124,7 @@ func withoutSpace(text []byte) []byte {
 			}
 		}
 		dst = append(dst, text[from:i]...)
-		from = skipSpace(text, i)
+		from = jsonfloat.Space(text, i)
 	}
 	return dst
 }
@@ -130,7 +132,7 @@ func withoutSpace(text []byte) []byte {
 // space is the index after white space.
 func (p *plain) space(i int) int {
 	if i < len(p.text) && p.text[i] <= ' ' {
-		after := skipSpace(p.text, i)
+		after := jsonfloat.Space(p.text, i)
 		p.spaced = p.spaced || after > i
 		return after
 	}
@@ -222,6 +224,7 @@ func (p *plain) array(i, depth int) (end int) {
 		return i + 1
 	}
 	for {
+		i = jsonfloat.PassNumbers(p.text, i)
 		if end = p.value(i, depth+1); end == notPlain {
 			return notPlain
 		}
@@ -267,12 +270,12 @@ func (p *plain) number(start int) (end int) {
 		i++
 	}
 	first := i
-	if i = digitsEnd(text, i); i == first || text[first] == '0' && i > first+1 {
+	if i = jsonfloat.DigitsEnd(text, i); i == first || text[first] == '0' && i > first+1 {
 		return notPlain
 	}
 	if p.at(i) == '.' {
 		point := i
-		if i = digitsEnd(text, i+1); i == point+1 {
+		if i = jsonfloat.DigitsEnd(text, i+1); i == point+1 {
 			return notPlain
 		}
 	}
@@ -284,16 +287,9 @@ func (p *plain) number(start int) (end int) {
 			i++
 		}
 		first = i
-		if i = digitsEnd(text, i); i == first || i > first+2 {
+		if i = jsonfloat.DigitsEnd(text, i); i == first || i > first+2 {
 			return notPlain
 		}
-	}
-	return i
-}
-
-func digitsEnd(text []byte, i int) int {
-	for i < len(text) && text[i]-'0' <= 9 {
-		i++
 	}
 	return i
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"reflect"
 	"strconv"
 	"strings"
 	"testing"
@@ -165,34 +164,6 @@ func TestFloatVectorInBody(t *testing.T) {
 	if err := jsonv2.Unmarshal([]byte(`{"vector":[1,"2"]}`), &body); err == nil || !strings.Contains(err.Error(), "element 1") {
 		t.Errorf("the error %v doesn't name the element", err)
 	}
-}
-
-// FuzzLiftVector: whenever the rest can be decoded, the whole can, and says the same.
-func FuzzLiftVector(f *testing.F) {
-	for _, seed := range []string{`{"vector":[1,2.5],"k":5}`, ` { "k" : 5 , "vector" : [ 1 ] } `, `{"k":1,"vector":[1],"vector":[2]}`, `{"vectors":[[1]],"vector":[]}`,
-		`{"x":"\"vector\":[1]","vector":[3]}`, `{"a":[{"vector":[1]}],"vector":[7]}`, `{"vector":[1]`, `["vector",[1]]`, `{"vector":[1]]}`, `{"x":]"vector":[1]}`, `{"vector":{"b64":"AACAPw=="}}`} {
-		f.Add([]byte(seed))
-	}
-	type body struct {
-		Vector FloatVector    `json:"vector"`
-		Rest   map[string]any `json:",inline"`
-	}
-	f.Fuzz(func(t *testing.T, text []byte) {
-		vector, rest, ok := LiftVector(text, "vector")
-		if !ok {
-			return
-		}
-		var whole, lifted body
-		if jsonv2.Unmarshal(rest, &lifted) != nil {
-			return
-		}
-		if err := jsonv2.Unmarshal(text, &whole); err != nil {
-			t.Fatalf("%q: %v, but not of %q", text, err, rest)
-		}
-		if !sameBits(whole.Vector, vector) || !sameBits(lifted.Vector, []float32{0}) || !reflect.DeepEqual(whole.Rest, lifted.Rest) {
-			t.Fatalf("%q: %+v, lifted %v from %+v", text, whole, vector, lifted)
-		}
-	})
 }
 
 // benchmarkVector is a 768-d body as a client that works in float32 writes it
