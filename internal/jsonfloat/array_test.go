@@ -89,6 +89,42 @@ func TestNumber(t *testing.T) {
 	}
 }
 
+func TestDigitsEnd(t *testing.T) {
+	for _, digits := range []string{"", "0", "1234567", "12345678", "123456789", "1234567890123456", "12345678901234567890"} {
+		for _, after := range []string{"", ".", ",12345678", ":", "/........", "\xb0\xb1\xb2\xb3\xb4\xb5\xb6\xb7\xb8", "\x00\x7f\xff\x80\x0a000000"} {
+			if end := DigitsEnd([]byte("12"+digits+after), 2); end != 2+len(digits) {
+				t.Errorf("%q: %d, want %d", digits+after, end, 2+len(digits))
+			}
+		}
+	}
+}
+
+func TestPassNumbers(t *testing.T) {
+	for _, c := range []struct {
+		in     string
+		passed int
+	}{
+		{`0.5,-1.25,0.12345678,-9.123456789012345,0.12345678901234567890123,1]`, 5},
+		{`0.5,1,`, 1}, {`0.5 ,`, 0}, {` 0.5,`, 0}, {`0.,`, 0}, {`-.5,`, 0}, {`0.5e1,`, 0}, {`00.5,`, 0}, {`0.5]`, 0}, {`12.5,`, 0}, {`--0.5,`, 0}, {`0.5.5,`, 0},
+		{`0.1,x`, 1}, {`0.123456789012345678901234,`, 0}, {`0.1234567x,`, 0}, {`0.12345678x,`, 0}, {"0.1\xb0,", 0},
+	} {
+		want := 0
+		for range min(c.passed, strings.Count(c.in, ",")) {
+			want += strings.IndexByte(c.in[want:], ',') + 1
+		}
+		if got := PassNumbers([]byte("["+c.in+tail), 1); got != 1+want {
+			t.Errorf("%s: passed to %d, want %d", c.in, got, 1+want)
+		}
+	}
+	rng := rand.New(rand.NewPCG(3, 4))
+	for range 20_000 {
+		text := randomNumber(rng)
+		if PassNumbers([]byte(text+","+tail), 0) > 0 && !json.Valid([]byte(text)) {
+			t.Fatalf("%s is passed", text)
+		}
+	}
+}
+
 // randomNumber writes numbers the way clients do, and ones near the ties between
 // two float32, where rounding twice goes wrong.
 func randomNumber(rng *rand.Rand) string {

@@ -12,6 +12,48 @@ var tens = [wordSize + 1]uint64{1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 1
 
 const zeros = 0x3030303030303030
 
+// DigitsEnd is the index of the first character from i on that isn't a digit.
+func DigitsEnd(text []byte, i int) int {
+	for ; i+wordSize <= len(text); i += wordSize {
+		if others := nonDigits(binary.LittleEndian.Uint64(text[i:]) ^ zeros); others != 0 {
+			return i + bits.TrailingZeros64(others)/8
+		}
+	}
+	for i < len(text) && text[i]-'0' <= 9 {
+		i++
+	}
+	return i
+}
+
+// PassNumbers goes past numbers of the usual form, each with a comma right behind
+// it, and returns where the first element begins that isn't one. Those passed are
+// valid JSON; a number is one digit, the point and 1 to 23 digits.
+func PassNumbers(text []byte, i int) int {
+	for len(text)-i >= usualSize {
+		t := text[i : i+usualSize]
+		at := 0
+		if t[0] == '-' {
+			at = 1
+		}
+		if t[at]-'0' > 9 || t[at+1] != '.' {
+			return i
+		}
+		at += len("0.")
+		first := at
+		others := nonDigits(binary.LittleEndian.Uint64(t[at:]) ^ zeros)
+		for others == 0 && at-first < 2*wordSize {
+			at += wordSize
+			others = nonDigits(binary.LittleEndian.Uint64(t[at:]) ^ zeros)
+		}
+		at += bits.TrailingZeros64(others|1<<63) / 8
+		if at == first || t[at] != ',' {
+			return i
+		}
+		i += at + 1
+	}
+	return i
+}
+
 // leadingDigits reads the decimal digits that eight characters begin with, without
 // a branch: their value, and how many there are.
 //
