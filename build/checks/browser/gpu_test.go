@@ -1,12 +1,16 @@
 package browser
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -130,5 +134,71 @@ func TestGPU(t *testing.T) {
 	s.gpu("no worker came after the one that was killed", (*gpuStats).ready)
 	if missing := strings.TrimSpace(eval[string](b, `[...document.querySelectorAll("#gpu-now .badge-danger")].map(e => e.textContent).join(" ")`)); missing != "" {
 		t.Errorf("the page says %s", missing)
+	}
+}
+
+// nearest searches exactly for the ten nearest to a word, and returns their keys and
+// distances.
+func (s *server) nearest(word string) (string, error) {
+	body := fmt.Sprintf(`{"table": "words", "key": "words:%s", "k": 10, "exact": true, "return": "keys"}`, word)
+	res, err := http.Post(s.url+"/vector/search", "application/json", strings.NewReader(body))
+	if err != nil {
+		return "", err
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		return "", err
+	}
+	if res.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("%d %s", res.StatusCode, text)
+	}
+	var answer struct{ Results json.RawMessage }
+	err = json.Unmarshal(text, &answer)
+	return string(answer.Results), err
+}
+
+// TestGPUWorkerKilled kills the worker under load: no search fails, and all have the
+// answers that the CPU gave before. A restart cuts the pause after the second end
+// short.
+func TestGPUWorkerKilled(t *testing.T) {
+	s := start(t, t.TempDir(), false, append(fakeGPU(t), "vector_index.use_gpu=false")...)
+	s.loadWords(words)
+	asked := []string{"coffee", "ocean", "paris", "king", "music", "water", "night", "city"}
+	want := map[string]string{}
+	for _, word := range asked {
+		answer, err := s.nearest(word)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want[word] = answer
+	}
+	s.call("PUT", "/vector/index/config", `{"table": "words", "column": "embedding", "engine": "gpu"}`)
+	var load sync.WaitGroup
+	defer load.Wait()
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	for i := range 4 {
+		load.Go(func() {
+			for n := i; ctx.Err() == nil; n++ {
+				word := asked[n%len(asked)]
+				if got, err := s.nearest(word); err != nil || got != want[word] {
+					t.Errorf("%s: %s %v, want %s", word, got, err, want[word])
+					return
+				}
+			}
+		})
+	}
+	answers := func(more int) gpuStats {
+		return s.gpu("the device answers nothing", func(g *gpuStats) bool { return g.ready() && g.Indexes[0].Searches > more })
+	}
+	g := answers(20)
+	for range 2 {
+		if err := syscall.Kill(g.Worker.PID, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		s.gpu("its end isn't noticed", func(now *gpuStats) bool { return now.Worker.PID != g.Worker.PID })
+		s.call("POST", "/gpu/restart", "")
+		g = answers(g.Indexes[0].Searches + 20)
 	}
 }
