@@ -111,10 +111,16 @@ func (r *rotation) encode(code kernels.Code, metric kernels.Metric, v []float32)
 		e.add = float32(squares)
 	}
 	if code == kernels.BF16 {
+		square, product := 0.0, 0.0
 		for i, x := range e.vector {
 			b := math.Float32bits(x)
 			b = (b + 0x7FFF + b>>16&1) >> 16
 			e.code[2*i], e.code[2*i+1] = byte(b), byte(b>>8)
+			square += float64(x) * float64(x)
+			product += float64(x) * float64(math.Float32frombits(b<<16))
+		}
+		if e.scale = 0; product > 0 {
+			e.scale = float32(square / product)
 		}
 		return e
 	}

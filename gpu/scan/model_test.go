@@ -225,11 +225,14 @@ func (m *model) prepared(v []float32, metric kernels.Metric, code kernels.Code, 
 	codes = make([]byte, rowBytes)
 	square = float32(dot(vector, vector))
 	if code == kernels.BF16 {
+		product := 0.0
 		for i, f := range vector {
 			b := math.Float32bits(f)
-			binary.LittleEndian.PutUint16(codes[2*i:], uint16((b+0x7FFF+b>>16&1)>>16))
+			b = (b + 0x7FFF + b>>16&1) >> 16
+			binary.LittleEndian.PutUint16(codes[2*i:], uint16(b))
+			product += float64(f) * float64(math.Float32frombits(b<<16))
 		}
-		return vector, codes, 1, square
+		return vector, codes, float32(float64(square) / product), square
 	}
 	rotated := m.rotate(vector, r)
 	largest := float32(0)

@@ -287,6 +287,46 @@ func TestRecall(t *testing.T) {
 	}
 }
 
+// TestFarData: recall doesn't suffer where all vectors are far from the origin and near
+// each other.
+func TestFarData(t *testing.T) {
+	alone(t)
+	const n, dim, searches = 3000, 24, 20
+	for _, metric := range everyMetric {
+		for _, codes := range []wire.Codes{wire.Int8, wire.BF16} {
+			d, _ := open(t, scan.Options{})
+			rng := rand.New(rand.NewPCG(73, 0))
+			draw := func() []float32 {
+				v := random(rng, dim)
+				for i := range v {
+					v[i] += 20
+				}
+				return v
+			}
+			x, o := index(t, d, wire.IndexSpec{Dim: dim, Metric: metric, Codes: codes, Seed: 5})
+			ids, vectors := ascending(rng, n, n), []float32{}
+			for range n {
+				vectors = append(vectors, draw()...)
+			}
+			ok(t, x.Put(ids, vectors))
+			o.put(ids, vectors)
+			b := serve.Batch{}
+			for range searches {
+				b.Queries = append(b.Queries, serve.Query{Vector: draw(), K: 10})
+			}
+			ok(t, x.Search(&b))
+			found := 0.0
+			for _, q := range b.Queries {
+				found += o.check(t, q, false)
+			}
+			if recall := found / searches; recall < 0.999 {
+				t.Errorf("%v, %v: recall %.4f", metric, codes, recall)
+			}
+			ok(t, x.Close())
+		}
+	}
+}
+
 // TestKernelChoice: few queries go one way over the rows, many in tiles.
 func TestKernelChoice(t *testing.T) {
 	alone(t)
