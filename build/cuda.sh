@@ -137,7 +137,8 @@ install() {
 	quietly "${SUDO[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$PACKAGE"
 }
 
-available() { [ -n "$(apt-cache policy "$PACKAGE" | sed -n 's/^ *Candidate: *\([^(]\)/\1/p')" ]; }
+# apt has a version of the package to install; it says (none) of one that others only name.
+available() { [ -n "$(apt-cache policy "$PACKAGE" | sed -n 's/^ *Candidate: *\([^ (]\)/\1/p')" ]; }
 
 build() {
 	local needed

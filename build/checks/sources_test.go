@@ -88,6 +88,43 @@ Components: main
 	}
 }
 
+// TestAptInstall holds that build/cuda.sh adds to the sources where apt knows the
+// toolkit's name and has none of it, and installs it afterwards; with an apt that only
+// notes what it is told.
+func TestAptInstall(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("installing needs root")
+	}
+	dir := t.TempDir()
+	release, sources, told := filepath.Join(dir, "os-release"), filepath.Join(dir, "sources.list"), filepath.Join(dir, "told")
+	write(t, release, []byte("ID=debian\nVERSION_CODENAME=bookworm\n"))
+	write(t, sources, []byte("deb http://deb.test/debian bookworm main\n"))
+	for name, script := range map[string]string{
+		"apt-get": `echo "$@" >>"$APT_ETC/told"`,
+		"apt-cache": `candidate='(none)'
+grep -q non-free "$APT_ETC/sources.list" && candidate=11.8.89~11.8.0-5
+printf '%s:\n  Installed: (none)\n  Candidate: %s\n  Version table:\n' "$2" "$candidate"`,
+	} {
+		write(t, filepath.Join(dir, name), []byte("#!/bin/sh\n"+script+"\n"))
+		if err := os.Chmod(filepath.Join(dir, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.Command(root+"/build/cuda.sh", "--install")
+	// No program links with CUDA where there is no compiler.
+	cmd.Env = append(os.Environ(), "APT_ETC="+dir, "OS_RELEASE="+release, "TMPDIR="+dir, "CC=false", "PATH="+dir+":"+os.Getenv("PATH"))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if got := string(mustRead(t, sources)); got != "deb http://deb.test/debian bookworm main contrib non-free\n" {
+		t.Errorf("the sources: %s", got)
+	}
+	const want = "update\nupdate\ninstall -y --no-install-recommends nvidia-cuda-toolkit\n"
+	if got := string(mustRead(t, told)); got != want {
+		t.Errorf("apt was told %q, want %q", got, want)
+	}
+}
+
 func mustRead(t *testing.T, file string) []byte {
 	t.Helper()
 	content, err := os.ReadFile(file)
