@@ -5,6 +5,7 @@
 //	themis_bench filtered recall and latency under filters that allow much or little
 //	themis_bench churn    recall and speed while all vectors are replaced by others
 //	themis_bench restart  kill a server and see when searches answer again, and what is lost
+//	themis_bench gpu      search on a GPU, and kill its worker meanwhile
 //	themis_bench serving  ingest and searches over HTTP beside the same in this process
 //	themis_bench demo     load English words into a server and search them
 //	themis_bench soak     insert a million entities and watch the server's memory
@@ -46,6 +47,7 @@ func commands() []command {
 		{"filtered", "measure recall and latency under filters that allow much or little", setupFiltered},
 		{"churn", "measure recall and speed while all vectors are replaced by others", setupChurn},
 		{"restart", "kill a server and see when searches answer again, and what is lost", setupRestart},
+		{"gpu", "search on a GPU and on the CPU, and kill the GPU's worker under load", setupGPU},
 		{"serving", "measure ingest and searches over HTTP beside the same in this process", setupServing},
 		{"demo", "load English words into a server and search them", setupDemo},
 		{"soak", "insert many entities and watch the server's memory", setupSoak},

@@ -202,3 +202,21 @@ func TestGPUWorkerKilled(t *testing.T) {
 		g = answers(g.Indexes[0].Searches + 20)
 	}
 }
+
+// TestGPUBench runs the measurement of a server with a GPU, which kills its worker.
+func TestGPUBench(t *testing.T) {
+	measure := func(url string) (string, error) {
+		out, err := exec.Command(benchProgram, "gpu", "-url", url, "-n", "2000", "-dim", "16", "-nq", "20", "-clients", "4", "-time", "200ms", "-kills", "1").CombinedOutput()
+		return string(out), err
+	}
+	without := start(t, t.TempDir(), false)
+	if out, err := measure(without.url); err == nil || !strings.Contains(out, "the GPU doesn't answer: ") {
+		t.Errorf("without a device: %v\n%s", err, out)
+	}
+	s := start(t, t.TempDir(), false, fakeGPU(t)...)
+	out, err := measure(s.url)
+	t.Log(out)
+	if err != nil || !strings.Contains(out, "on fake device, 4 clients") || !strings.Contains(out, "\n| GPU  ") || !strings.Contains(out, " 0 failed, 0 exact ones were wrong") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
