@@ -55,6 +55,10 @@ func (o *overlay) mark(ids ...uint32) {
 func (o *overlay) markPart(ids []uint32) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.markLocked(ids)
+}
+
+func (o *overlay) markLocked(ids []uint32) {
 	if !o.on {
 		return
 	}
@@ -107,13 +111,14 @@ func (o *overlay) landed() {
 	o.settleLocked()
 }
 
-// returned is called when the device may not have it.
+// returned is called when the device may not have it. The lock is held all the while: a
+// search sees each id here or there.
 func (o *overlay) returned() {
 	o.mu.Lock()
+	defer o.mu.Unlock()
 	flight := o.flight
 	o.flight = nil
-	o.mu.Unlock()
-	o.mark(flight...)
+	o.markLocked(flight)
 }
 
 // queued is how many ids wait to be sent.
