@@ -51,7 +51,7 @@ func Inherited() (Options, error) {
 	defer memory.Close()
 	conn, err := net.FileConn(socket)
 	if err != nil {
-		return Options{}, fmt.Errorf("this program is started by a Themis server with gpu.use_gpu (%w)", err)
+		return Options{}, fmt.Errorf("this program is started by a Themis server, when a vector index searches on a GPU; for a check of the device, use --selftest (%w)", err)
 	}
 	arena, _, err := wire.MapArena(memory)
 	if err != nil {
