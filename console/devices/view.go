@@ -152,7 +152,7 @@ func deviceOf(d *gpu.Device, chosen int) Device {
 		Index: strconv.Itoa(d.Index), Name: d.Name, UUID: d.UUID, Capability: cmp.Or(d.ComputeCapability, "–"), Searched: d.Index == chosen,
 		Used: float64(d.MemoryUsedBytes), Total: float64(d.MemoryTotalBytes),
 		Memory: format.Bytes(d.MemoryUsedBytes) + " of " + format.Bytes(d.MemoryTotalBytes),
-		Busy:   reading(d.UtilizationPercent, "%"), Degrees: reading(d.TemperatureCelsius, "°C"), Power: reading(d.PowerWatts, "W"),
+		Busy:   format.Reading(d.UtilizationPercent, "%"), Degrees: format.Reading(d.TemperatureCelsius, "°C"), Power: format.Reading(d.PowerWatts, "W"),
 		Told: d.Processes != nil,
 	}
 	for _, p := range d.Processes {
@@ -163,14 +163,6 @@ func deviceOf(d *gpu.Device, chosen int) Device {
 		row.Processes = append(row.Processes, process)
 	}
 	return row
-}
-
-// reading is a figure that a device may not report.
-func reading(value *float64, unit string) string {
-	if value == nil {
-		return "–"
-	}
-	return format.Number(*value) + " " + unit
 }
 
 func indexOf(i *ops.GPUIndex) Index {

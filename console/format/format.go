@@ -187,3 +187,11 @@ func Sentence(phrase string) string {
 	}
 	return strings.TrimSuffix(phrase, ".") + "."
 }
+
+// Reading is a figure with its unit that may not be known.
+func Reading(value *float64, unit string) string {
+	if value == nil {
+		return "–"
+	}
+	return Number(*value) + " " + unit
+}

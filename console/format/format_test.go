@@ -22,6 +22,7 @@ func TestFormats(t *testing.T) {
 		{Stored(0, 0), "0 B"}, {Stored(0, 7), "< 4 KiB"}, {Stored(8192, 7), "8 KiB"},
 		{Size(1536), "1.5 KiB"}, {Size(math.NaN()), "–"}, {Size(math.Inf(1)), "–"},
 		{Sentence(""), ""}, {Sentence("it broke"), "It broke."}, {Sentence("It broke."), "It broke."}, {Sentence("é"), "é."},
+		{Reading(nil, "W"), "–"}, {Reading(new(70.5), "W"), "70.5 W"},
 		{Plural(1, "table", "tables"), "1 table"}, {Plural(2000, "table", "tables"), "2,000 tables"},
 	} {
 		if c.got != c.want {

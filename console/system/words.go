@@ -54,14 +54,6 @@ func percent(p float64) string {
 	return format.Number(math.Round(p*10)/10) + " %"
 }
 
-// reading is a figure that a device may not report.
-func reading(value *float64, unit string) string {
-	if value == nil {
-		return "–"
-	}
-	return format.Number(*value) + " " + unit
-}
-
 func memory(d *gpu.Device) string {
 	return format.Bytes(d.MemoryUsedBytes) + " of " + format.Bytes(d.MemoryTotalBytes)
 }
