@@ -133,7 +133,7 @@ install() {
 		quietly "${SUDO[@]}" apt-get update
 		available || die "apt has no $PACKAGE in $COMPONENTS. Install CUDA 11.8 or newer, and name its place in CGO_CFLAGS=-I... and CGO_LDFLAGS=-L..."
 	fi
-	say "installing with apt: $PACKAGE (3 GB)"
+	say "installing with apt: $PACKAGE (5.5 GB)"
 	quietly "${SUDO[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$PACKAGE"
 }
 

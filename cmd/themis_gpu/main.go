@@ -112,7 +112,7 @@ func parse(args []string, stdout io.Writer) (*flags, error) {
 	set.DurationVar(&f.latencyCap, "latency-cap", 0, "how long a batch may be expected to take")
 	set.BoolVar(&f.version, "version", false, "print the version")
 	set.BoolVar(&f.selftest, "selftest", false, "check and time the device, and exit with 0 if all is well")
-	set.BoolVar(&f.quick, "quick", false, "with --selftest: half a minute instead of many")
+	set.BoolVar(&f.quick, "quick", false, "with --selftest: fewer cases, shapes and batches")
 	set.StringVar(&f.json, "json", "", "with --selftest: also write the report to this `file`")
 	set.StringVar(&f.python, "python", "", "with --selftest: the `program` that may have PyTorch or CuPy (python3; none)")
 	set.IntVar(&f.cases, "cases", 0, "with --selftest: how many random cases are compared with the CPU (60; -1 for none)")

@@ -93,7 +93,7 @@ func orElse[T comparable](field *T, value T) {
 	}
 }
 
-// Quick returns o for about half a minute instead of many: fewer cases, and one shape.
+// Quick returns o with fewer cases, one shape and three sizes of batches.
 func (o Options) Quick() Options {
 	o.Cases, o.Rows, o.Dims, o.Codes = 15, []int{1_000_000}, []int{768}, []wire.Codes{wire.Int8}
 	o.Batches = []int{1, 32, 1024}
