@@ -72,21 +72,7 @@ func (f *gpuFlags) run(ctx context.Context, out output) error {
 	if err != nil {
 		return err
 	}
-	c, started, err := f.server.connect(ctx, f.clients)
-	if err != nil {
-		return err
-	}
-	t, err := loadTable(ctx, c, w, vectorConfig{}, out)
-	if err == nil {
-		err = f.measure(ctx, t, w, out.results)
-	}
-	if t != nil {
-		err = errors.Join(err, t.drop(context.WithoutCancel(ctx)))
-	}
-	if started != nil {
-		err = errors.Join(err, started.stop())
-	}
-	return err
+	return f.server.withTable(ctx, w, f.clients, out, func(t *overHTTP) error { return f.measure(ctx, t, w, out.results) })
 }
 
 // gpuK is how many neighbours are asked for.

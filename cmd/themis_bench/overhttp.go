@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 )
@@ -37,6 +38,26 @@ func loadTable(ctx context.Context, c *client, w *workload, config vectorConfig,
 		return nil, err
 	}
 	return t, c.waitLinked(ctx, t.table)
+}
+
+// withTable has measure search the base vectors of w on the server that f names or
+// starts, in a table that is dropped afterwards, as the server is stopped.
+func (f *serverFlags) withTable(ctx context.Context, w *workload, clients int, out output, measure func(*overHTTP) error) error {
+	c, started, err := f.connect(ctx, clients)
+	if err != nil {
+		return err
+	}
+	t, err := loadTable(ctx, c, w, vectorConfig{}, out)
+	if err == nil {
+		err = measure(t)
+	}
+	if t != nil {
+		err = errors.Join(err, t.drop(context.WithoutCancel(ctx)))
+	}
+	if started != nil {
+		err = errors.Join(err, started.stop())
+	}
+	return err
 }
 
 func (t *overHTTP) nearest(ctx context.Context, query []float32, k, ef int) ([]uint32, error) {
