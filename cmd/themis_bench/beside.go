@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"runtime"
 	"slices"
 	"strconv"
 	"sync/atomic"
@@ -42,16 +43,16 @@ func besideScenes() []scene {
 
 // beside measures the most clients, alone and beside writers at full rate, in turn.
 func (f *servingFlags) beside(ctx context.Context, s *served, ef int, out output) ([]besideRow, error) {
-	searches, w, _, err := f.prepare(ctx, s, servingPlans()[0], ef)
+	searches, _, _, err := f.prepare(ctx, s, servingPlans()[0], ef)
 	if err != nil {
 		return nil, err
 	}
 	clients := slices.Max(s.clients)
-	small, err := putSmall(ctx, s.overHTTP, clients)
+	small, err := putSmall(ctx, s.overHTTP)
 	if err != nil {
 		return nil, err
 	}
-	readers := map[string]target{"search": searches, "get": small}
+	all := map[string]readers{"search": searches, "get": small}
 	writers := f.newRewriters(s)
 	m := measurement{f.k, ef, clients, f.phase}
 	sums := map[scene]*besideSum{}
@@ -63,7 +64,7 @@ func (f *servingFlags) beside(ctx context.Context, s *served, ef int, out output
 			if err := s.settle(ctx, f.phase/10); err != nil {
 				return nil, err
 			}
-			p, wrote, err := f.act(ctx, now, m, readers[now.readers], writers, w)
+			p, wrote, err := f.act(ctx, now, m, all[now.readers], writers)
 			if err != nil {
 				return nil, err
 			}
@@ -111,7 +112,9 @@ type written struct {
 }
 
 // act measures the readers of a scene while its writers write.
-func (f *servingFlags) act(ctx context.Context, now scene, m measurement, readers target, writers *rewriters, w *workload) (point, written, error) {
+func (f *servingFlags) act(ctx context.Context, now scene, m measurement, r readers, writers *rewriters) (point, written, error) {
+	// Each writer may keep a thread busy, and none may keep the readers'.
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(runtime.NumCPU() + f.loaders + 1))
 	var stop atomic.Bool
 	group, ctx := errgroup.WithContext(ctx)
 	switch now.writers {
@@ -124,7 +127,7 @@ func (f *servingFlags) act(ctx context.Context, now scene, m measurement, reader
 			group.Go(func() error { return writers.puts(ctx, &stop) })
 		}
 	}
-	p, wrote, err := m.beside(ctx, readers, writers, w)
+	p, wrote, err := m.beside(ctx, r, writers)
 	stop.Store(true)
 	if failed := group.Wait(); failed != nil {
 		err = failed // which has ended the readers too
@@ -133,14 +136,14 @@ func (f *servingFlags) act(ctx context.Context, now scene, m measurement, reader
 }
 
 // beside warms up, measures readers, and counts what the writers write meanwhile.
-func (m measurement) beside(ctx context.Context, readers target, writers *rewriters, w *workload) (p point, wrote written, err error) {
+func (m measurement) beside(ctx context.Context, r readers, writers *rewriters) (p point, wrote written, err error) {
 	warm := m
 	warm.atLeast = m.atLeast / 10
-	if _, err = warm.run(ctx, readers, w); err != nil {
+	if _, err = warm.ask(ctx, r); err != nil {
 		return p, wrote, err
 	}
 	before, begin := writers.acknowledged.Load(), time.Now()
-	p, err = m.run(ctx, readers, w)
+	p, err = m.ask(ctx, r)
 	return p, written{writers.acknowledged.Load() - before, time.Since(begin)}, err
 }
 
@@ -166,21 +169,17 @@ func (s *served) settle(ctx context.Context, interval time.Duration) error {
 	return ctx.Err()
 }
 
-// smallEntity is read again and again.
-type smallEntity struct {
-	client *leanClient
-	path   string
-}
-
-// putSmall writes an entity that is no vector's.
-func putSmall(ctx context.Context, t *overHTTP, clients int) (*smallEntity, error) {
-	small := &smallEntity{t.client.lean(clients), "/entities/" + t.table + ":small"}
-	_, err := call[acknowledged](ctx, t.client, "PUT", small.path, map[string]int{"small": 1})
-	return small, err
-}
-
-func (e *smallEntity) nearest(ctx context.Context, _ []float32, _, _ int) ([]uint32, error) {
-	return nil, e.client.exchange(ctx, "GET", e.path, nil, func([]byte) error { return nil })
+// putSmall writes an entity that is no vector's, and returns who reads it.
+func putSmall(ctx context.Context, t *overHTTP) (readers, error) {
+	path := "/entities/" + t.table + ":small"
+	if _, err := call[acknowledged](ctx, t.client, "PUT", path, map[string]int{"small": 1}); err != nil {
+		return readers{}, err
+	}
+	small, err := t.client.newAskers(func(int, []byte) error { return nil })
+	if err != nil {
+		return readers{}, err
+	}
+	return readers{askers: small}, small.prepare(t.client, "GET", path, nil)
 }
 
 // exchange makes a call whose answer only matters for not being an error.

@@ -2,11 +2,9 @@ package main
 
 import (
 	"bufio"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -191,33 +189,5 @@ func TestServerThatEnds(t *testing.T) {
 	}
 	if took := time.Since(begin); took > 10*time.Second {
 		t.Errorf("it took %s", took)
-	}
-}
-
-// TestLeanClient: it sends what the other one sends, and tells errors in the same way.
-func TestLeanClient(t *testing.T) {
-	c := serve(t, map[string]http.HandlerFunc{
-		"POST /echo": func(w http.ResponseWriter, r *http.Request) {
-			io.Copy(w, r.Body)
-			fmt.Fprintf(w, " %s %s", r.Header.Get("Content-Type"), r.Header.Get("Authorization"))
-		},
-		"GET /problem": text(404, `{"status":404,"code":"table_not_found","detail":"no such table"}`),
-	})
-	c.key = "secret"
-	lean := c.lean(2)
-	var got string
-	read := func(answer []byte) error { got = string(answer); return nil }
-	for range 2 {
-		if err := lean.exchange(t.Context(), "POST", "/echo", []byte("{}"), read); err != nil || got != "{} application/json Bearer secret" {
-			t.Errorf("%q, %v", got, err)
-		}
-	}
-	if err := lean.exchange(t.Context(), "GET", "/problem", nil, read); err == nil || err.Error() != "GET /problem: 404 table_not_found: no such table" {
-		t.Errorf("got %v", err)
-	}
-	ended, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := lean.exchange(ended, "POST", "/echo", nil, read); !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v", err)
 	}
 }

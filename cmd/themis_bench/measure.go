@@ -84,7 +84,9 @@ func (m measurement) point(elapsed time.Duration, latencies []time.Duration, fou
 	for _, l := range latencies {
 		total += l
 	}
-	p.Recall = float64(all) / float64(len(found)*m.k)
+	if len(found) > 0 {
+		p.Recall = float64(all) / float64(len(found)*m.k)
+	}
 	p.MeanMs = ms(total) / float64(len(latencies))
 	p.QPS = float64(len(latencies)) / elapsed.Seconds()
 	p.P50Ms = ms(quantile(latencies, 0.50))

@@ -250,8 +250,11 @@ func TestWritersThatAreRefused(t *testing.T) {
 	w.truth = [][]int32{{0}, {0}}
 	f := servingFlags{batch: 3, loaders: 2}
 	s := &served{overHTTP: &overHTTP{c, benchTable}, w: w}
-	small := &smallEntity{c.lean(1), "/entities/t:small"}
-	_, _, err := f.act(t.Context(), scene{"get", "batches"}, measurement{1, 1, 1, 10 * time.Second}, small, f.newRewriters(s), w)
+	small, err := c.newAskers(func(int, []byte) error { return nil })
+	if err := errors.Join(err, small.prepare(c, "GET", "/entities/t:small", nil)); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = f.act(t.Context(), scene{"get", "batches"}, measurement{1, 1, 1, 10 * time.Second}, readers{askers: small}, f.newRewriters(s))
 	var e *apiError
 	if !errors.As(err, &e) || e.Code != "storage_full" {
 		t.Errorf("got %v", err)

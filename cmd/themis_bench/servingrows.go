@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"runtime"
-	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -57,7 +56,7 @@ type served struct {
 // search measures one filter with each number of clients and in this process, in
 // turn, several times.
 func (f *servingFlags) search(ctx context.Context, s *served, plan servingPlan, ef int) ([]servingRow, error) {
-	target, asked, allow, err := f.prepare(ctx, s, plan, ef)
+	searches, asked, allow, err := f.prepare(ctx, s, plan, ef)
 	if err != nil {
 		return nil, err
 	}
@@ -73,10 +72,10 @@ func (f *servingFlags) search(ctx context.Context, s *served, plan servingPlan, 
 			return nil, err
 		}
 		for i, clients := range s.clients {
-			if _, err := (measurement{f.k, ef, clients, atLeast / 10}).run(ctx, target, asked); err != nil { // warms up
+			if _, err := (measurement{f.k, ef, clients, atLeast / 10}).ask(ctx, searches); err != nil { // warms up
 				return nil, err
 			}
-			if err := row.measure(ctx, s.pid, measurement{f.k, ef, clients, atLeast}, target, asked); err != nil {
+			if err := row.measure(ctx, s.pid, measurement{f.k, ef, clients, atLeast}, searches); err != nil {
 				return nil, err
 			}
 			rounds[i] = append(rounds[i], row)
@@ -89,37 +88,72 @@ func (f *servingFlags) search(ctx context.Context, s *served, plan servingPlan, 
 	return rows, nil
 }
 
+// readers are prepared requests and what is found by them.
+type readers struct {
+	*askers
+	found []int // of the k nearest of each query; empty if there are none
+}
+
+// ask measures readers as run does an index.
+func (m measurement) ask(ctx context.Context, r readers) (point, error) {
+	took, latencies, err := r.askers.ask(ctx, m.clients, m.atLeast)
+	if err != nil {
+		return point{}, err
+	}
+	return m.point(took, latencies, r.found), nil
+}
+
 // prepare writes the requests and finds the exact neighbours under a filter.
-func (f *servingFlags) prepare(ctx context.Context, s *served, plan servingPlan, ef int) (*preparedSearches, *workload, *bitmap.Set, error) {
-	asked, target := *s.w, &preparedSearches{client: s.client.lean(slices.Max(s.clients)), bodies: map[*float32][]byte{}}
+func (f *servingFlags) prepare(ctx context.Context, s *served, plan servingPlan, ef int) (readers, *workload, *bitmap.Set, error) {
+	asked, none := *s.w, readers{}
 	var queries []int
+	var ids []uint32
 	for i := range s.w.queries.Len() {
 		queries = append(queries, i)
-		body, err := f.searchBody(s.table, s.w.queries.Row(i), ef, plan.filter)
-		if err != nil {
-			return nil, nil, nil, err
-		}
-		target.bodies[&s.w.queries.Row(i)[0]] = body
 	}
-	var ids []uint32
 	for id := range s.w.base.Len() {
 		if plan.allows(id) {
 			ids = append(ids, uint32(id))
 		}
 	}
-	if len(ids) == s.w.base.Len() {
-		return target, &asked, nil, nil
+	var allow *bitmap.Set
+	if len(ids) < s.w.base.Len() {
+		var err error
+		if asked.truth, err = exactAmong(ctx, s.w, queries, ids, f.k); err != nil {
+			return none, nil, nil, err
+		}
+		allow = bitmap.Of(ids...)
 	}
-	var err error
-	asked.truth, err = exactAmong(ctx, s.w, queries, ids, f.k)
-	return target, &asked, bitmap.Of(ids...), err
+	found := make([]int, len(queries))
+	searches, err := s.client.newAskers(func(i int, text []byte) error {
+		var answer searchAnswer
+		if err := json.Unmarshal(text, &answer); err != nil {
+			return err
+		}
+		ids, err := answer.ids()
+		found[i] = hits(ids, asked.truth[i][:f.k])
+		return err
+	})
+	if err != nil {
+		return none, nil, nil, err
+	}
+	for _, i := range queries {
+		body, err := f.searchBody(s.table, s.w.queries.Row(i), ef, plan.filter)
+		if err != nil {
+			return none, nil, nil, err
+		}
+		if err := searches.prepare(s.client, "POST", "/vector/search", body); err != nil {
+			return none, nil, nil, err
+		}
+	}
+	return readers{searches, found}, &asked, allow, nil
 }
 
 // measure fills in what one series of searches over HTTP comes to.
-func (row *servingRow) measure(ctx context.Context, pid int, m measurement, target target, w *workload) error {
+func (row *servingRow) measure(ctx context.Context, pid int, m measurement, r readers) error {
 	server, err1 := processorTime(pid)
 	own, err2 := processTime()
-	p, err3 := m.run(ctx, target, w)
+	p, err3 := m.ask(ctx, r)
 	serverAfter, err4 := processorTime(pid)
 	ownAfter, err5 := processTime()
 	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
@@ -188,23 +222,4 @@ func (f *servingFlags) searchBody(table string, query []float32, ef int, filter 
 		searchRequest{Table: table, Column: "embedding", K: f.k, Ef: ef, Predicates: filter, Return: "keys"},
 		f.vector(nil, query),
 	})
-}
-
-// preparedSearches are requests that were written before the time is taken, by the
-// first element of their vectors.
-type preparedSearches struct {
-	client *leanClient
-	bodies map[*float32][]byte
-}
-
-func (t *preparedSearches) nearest(ctx context.Context, query []float32, _, _ int) (ids []uint32, err error) {
-	err = t.client.exchange(ctx, "POST", "/vector/search", t.bodies[&query[0]], func(text []byte) error {
-		var answer searchAnswer
-		if err := json.Unmarshal(text, &answer); err != nil {
-			return err
-		}
-		ids, err = answer.ids()
-		return err
-	})
-	return ids, err
 }
