@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -171,6 +172,8 @@ type conn struct {
 	spoke, hurried, linger atomic.Bool
 	// stalled is set when the client took nothing for too long.
 	stalled atomic.Bool
+	// wrote is set from a write to the next read.
+	wrote bool
 }
 
 // connOf returns the request's connection, nil if a test made it.
@@ -242,6 +245,14 @@ func (c *conn) SetReadDeadline(t time.Time) error {
 }
 
 func (c *conn) Read(p []byte) (int, error) {
+	// A client on the same cores may have sent its next request before the write of the
+	// answer returns. Then this read doesn't wait, and the goroutine would serve one
+	// request after another, until Go's monitor stops it after ten milliseconds, while
+	// those of other connections are queued behind it.
+	if c.wrote {
+		c.wrote = false
+		runtime.Gosched()
+	}
 	if c.tls != nil && !c.shaken {
 		if err := c.handshake(); err != nil {
 			return 0, err
@@ -282,6 +293,7 @@ func (c *conn) bodyError(err error) error {
 }
 
 func (c *conn) Write(p []byte) (int, error) {
+	c.wrote = true
 	written := 0
 	for {
 		part := p[written:min(written+writeChunk, len(p))]
