@@ -38,6 +38,7 @@ func (x *Index) place(id uint32, vec []float32) (slot uint32, err error) {
 		written := x.slots.touch(func() {
 			if err = x.space.Prepare(x.slots.vector(slot), vec); err == nil {
 				x.slots.vouch(slot)
+				x.rows.encode(x.rows.of(slot), x.slots.vector(slot))
 			}
 		})
 		switch {
@@ -47,6 +48,7 @@ func (x *Index) place(id uint32, vec []float32) (slot uint32, err error) {
 			x.giveBack(slot)
 			return 0, err
 		default:
+			x.slots.coded.set(slot)
 			return slot, nil
 		}
 	}

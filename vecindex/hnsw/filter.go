@@ -94,7 +94,7 @@ type filtering struct {
 	// were let through.
 	noted, admitted int
 	best            best
-	unlinked        []uint32 // slots without a row, to score by their vectors
+	uncoded         []uint32 // slots without a row, to score by their vectors
 	near            []uint32 // slots whose rows say that they may be among the nearest
 }
 

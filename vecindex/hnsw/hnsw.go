@@ -16,9 +16,11 @@
 //  1. The clock counts changes. A slot has a birth and, once dead, a death, and a
 //     search sees what was alive at the clock it read when it began: for a
 //     replaced id exactly one of the two vectors, never both, never neither.
-//  2. A slot is searched exactly while it is pending, and stops being pending only
-//     after it is linked. A search scores the pending slots first and walks the
-//     graph afterwards, so what moves between the two is seen twice at worst.
+//  2. While a slot is pending every search looks at it, and it stops being pending
+//     only after it is linked. A search scans the pending slots first and walks the
+//     graph afterwards, so what moves between the two is seen twice at worst. The scan
+//     leaves out no slot but by its row, and none whose row isn't farther than errors
+//     of rows account for.
 //  3. Nothing a search can reach is overwritten. A dead slot is used again only
 //     after a sweep removed every link to it and every search and linker that was
 //     under way at that time has ended.

@@ -25,7 +25,9 @@ func (x *Index) runLinker() {
 		if !ok {
 			return
 		}
-		x.encodeRow(s, slot)
+		if !x.slots.coded.has(slot) {
+			x.encodeRow(s, slot)
+		}
 		x.linking.RLock()
 		x.slots.marks.Mark(slot)
 		x.link(s, slot)

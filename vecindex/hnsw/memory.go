@@ -41,7 +41,7 @@ func (x *Index) areas() []area {
 		areaOf("ids", s.ids, 1), areaOf("ids", s.stamps, 1), areaOf("ids", s.levels, 1),
 		areaOf("ids", s.births, 1), areaOf("ids", s.deaths, 1),
 		areaOf("ids", s.places, 1), // ids are hardly more than slots
-		bitsOf("ids", s.dead, 64), bitsOf("ids", s.condemned, 64), bitsOf("ids", s.pending.members, 64), bitsOf("ids", s.pending.summary, 64*64),
+		bitsOf("ids", s.dead, 64), bitsOf("ids", s.condemned, 64), bitsOf("ids", s.coded, 64), bitsOf("ids", s.pending.members, 64), bitsOf("ids", s.pending.summary, 64*64),
 		marksOf("ids", s.marks), marksOf("ids", s.fateMarks),
 		areaOf("links", g.level0, g.row0), areaOf("links", g.upperAt, 1),
 		marksOf("links", g.marks), marksOf("links", g.upperMarks),

@@ -3,18 +3,27 @@ package hnsw
 import (
 	"context"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/vccdb/vccdb/vecindex"
 )
 
-// TestPending: what isn't linked yet is found exactly.
+// TestPending: what isn't linked yet is found exactly, whether its rows are codes or not
+// there yet, as after a load.
 func TestPending(t *testing.T) {
+	for _, quantization := range []vecindex.Quantization{vecindex.Unquantized, vecindex.Int8, vecindex.FastScan} {
+		t.Run(quantization.String(), func(t *testing.T) { checkPending(t, quantization) })
+	}
+}
+
+func checkPending(t *testing.T, quantization vecindex.Quantization) {
 	const n, dim = 3000 / raceFactor, 16
 	c := newClusters(8, dim, 10)
-	x, oracle := open(t, Options{Dimension: dim, Workers: 1}), newFlat(t, vecindex.Cosine, dim)
+	x, oracle := open(t, Options{Dimension: dim, Workers: 1, Quantization: quantization}), newFlat(t, vecindex.Cosine, dim)
 	release := holdLinkers(x)
+	defer release() // also if the test fails: closing waits for linkers
 	for id := range uint32(n) {
 		v := c.vector()
 		put(t, x, id, v)
@@ -24,13 +33,21 @@ func TestPending(t *testing.T) {
 		t.Errorf("%d pending, want %d", st.Pending, n)
 	}
 	for _, q := range queries(c, 20, 10, 20) {
-		got, stats := search(t, x, q)
 		want, _ := search(t, oracle, q)
+		slot, _ := x.slots.placeOf(want[0].ID)
+		x.slots.coded.clear(slot)
+		if quantization != vecindex.Unquantized {
+			x.rows.encode(x.rows.of(slot), opposite(q.Vector))
+		}
+		got, stats := search(t, x, q)
 		if !slices.Equal(got, want) {
 			t.Fatalf("got %v, want %v", got, want)
 		}
 		if stats.Pending != n {
 			t.Errorf("%+v, want %d pending", stats, n)
+		}
+		if scored := stats.Distances - n; quantization != vecindex.Unquantized && scored > n/2 {
+			t.Errorf("%d of %d vectors were looked at behind their codes", scored, n)
 		}
 	}
 	release()
@@ -38,6 +55,14 @@ func TestPending(t *testing.T) {
 	if st := x.Stats(); st.Pending != 0 || sum(st.Levels) != n || sum(st.DegreeHistogram) != n {
 		t.Errorf("after draining: %+v", st)
 	}
+}
+
+func opposite(v []float32) []float32 {
+	turned := make([]float32, len(v))
+	for i, x := range v {
+		turned[i] = -x
+	}
+	return turned
 }
 
 func sum(counts []int) (total int) {
@@ -51,7 +76,7 @@ func sum(counts []int) (total int) {
 // only need to share linking.)
 func holdLinkers(x *Index) (release func()) {
 	x.graph.top.Lock() // a linker of the first nodes waits for it
-	return x.graph.top.Unlock
+	return sync.OnceFunc(x.graph.top.Unlock)
 }
 
 // TestAdmit: a writer is held up while the backlog is over its bound.

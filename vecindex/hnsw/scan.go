@@ -25,20 +25,26 @@ func (x *Index) scanRows(ctx context.Context, s *scratch, q vecindex.Query, cloc
 	if x.rows.exact() {
 		return x.scan(ctx, s, q, clock, dst)
 	}
-	x.rows.encode(s.row, s.query)
+	err := x.scanByRows(ctx, s, q.K, max(scanKeptLeast, min(candidates/scanKept, scanKeptMost)), x.allowed(q)(q, clock))
+	return s.nearest.AppendSorted(dst), err
+}
+
+// scanByRows scores the rows of slots, and the best of at least kept by their vectors,
+// and leaves the nearest k in s.nearest.
+func (x *Index) scanByRows(ctx context.Context, s *scratch, k, kept int, slots func(func(uint32) bool)) error {
 	b := &s.filtering.best
-	b.reset(max(2*q.K, q.K+rerankMargin, scanKeptLeast, min(candidates/scanKept, scanKeptMost)))
-	err := x.eachRow(ctx, s, q, clock, func(slot uint32, d float32) {
+	b.reset(max(2*k, k+rerankMargin, kept))
+	err := x.eachRow(ctx, s, k, slots, func(slot uint32, d float32) {
 		if k := makeKey(d, slot); k < b.bound {
 			b.add(k)
 		}
 	})
 	if err != nil {
-		return dst, err
+		return err
 	}
-	if limit, sure := x.rerankBest(s, q.K); !sure {
+	if limit, sure := x.rerankBest(s, k); !sure {
 		near := s.filtering.near[:0]
-		err = x.eachRow(ctx, s, q, clock, func(slot uint32, d float32) {
+		err = x.eachRow(ctx, s, k, slots, func(slot uint32, d float32) {
 			if d <= limit {
 				near = append(near, slot)
 			}
@@ -46,14 +52,14 @@ func (x *Index) scanRows(ctx context.Context, s *scratch, q vecindex.Query, cloc
 		s.filtering.near = near
 		x.keepNearestOf(s, near)
 	}
-	return s.nearest.AppendSorted(dst), err
+	return err
 }
 
-// eachRow calls fn with the distance to the row of every allowed vector, and leaves the
-// nearest k of those that have no row yet in s.nearest.
-func (x *Index) eachRow(ctx context.Context, s *scratch, q vecindex.Query, clock uint64, fn func(slot uint32, distance float32)) error {
-	s.nearest.Reset(q.K)
-	unlinked := s.filtering.unlinked[:0]
+// eachRow calls fn with the distance to the row of each slot, and leaves the nearest k of
+// those that have no row yet in s.nearest.
+func (x *Index) eachRow(ctx context.Context, s *scratch, k int, slots func(func(uint32) bool), fn func(slot uint32, distance float32)) error {
+	s.nearest.Reset(k)
+	uncoded := s.filtering.uncoded[:0]
 	s.batch = s.batch[:0]
 	score := func() {
 		for i, d := range x.score(s, s.row, s.batch) {
@@ -62,10 +68,14 @@ func (x *Index) eachRow(ctx context.Context, s *scratch, q vecindex.Query, clock
 		s.batch = s.batch[:0]
 	}
 	look := s.stats.Distances + contextEvery
-	for slot := range x.allowed(q)(q, clock) {
+	pending := 0
+	for slot := range slots {
 		if x.slots.pending.has(slot) {
-			unlinked = append(unlinked, slot)
-			continue
+			pending++
+			if !x.slots.coded.has(slot) {
+				uncoded = append(uncoded, slot)
+				continue
+			}
 		}
 		if s.batch = append(s.batch, slot); len(s.batch) < block {
 			continue
@@ -79,8 +89,8 @@ func (x *Index) eachRow(ctx context.Context, s *scratch, q vecindex.Query, clock
 		}
 	}
 	score()
-	s.filtering.unlinked, s.stats.Pending = unlinked, len(unlinked)
-	x.keepNearestOf(s, unlinked)
+	s.filtering.uncoded, s.stats.Pending = uncoded, pending
+	x.keepNearestOf(s, uncoded)
 	return ctx.Err()
 }
 

@@ -43,10 +43,11 @@ func (x *Index) search(ctx context.Context, s *scratch, q vecindex.Query, dst []
 		candidates = min(candidates, q.Allow.Len())
 	}
 	s.stats.Plan = x.plan(&q, candidates)
-	switch s.stats.Plan {
-	case vecindex.PlanExact:
+	if s.stats.Plan == vecindex.PlanExact {
 		return x.scan(ctx, s, q, clock, dst)
-	case vecindex.PlanScan:
+	}
+	x.rows.encode(s.row, s.query)
+	if s.stats.Plan == vecindex.PlanScan {
 		return x.scanRows(ctx, s, q, clock, candidates, dst)
 	}
 	if err := x.scanPending(ctx, s, q, clock); err != nil {
@@ -81,7 +82,6 @@ func (x *Index) walkGraph(ctx context.Context, s *scratch, q vecindex.Query, clo
 	if x.opts.Metric == vecindex.Dot {
 		r.slack = 0 // inner products aren't distances that could be a multiple of each other
 	}
-	x.rows.encode(s.row, s.query)
 	start := x.descend(s, s.row, entry, level, 1)
 	adm := admission{clock: clock, allow: q.Allow}
 	if q.Allow != nil {
@@ -179,14 +179,18 @@ func (x *Index) hit(slot uint32, distance float32) vecindex.Hit {
 
 // scanPending leaves the nearest k of the pending slots in s.nearest.
 func (x *Index) scanPending(ctx context.Context, s *scratch, q vecindex.Query, clock uint64) error {
-	before := s.stats.Distances
-	err := x.scanSlots(ctx, s, q.K, func(yield func(uint32) bool) {
+	pending := func(yield func(uint32) bool) {
 		for slot := range x.slots.pending.below(x.slots.high.Load()) {
 			if x.visible(slot, q, clock) && !yield(slot) {
 				return
 			}
 		}
-	})
+	}
+	if !x.rows.exact() {
+		return x.scanByRows(ctx, s, q.K, scanKeptLeast, pending)
+	}
+	before := s.stats.Distances
+	err := x.scanSlots(ctx, s, q.K, pending)
 	s.stats.Pending = s.stats.Distances - before
 	return err
 }

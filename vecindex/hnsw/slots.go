@@ -24,6 +24,9 @@ type slots struct {
 	deaths  *offheap.Array[uint64] // clock of Delete or replacement; 0: alive
 	dead    bitset                 // deaths != 0, in a form that stays in the cache
 	pending sparseSet
+	// coded are the slots whose rows were made when they were put. Of what was loaded only
+	// those that are linked have theirs for certain.
+	coded bitset
 	// condemned are the nodes that the running sweep takes out.
 	condemned bitset
 	places    *offheap.Array[uint32] // by id: its slot + 1; 0: none
@@ -63,6 +66,7 @@ func newSlots(capacity, stride int, file string) (*slots, error) {
 	s.deaths = offheap.ReserveIn[uint64](g, capacity)
 	s.dead = newBitset(g, capacity)
 	s.pending = newSparseSet(g, capacity)
+	s.coded = newBitset(g, capacity)
 	s.condemned = newBitset(g, capacity)
 	s.places = offheap.ReserveIn[uint32](g, 1<<32)
 	if err := g.Err(); err != nil {
@@ -88,6 +92,7 @@ func (s *slots) growLocked(n int) error {
 		s.deaths.Grow(n),
 		s.dead.grow(n),
 		s.pending.grow(n),
+		s.coded.grow(n),
 		s.condemned.grow(n),
 		s.marks.Grow(n),
 		s.fateMarks.Grow(n),
