@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"runtime"
 	"slices"
 
 	"github.com/vccdb/vccdb/engine/schema"
 	"github.com/vccdb/vccdb/internal/errs"
+	"github.com/vccdb/vccdb/internal/giveway"
 	"github.com/vccdb/vccdb/storage"
 )
 
@@ -141,7 +141,7 @@ func (w *write) run(ctx context.Context) error {
 		return err
 	}
 	for i := range w.ops {
-		giveWay(i)
+		giveway.Before(i)
 		if w.results[i].Err != nil {
 			continue
 		}
@@ -160,15 +160,6 @@ func (w *write) run(ctx context.Context) error {
 	return w.commit(ctx)
 }
 
-// giveWay lets others run between some of a batch's operations. Each takes 20 µs or so;
-// in one go, a large batch would keep its thread until Go's monitor stops it after ten
-// milliseconds, and searches that are queued for this thread would wait for that.
-func giveWay(i int) {
-	if i%4 == 3 {
-		runtime.Gosched()
-	}
-}
-
 // fail records err as the outcome of op i; for an atomic write it returns it as
 // the outcome of them all.
 func (w *write) fail(i int, err error) error {
@@ -182,7 +173,7 @@ func (w *write) fail(i int, err error) error {
 // validate checks what needs no lock: keys and documents.
 func (w *write) validate() error {
 	for i := range w.ops {
-		giveWay(i)
+		giveway.Before(i)
 		op := &w.ops[i]
 		w.results[i].Key = op.Key
 		err := op.Key.Validate()
@@ -324,7 +315,7 @@ func (w *write) readTable(t *table, pks []string) error {
 		ids = append(ids, p.id)
 	}
 	return w.e.store.Latest().Entities(t.id, ids, func(i int, raw []byte) error {
-		giveWay(i)
+		giveway.Before(i)
 		r, err := decodeRecord(raw)
 		if err != nil {
 			return err
@@ -504,6 +495,7 @@ func (w *write) commit(ctx context.Context) error {
 	}
 	b.Grow(size)
 	for i := range w.changes {
+		giveway.Before(i)
 		events = w.changes[i].addTo(w.e.store, &b, events)
 	}
 	_, err := w.e.store.Commit(&b, storage.CommitOptions{OnCommit: func(first storage.Seq) {

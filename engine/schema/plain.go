@@ -5,6 +5,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/vccdb/vccdb/internal/giveway"
 	"github.com/vccdb/vccdb/internal/jsonfloat"
 )
 
@@ -53,6 +54,7 @@ func LiftEach(text []byte, list, name string) (values [][]byte, rest []byte, ok 
 			continue
 		}
 		for more := l.element(true); more; more = l.element(false) {
+			giveway.Before(len(values))
 			values = append(values, l.object())
 		}
 	}
