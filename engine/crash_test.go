@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"syscall"
 	"testing"
 	"time"
 
@@ -166,6 +167,9 @@ func killOnce(t *testing.T, dir string, acked map[string]int, load time.Duration
 		acked[key] = i
 	}
 	_ = cmd.Wait()
+	if status, _ := cmd.ProcessState.Sys().(syscall.WaitStatus); !status.Signaled() || status.Signal() != syscall.SIGKILL {
+		t.Errorf("the child ended by itself: %s", cmd.ProcessState)
+	}
 }
 
 func waitForBuilds(t *testing.T, db *testkit.DB) {

@@ -220,6 +220,7 @@ func (l *vectorLoad) settle(id uint32, stamp uint64, raw []byte) error {
 		index.Delete(id)
 	case raw != nil && (!ok || have != stamp):
 		l.vector = decodeVector(l.vector[:0], raw)
+		v.write.loaded = max(v.write.loaded, stamp)
 		return index.Put(id, stamp, l.vector)
 	}
 	return nil
