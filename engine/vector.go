@@ -135,6 +135,11 @@ func (v *vectorIndex) open(e *Engine, dimension int) error {
 	}
 	v.fixedDimension.Store(int64(dimension))
 	ix := v.placed(cpu)
+	v.write.Lock()
+	defer v.write.Unlock()
+	if v.write.closed { // by a Close that a write with the first vector was still under way for
+		return errors.Join(errs.New(errs.Unavailable, "storage_closed", "the database is closing"), ix.Close())
+	}
 	v.index.Store(&ix)
 	return nil
 }
@@ -361,7 +366,7 @@ func (ix *index) close(log *slog.Logger) {
 		return
 	}
 	ix.vector.write.Lock()
-	ix.vector.write.closed = true
+	ix.vector.write.closed = true // from here on none is opened
 	ix.vector.write.Unlock()
 	if v := ix.vector.current(); v != nil {
 		if err := v.Close(); err != nil {

@@ -4,6 +4,8 @@ import (
 	"log/slog"
 	"testing"
 
+	"github.com/vccdb/vccdb/engine/schema"
+	"github.com/vccdb/vccdb/internal/errs"
 	"github.com/vccdb/vccdb/vecindex"
 	"github.com/vccdb/vccdb/vecindex/flat"
 )
@@ -35,5 +37,19 @@ func TestEventAfterLoad(t *testing.T) {
 		if err != nil || len(hits) != 1 || hits[0].Distance != step.want*step.want {
 			t.Errorf("after stamp %d: %+v, %v", step.stamp, hits, err)
 		}
+	}
+}
+
+// TestOpenedWhenClosed: a write that brings an index its first vector while the engine is
+// being closed leaves no index behind that nobody would close.
+func TestOpenedWhenClosed(t *testing.T) {
+	e := &Engine{}
+	engine := "flat"
+	v := &vectorIndex{opts: VectorOptions{Engine: engine}}
+	v.engine.Store(&engine)
+	ix := &index{def: &schema.IndexDef{}, vector: v}
+	ix.close(slog.Default())
+	if err := v.open(e, 3); errs.KindOf(err) != errs.Unavailable || v.current() != nil {
+		t.Errorf("%v, %v", v.current(), err)
 	}
 }
