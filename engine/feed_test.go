@@ -414,7 +414,8 @@ func TestFeedRetention(t *testing.T) {
 	const minute = 60_000
 	stop := make(chan struct{})
 	var writers, reader sync.WaitGroup
-	for w := range 3 {
+	var wrote [3]atomic.Int64
+	for w := range wrote {
 		writers.Go(func() {
 			for i := 0; ; i++ {
 				select {
@@ -426,6 +427,7 @@ func TestFeedRetention(t *testing.T) {
 						t.Error(err)
 						return
 					}
+					wrote[w].Add(1)
 				}
 			}
 		})
@@ -462,9 +464,12 @@ func TestFeedRetention(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// At least one write that began after the clock was moved.
-		for s := before; s.Latest < before.Latest+4; s, _ = db.FeedStats() {
-			time.Sleep(100 * time.Microsecond)
+		// A second one of each writer began after the clock was moved. If one stood still for
+		// several steps, what it writes then would be older than what is there.
+		for w := range wrote {
+			for seen := wrote[w].Load(); wrote[w].Load() < seen+2 && !t.Failed(); {
+				time.Sleep(100 * time.Microsecond)
+			}
 		}
 		if err := engine.Sweep(db.Engine); err != nil {
 			t.Fatal(err)
