@@ -85,7 +85,7 @@ func testFiltersInMemory(t *testing.T, bytes int64, ttl bool) {
 	if ttl {
 		db.Index(schema.IndexDef{Table: "t", Columns: []string{"ttl"}, Type: schema.TTL})
 	}
-	const keys, writers, readers = 600, 2, 3
+	const keys, writers, readers, leastEvictions = 600, 2, 3, 20
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	rounds := 120
@@ -126,7 +126,10 @@ func testFiltersInMemory(t *testing.T, bytes int64, ttl bool) {
 		reading.Go(func() {
 			r := rand.New(rand.NewPCG(seed, uint64(100+n)))
 			states := []*engine.State{engine.Pin(db.Engine)}
-			for range rounds {
+			// With little room on until enough was thrown away, which is a matter of how
+			// writers and readers come to run.
+			narrow := func() bool { return bytes > 0 && engine.TermSets(db.Engine).Evictions < leastEvictions }
+			for round := 0; round < rounds || narrow() && round < 50*rounds; round++ {
 				if r.IntN(2) == 0 {
 					states = append(states, engine.Pin(db.Engine))
 				}
@@ -158,7 +161,7 @@ func testFiltersInMemory(t *testing.T, bytes int64, ttl bool) {
 		t.Errorf("%d bytes are kept, more than %d", stats.Bytes, limit)
 	case bytes == 0 && (stats.Hits < stats.Misses || stats.Evictions > 0):
 		t.Error("bitmaps were not kept")
-	case bytes > 0 && stats.Evictions < 20:
+	case bytes > 0 && stats.Evictions < leastEvictions:
 		t.Error("nothing was evicted: the test has lost its force")
 	}
 }
