@@ -94,6 +94,7 @@ type filtering struct {
 	// were let through.
 	noted, admitted int
 	best            best
+	scored          []key    // all rows of a scan
 	uncoded         []uint32 // slots without a row, to score by their vectors
 	near            []uint32 // slots whose rows say that they may be among the nearest
 }

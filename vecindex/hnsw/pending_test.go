@@ -2,6 +2,7 @@ package hnsw
 
 import (
 	"context"
+	"math"
 	"slices"
 	"sync"
 	"testing"
@@ -54,6 +55,45 @@ func checkPending(t *testing.T, quantization vecindex.Quantization) {
 	drain(t, x)
 	if st := x.Stats(); st.Pending != 0 || sum(st.Levels) != n || sum(st.DegreeHistogram) != n {
 		t.Errorf("after draining: %+v", st)
+	}
+}
+
+// TestScanLooksTwice: where more rows than are kept may be those of the nearest, all of
+// them are compared by their vectors, each once.
+func TestScanLooksTwice(t *testing.T) {
+	const n, dim, k = 3000, 64, 10
+	x, oracle := open(t, Options{Dimension: dim, Metric: vecindex.L2, Workers: 1, Quantization: vecindex.Int8}), newFlat(t, vecindex.L2, dim)
+	release := holdLinkers(x)
+	defer release()
+	c := newClusters(12, dim, 1)
+	q := vecindex.Query{Vector: make([]float32, dim), K: k, Ef: 20}
+	for i := range q.Vector {
+		q.Vector[i] = float32(c.rng.NormFloat64())
+	}
+	for id := range uint32(n) {
+		v, norm := make([]float32, dim), 0.0
+		for i := range v {
+			v[i] = float32(c.rng.NormFloat64())
+			norm += float64(v[i]) * float64(v[i])
+		}
+		for i := range v {
+			v[i] = q.Vector[i] + v[i]*float32((1+1e-5*c.rng.Float64())/math.Sqrt(norm))
+		}
+		put(t, x, id, v)
+		put(t, oracle, id, v)
+	}
+	want, _ := search(t, oracle, q)
+	for _, h := range want[:2] { // of these only the vectors tell
+		slot, _ := x.slots.placeOf(h.ID)
+		x.slots.coded.clear(slot)
+		x.rows.encode(x.rows.of(slot), opposite(q.Vector))
+	}
+	got, stats := search(t, x, q)
+	if !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if looked := stats.Distances - n; looked <= scanKeptLeast {
+		t.Errorf("%d vectors were looked at, which one look does", looked)
 	}
 }
 

@@ -20,7 +20,7 @@ const (
 // scanRows scores the row of every allowed vector, and the best by their vectors: as
 // many as it takes until what is left can't be nearer, going by the errors seen. Where a
 // filter leaves out what is near, more may be about equally far than were kept; then all
-// rows are gone through once more, for all that may be among the nearest.
+// distances are gone through once more, for all that may be among the nearest.
 func (x *Index) scanRows(ctx context.Context, s *scratch, q vecindex.Query, clock uint64, candidates int, dst []vecindex.Hit) ([]vecindex.Hit, error) {
 	if x.rows.exact() {
 		return x.scan(ctx, s, q, clock, dst)
@@ -32,38 +32,41 @@ func (x *Index) scanRows(ctx context.Context, s *scratch, q vecindex.Query, cloc
 // scanByRows scores the rows of slots, and the best of at least kept by their vectors,
 // and leaves the nearest k in s.nearest.
 func (x *Index) scanByRows(ctx context.Context, s *scratch, k, kept int, slots func(func(uint32) bool)) error {
-	b := &s.filtering.best
-	b.reset(max(2*k, k+rerankMargin, kept))
-	err := x.eachRow(ctx, s, k, slots, func(slot uint32, d float32) {
-		if k := makeKey(d, slot); k < b.bound {
-			b.add(k)
-		}
-	})
-	if err != nil {
+	if err := x.scoreRows(ctx, s, max(2*k, k+rerankMargin, kept), slots); err != nil {
 		return err
 	}
+	s.nearest.Reset(k)
+	x.keepNearestOf(s, s.filtering.uncoded)
 	if limit, sure := x.rerankBest(s, k); !sure {
 		near := s.filtering.near[:0]
-		err = x.eachRow(ctx, s, k, slots, func(slot uint32, d float32) {
-			if d <= limit {
-				near = append(near, slot)
+		for _, scored := range s.filtering.scored {
+			if scored.distance() <= limit {
+				near = append(near, scored.slot())
 			}
-		})
+		}
 		s.filtering.near = near
+		s.nearest.Reset(k)
+		x.keepNearestOf(s, s.filtering.uncoded)
 		x.keepNearestOf(s, near)
 	}
-	return err
+	return ctx.Err()
 }
 
-// eachRow calls fn with the distance to the row of each slot, and leaves the nearest k of
-// those that have no row yet in s.nearest.
-func (x *Index) eachRow(ctx context.Context, s *scratch, k int, slots func(func(uint32) bool), fn func(slot uint32, distance float32)) error {
-	s.nearest.Reset(k)
-	uncoded := s.filtering.uncoded[:0]
+// scoreRows leaves the distances to the rows of all slots in s.filtering.scored, the
+// best of at least kept in s.filtering.best, and what has no row yet in
+// s.filtering.uncoded.
+func (x *Index) scoreRows(ctx context.Context, s *scratch, kept int, slots func(func(uint32) bool)) error {
+	b := &s.filtering.best
+	b.reset(kept)
+	scored, uncoded := s.filtering.scored[:0], s.filtering.uncoded[:0]
 	s.batch = s.batch[:0]
 	score := func() {
 		for i, d := range x.score(s, s.row, s.batch) {
-			fn(s.batch[i], d)
+			k := makeKey(d, s.batch[i])
+			scored = append(scored, k)
+			if k < b.bound {
+				b.add(k)
+			}
 		}
 		s.batch = s.batch[:0]
 	}
@@ -89,8 +92,7 @@ func (x *Index) eachRow(ctx context.Context, s *scratch, k int, slots func(func(
 		}
 	}
 	score()
-	s.filtering.uncoded, s.stats.Pending = uncoded, pending
-	x.keepNearestOf(s, uncoded)
+	s.filtering.scored, s.filtering.uncoded, s.stats.Pending = scored, uncoded, pending
 	return ctx.Err()
 }
 
