@@ -3,6 +3,7 @@ package hnsw
 import (
 	"context"
 	"math"
+	"math/bits"
 	"slices"
 
 	"github.com/vccdb/vccdb/internal/errs"
@@ -236,9 +237,12 @@ func (x *Index) visibleSlots(q vecindex.Query, clock uint64) func(func(uint32) b
 // the search, but an id has only one.
 func (x *Index) allowedSlots(q vecindex.Query, _ uint64) func(func(uint32) bool) {
 	return func(yield func(uint32) bool) {
-		for id := range q.Allow.All {
-			if slot, ok := x.slots.placeOf(id); ok && !yield(slot) {
-				return
+		for i, word := range q.Allow.Words() {
+			for ; word != 0; word &= word - 1 {
+				id := uint32(i<<6 + bits.TrailingZeros64(word))
+				if slot, ok := x.slots.placeOf(id); ok && !yield(slot) {
+					return
+				}
 			}
 		}
 	}
