@@ -32,10 +32,10 @@ func (x *Index) scanRows(ctx context.Context, s *scratch, q vecindex.Query, cloc
 // scanByRows scores the rows of slots, and the best of at least kept by their vectors,
 // and leaves the nearest k in s.nearest.
 func (x *Index) scanByRows(ctx context.Context, s *scratch, k, kept int, slots func(func(uint32) bool)) error {
+	s.nearest.Reset(k)
 	if err := x.scoreRows(ctx, s, max(2*k, k+rerankMargin, kept), slots); err != nil {
 		return err
 	}
-	s.nearest.Reset(k)
 	x.keepNearestOf(s, s.filtering.uncoded)
 	if limit, sure := x.rerankBest(s, k); !sure {
 		near := s.filtering.near[:0]
