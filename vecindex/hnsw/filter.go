@@ -53,8 +53,8 @@ const (
 	// filterDoubt is how many distances a filtered walk has in any case before it may be
 	// given up for a scan. Given up wrongly, it costs what the scan does; where nothing
 	// near is let through, all it does is lost. Measured on a million vectors, 512 instead
-	// of as many as were foreseen, several thousand, take a fifth to a half off a search
-	// among the farthest 50 to 5 %, and leave those of other filters as they are.
+	// of as many as were foreseen, several thousand, take a third to three fifths off the
+	// p95 of searches among the farthest 50 to 5 %, and leave other filters as they are.
 	filterDoubt = 512
 	// scanAlways is how many vectors are scanned without thinking.
 	scanAlways = 1000
@@ -100,7 +100,7 @@ type filtering struct {
 	// were let through.
 	noted, admitted int
 	best            best
-	scored          []key    // all rows of a scan
+	scored          []key    // the rows of a scan, as far as they are remembered
 	uncoded         []uint32 // slots without a row, to score by their vectors
 	near            []uint32 // slots whose rows say that they may be among the nearest
 }

@@ -118,17 +118,19 @@ func TestFilterFarAway(t *testing.T) {
 		put(t, oracle, id, v)
 	}
 	drain(t, x)
-	q := vecindex.Query{Vector: c.vector(), K: 10, Ef: 32, Allow: allow}
-	got, stats := search(t, x, q)
-	want, _ := search(t, oracle, q)
-	if !slices.Equal(got, want) {
-		t.Errorf("got %v, want %v", got, want)
-	}
-	if stats.Plan != vecindex.PlanFiltered || !stats.ExactFallback {
-		t.Errorf("no walk that was given up: %+v", stats)
-	}
-	if stats.Distances > allow.Len()+allow.Len()/4 {
-		t.Errorf("%d distances for %d allowed: it was given up late", stats.Distances, allow.Len())
+	for _, ef := range []int{32, 800} { // with the latter 4,800 codes are foreseen
+		q := vecindex.Query{Vector: c.vector(), K: 10, Ef: ef, Allow: allow}
+		got, stats := search(t, x, q)
+		want, _ := search(t, oracle, q)
+		if !slices.Equal(got, want) {
+			t.Errorf("got %v, want %v", got, want)
+		}
+		if stats.Plan != vecindex.PlanFiltered || !stats.ExactFallback {
+			t.Errorf("no walk that was given up: %+v", stats)
+		}
+		if stats.Distances > allow.Len()+allow.Len()/8 {
+			t.Errorf("ef %d: %d distances for %d allowed: it was given up late", ef, stats.Distances, allow.Len())
+		}
 	}
 }
 

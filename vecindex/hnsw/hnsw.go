@@ -89,6 +89,8 @@ type Options struct {
 	Capacity int
 	// Seed makes the levels drawn for nodes, and the codes, repeatable.
 	Seed uint64
+	// remembered is scanRemembered but in tests that haven't so many vectors.
+	remembered int
 	// breath is fullBreath but in tests that haven't the time.
 	breath time.Duration
 	// Logger gets the sweeps. None.
@@ -122,6 +124,7 @@ func (o *Options) ensureDefaults() {
 	setDefault(&o.Workers, runtime.GOMAXPROCS(0))
 	setDefault(&o.MaxPending, 4096)
 	setDefault(&o.Capacity, 1<<28)
+	setDefault(&o.remembered, scanRemembered)
 	if o.breath == 0 {
 		o.breath = fullBreath
 	}

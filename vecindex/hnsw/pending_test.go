@@ -59,10 +59,18 @@ func checkPending(t *testing.T, quantization vecindex.Quantization) {
 }
 
 // TestScanLooksTwice: where more rows than are kept may be those of the nearest, all of
-// them are compared by their vectors, each once.
+// them are compared by their vectors, each once, also if their distances are too many to
+// be remembered.
 func TestScanLooksTwice(t *testing.T) {
+	for _, remembered := range []int{0, 2998, 2997, 2000} { // 0: the default
+		checkSecondLook(t, remembered)
+	}
+}
+
+func checkSecondLook(t *testing.T, remembered int) {
 	const n, dim, k = 3000, 64, 10
-	x, oracle := open(t, Options{Dimension: dim, Metric: vecindex.L2, Workers: 1, Quantization: vecindex.Int8}), newFlat(t, vecindex.L2, dim)
+	x := open(t, Options{Dimension: dim, Metric: vecindex.L2, Workers: 1, Quantization: vecindex.Int8, remembered: remembered})
+	oracle := newFlat(t, vecindex.L2, dim)
 	release := holdLinkers(x)
 	defer release()
 	c := newClusters(12, dim, 1)
@@ -90,10 +98,15 @@ func TestScanLooksTwice(t *testing.T) {
 	}
 	got, stats := search(t, x, q)
 	if !slices.Equal(got, want) {
-		t.Errorf("got %v, want %v", got, want)
+		t.Errorf("remembering %d: got %v, want %v", remembered, got, want)
 	}
-	if looked := stats.Distances - n; looked <= scanKeptLeast {
-		t.Errorf("%d vectors were looked at, which one look does", looked)
+	// Of the rows, the vectors of the best, and the vectors of all that may be among the nearest.
+	most := n + scanKeptLeast
+	if remembered != 0 && remembered < n-2 {
+		most += n
+	}
+	if stats.Distances <= most {
+		t.Errorf("remembering %d: %d distances, which one look does", remembered, stats.Distances)
 	}
 }
 

@@ -12,6 +12,9 @@ const (
 	// be looked at; scanKeptLeast and scanKeptMost bound their number. They are so many
 	// where a filter leaves out what is near: then thousands are about equally far.
 	scanKept, scanKeptLeast, scanKeptMost = 64, 256, 1024
+	// scanRemembered bounds the distances that a scan remembers, of 8 bytes each, for a
+	// second look.
+	scanRemembered = 1 << 20
 	// rerankStep is how many vectors are scored between two looks at whether that is
 	// enough.
 	rerankStep = 32
@@ -20,7 +23,8 @@ const (
 // scanRows scores the row of every allowed vector, and the best by their vectors: as
 // many as it takes until what is left can't be nearer, going by the errors seen. Where a
 // filter leaves out what is near, more may be about equally far than were kept; then all
-// distances are gone through once more, for all that may be among the nearest.
+// distances, or rows if those are too many to be remembered, are gone through once more,
+// for all that may be among the nearest.
 func (x *Index) scanRows(ctx context.Context, s *scratch, q vecindex.Query, clock uint64, candidates int, dst []vecindex.Hit) ([]vecindex.Hit, error) {
 	if x.rows.exact() {
 		return x.scan(ctx, s, q, clock, dst)
@@ -32,42 +36,60 @@ func (x *Index) scanRows(ctx context.Context, s *scratch, q vecindex.Query, cloc
 // scanByRows scores the rows of slots, and the best of at least kept by their vectors,
 // and leaves the nearest k in s.nearest.
 func (x *Index) scanByRows(ctx context.Context, s *scratch, k, kept int, slots func(func(uint32) bool)) error {
-	s.nearest.Reset(k)
-	if err := x.scoreRows(ctx, s, max(2*k, k+rerankMargin, kept), slots); err != nil {
+	b := &s.filtering.best
+	b.reset(max(2*k, k+rerankMargin, kept))
+	scored, all := s.filtering.scored[:0], true
+	err := x.eachRow(ctx, s, k, slots, func(slots []uint32, distances []float32) {
+		all = all && len(scored)+len(slots) <= x.opts.remembered
+		for i, d := range distances {
+			f := makeKey(d, slots[i])
+			if all {
+				scored = append(scored, f)
+			}
+			if f < b.bound {
+				b.add(f)
+			}
+		}
+	})
+	s.filtering.scored = scored
+	if err != nil {
 		return err
 	}
-	x.keepNearestOf(s, s.filtering.uncoded)
-	if limit, sure := x.rerankBest(s, k); !sure {
-		near := s.filtering.near[:0]
-		for _, scored := range s.filtering.scored {
-			if scored.distance() <= limit {
-				near = append(near, scored.slot())
-			}
-		}
-		s.filtering.near = near
+	limit, sure := x.rerankBest(s, k)
+	if sure {
+		return nil
+	}
+	near := s.filtering.near[:0]
+	if all {
 		s.nearest.Reset(k)
 		x.keepNearestOf(s, s.filtering.uncoded)
-		x.keepNearestOf(s, near)
-	}
-	return ctx.Err()
-}
-
-// scoreRows leaves the distances to the rows of all slots in s.filtering.scored, the
-// best of at least kept in s.filtering.best, and what has no row yet in
-// s.filtering.uncoded.
-func (x *Index) scoreRows(ctx context.Context, s *scratch, kept int, slots func(func(uint32) bool)) error {
-	b := &s.filtering.best
-	b.reset(kept)
-	scored, uncoded := s.filtering.scored[:0], s.filtering.uncoded[:0]
-	s.batch = s.batch[:0]
-	score := func() {
-		for i, d := range x.score(s, s.row, s.batch) {
-			k := makeKey(d, s.batch[i])
-			scored = append(scored, k)
-			if k < b.bound {
-				b.add(k)
+		for _, f := range scored {
+			if f.distance() <= limit {
+				near = append(near, f.slot())
 			}
 		}
+	} else {
+		err = x.eachRow(ctx, s, k, slots, func(slots []uint32, distances []float32) {
+			for i, d := range distances {
+				if d <= limit {
+					near = append(near, slots[i])
+				}
+			}
+		})
+	}
+	s.filtering.near = near
+	x.keepNearestOf(s, near)
+	return err
+}
+
+// eachRow calls fn with some slots at a time and the distances to their rows, and leaves
+// the nearest k of those that have no row yet in s.nearest.
+func (x *Index) eachRow(ctx context.Context, s *scratch, k int, slots func(func(uint32) bool), fn func(slots []uint32, distances []float32)) error {
+	s.nearest.Reset(k)
+	uncoded := s.filtering.uncoded[:0]
+	s.batch = s.batch[:0]
+	score := func() {
+		fn(s.batch, x.score(s, s.row, s.batch))
 		s.batch = s.batch[:0]
 	}
 	look := s.stats.Distances + contextEvery
@@ -92,7 +114,8 @@ func (x *Index) scoreRows(ctx context.Context, s *scratch, kept int, slots func(
 		}
 	}
 	score()
-	s.filtering.scored, s.filtering.uncoded, s.stats.Pending = scored, uncoded, pending
+	s.filtering.uncoded, s.stats.Pending = uncoded, pending
+	x.keepNearestOf(s, uncoded)
 	return ctx.Err()
 }
 
