@@ -16,5 +16,6 @@ func (db *DB) Checkpoint(dir string, flushAbove uint64) error {
 		return wrap("checkpoint", err)
 	}
 	defer c.Destroy()
-	return wrap("checkpoint", c.CreateCheckpoint(dir, flushAbove))
+	db.awaitFlushes(func() { err = c.CreateCheckpoint(dir, flushAbove) })
+	return wrap("checkpoint", err)
 }

@@ -7,9 +7,9 @@
 // DB or a released View fails with ErrClosed, and Close waits for operations
 // that are running. It knows nothing of tables, terms or vectors.
 //
-// The package keeps no goroutines (Compact may have one for the length of its
-// call); DB.log is its only lock. RocksDB has its own background threads, which Close
-// ends. All methods are safe for concurrent use.
+// The package keeps no goroutines; Flush, Compact, Checkpoint and Resume have some
+// for the length of their calls. DB.log is its only lock. RocksDB has its own
+// background threads, which Close ends. All methods are safe for concurrent use.
 package rocks
 
 import (
@@ -178,23 +178,6 @@ func (db *DB) noteLog(err error) error {
 	return err
 }
 
-// Flush writes the memtables of every column family to files and waits.
-func (db *DB) Flush() error {
-	if !db.gate.enter() {
-		return ErrClosed
-	}
-	defer db.gate.leave()
-	opts := grocksdb.NewDefaultFlushOptions()
-	defer opts.Destroy()
-	opts.SetWait(true)
-	for _, f := range db.families {
-		if err := db.db.FlushCF(f, opts); err != nil {
-			return wrap("flush", err)
-		}
-	}
-	return nil
-}
-
 // Compact rewrites every column family, down to the last level. It stops early
 // when ctx ends.
 func (db *DB) Compact(ctx context.Context) error {
@@ -226,7 +209,7 @@ func (db *DB) Compact(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		db.db.CompactRangeCFOpt(f, grocksdb.Range{}, opts)
+		db.awaitFlushes(func() { db.db.CompactRangeCFOpt(f, grocksdb.Range{}, opts) })
 	}
 	return ctx.Err()
 }

@@ -17,6 +17,9 @@
 struct rocksdb_t {
   rocksdb::DB* rep;
 };
+struct rocksdb_column_family_handle_t {
+  rocksdb::ColumnFamilyHandle* rep;
+};
 struct rocksdb_options_t {
   rocksdb::Options rep;
 };
@@ -84,6 +87,12 @@ void error_watch_read(error_watch* watch, db_error* newest) {
 
 void db_stop_work(rocksdb_t* db) {
   rocksdb::CancelAllBackgroundWork(db->rep, false);
+}
+
+void db_flush(rocksdb_t* db, rocksdb_column_family_handle_t* family) {
+  rocksdb::FlushOptions options;
+  options.allow_write_stall = true;
+  db->rep->Flush(options, family->rep).PermitUncheckedError();
 }
 
 char* db_resume(rocksdb_t* db) {

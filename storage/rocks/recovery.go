@@ -103,7 +103,9 @@ func (db *DB) Resume(batch *Batch) error {
 	if err != nil {
 		return wrap("resume", err)
 	}
-	if text := C.db_resume(db.handles.db); text != nil {
+	var text *C.char
+	db.awaitFlushes(func() { text = C.db_resume(db.handles.db) })
+	if text != nil {
 		defer C.rocksdb_free(unsafe.Pointer(text))
 		return &Error{Op: "resume", Text: C.GoString(text)}
 	}

@@ -1,5 +1,5 @@
 // What RocksDB's C interface lacks of error recovery: hearing of errors in the
-// background, and DB::Resume.
+// background, and DB::Resume; and a flush that doesn't wait for room first.
 
 #ifndef THEMIS_ROCKS_RECOVERY_H
 #define THEMIS_ROCKS_RECOVERY_H
@@ -38,6 +38,10 @@ void error_watch_read(error_watch* watch, db_error* newest);
 // database into service again. It returns the text of an error, to be freed with
 // rocksdb_free, or NULL.
 char* db_resume(rocksdb_t* db);
+
+// db_flush writes the memtables of a column family to files and waits, also where
+// that stops writes meanwhile. Its error is that of whoever waits for the family.
+void db_flush(rocksdb_t* db, rocksdb_column_family_handle_t* family);
 
 // db_stop_work ends flushes, compactions and a db_resume that waits for them.
 // The database can then only be closed.
