@@ -141,7 +141,22 @@ func (h *story) misbehave() {
 	}
 }
 
-// TestModel: whatever becomes of the device, answers are those of the CPU index.
+// recover has the device do right in a new session. What it may have been taken for in
+// the one before, too small or unfit, is over with that, and it is asked again.
+func (h *story) recover() {
+	h.w.faults.search.Store(nil)
+	h.w.faults.upload.Store(nil)
+	h.w.kill()
+	h.w.start()
+	before := Searches(h.x.Device().GPU)
+	until(h.t, "the device answers again", func() bool {
+		h.search()
+		return Searches(h.x.Device().GPU) > before
+	})
+}
+
+// TestModel: whatever becomes of the device, answers are those of the CPU index, and the
+// device is asked again once it does right.
 func TestModel(t *testing.T) {
 	for seed := range uint64(6) {
 		t.Run("", func(t *testing.T) {
@@ -162,11 +177,9 @@ func TestModel(t *testing.T) {
 					})
 				}
 			}
+			h.recover()
 			d := h.x.Device()
 			t.Logf("%v by the device, %v by the CPU; %d fills", d.GPU, d.CPU, d.Fills)
-			if Searches(d.GPU) == 0 {
-				t.Error("the device answered nothing")
-			}
 		})
 	}
 }
