@@ -626,6 +626,9 @@ func TestSilentConnectionsEndAtOnce(t *testing.T) {
 	silent := l.raw(t, "")
 	eventually(t, func() bool {
 		own := l.listener.Load()
+		if own == nil { // Serve has yet to begin
+			return false
+		}
 		own.mu.Lock()
 		defer own.mu.Unlock()
 		return len(own.mu.open) == 1
