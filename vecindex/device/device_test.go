@@ -141,13 +141,27 @@ func (h *story) misbehave() {
 	}
 }
 
-// recover has the device do right in a new session. What it may have been taken for in
-// the one before, too small or unfit, is over with that, and it is asked again.
+// catchUp waits until a device that does right has everything. What it was taken for in
+// this session, too small or unfit, it stays, so that is ended.
+func (h *story) catchUp() {
+	until(h.t, "the device has caught up", func() bool {
+		d := h.x.Device()
+		if d.State == TooLarge || d.State == Off {
+			h.w.kill()
+			h.w.start()
+		}
+		return d.State == Ready && d.Dirty == 0
+	})
+}
+
+// recover has the device do right from now on, and waits until it is asked again.
 func (h *story) recover() {
 	h.w.faults.search.Store(nil)
 	h.w.faults.upload.Store(nil)
-	h.w.kill()
-	h.w.start()
+	if h.w.Session() == nil {
+		h.w.start()
+	}
+	h.catchUp()
 	before := Searches(h.x.Device().GPU)
 	until(h.t, "the device answers again", func() bool {
 		h.search()
@@ -163,6 +177,9 @@ func TestModel(t *testing.T) {
 			t.Parallel()
 			h := newStory(t, seed, indextest.Metrics[seed%3])
 			for step := range 1200 {
+				if step == 300 { // before anything is done wrong
+					h.catchUp()
+				}
 				switch p := h.rng.IntN(100); {
 				case p < 40:
 					h.change()
@@ -171,15 +188,15 @@ func TestModel(t *testing.T) {
 				case p < 97:
 					h.misbehave()
 				case h.w.faults.upload.Load() == nil && h.w.faults.search.Load() == nil && h.w.Session() != nil:
-					until(t, "the device has caught up", func() bool {
-						d := h.x.Device()
-						return d.State == Ready && d.Dirty == 0 || d.State == TooLarge || d.State == Off
-					})
+					h.catchUp()
 				}
 			}
-			h.recover()
 			d := h.x.Device()
 			t.Logf("%v by the device, %v by the CPU; %d fills", d.GPU, d.CPU, d.Fills)
+			if Searches(d.GPU) == 0 {
+				t.Error("the device answered nothing")
+			}
+			h.recover()
 		})
 	}
 }
