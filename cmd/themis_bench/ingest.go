@@ -14,7 +14,8 @@ import (
 )
 
 // ingest creates the table and loads it in batches, each of which is durable and
-// searchable when it is answered.
+// searchable when it is answered. The requests are written before the clock starts,
+// as those of the searches are.
 func (f *servingFlags) ingest(ctx context.Context, s *served, r *servingReport, out output) error {
 	t, w := s.overHTTP, s.w
 	if err := t.drop(ctx); err != nil {
@@ -31,12 +32,19 @@ func (f *servingFlags) ingest(ctx context.Context, s *served, r *servingReport, 
 			return err
 		}
 	}
+	before, err1 := processTime()
+	bodies := f.bodies(t, w)
+	prepared, err2 := processTime()
+	if err := errors.Join(err1, err2); err != nil {
+		return err
+	}
+	r.PrepareCPUSeconds = (prepared - before).Seconds()
 	server, err1 := processorTime(s.pid)
 	own, err2 := startWatch()
 	if err := errors.Join(err1, err2); err != nil {
 		return err
 	}
-	if err := f.loadAll(ctx, t, w, out); err != nil {
+	if err := f.loadAll(ctx, t, w.base.Len(), bodies, out); err != nil {
 		return err
 	}
 	r.AcknowledgedSeconds = time.Since(own.begin).Seconds()
@@ -49,26 +57,34 @@ func (f *servingFlags) ingest(ctx context.Context, s *served, r *servingReport, 
 	return errors.Join(err1, err2)
 }
 
-// loadAll writes all vectors.
-func (f *servingFlags) loadAll(ctx context.Context, t *overHTTP, w *workload, out output) error {
-	n := w.base.Len()
+// bodies are the requests that write all vectors.
+func (f *servingFlags) bodies(t *overHTTP, w *workload) [][]byte {
+	var bodies [][]byte
+	for from := 0; from < w.base.Len(); from += f.batch {
+		bodies = append(bodies, batchBody(from, min(w.base.Len(), from+f.batch), func(dst []byte, i int) []byte {
+			dst = fmt.Appendf(dst, `{"op":"put","key":"%s:%d","entity":{"tenth":%d,"hundredth":%d,"embedding":`, t.table, i, i%10, i%100)
+			return append(f.vector(dst, w.base.Row(i)), '}', '}')
+		}))
+	}
+	return bodies
+}
+
+// loadAll sends the bodies, which write n vectors.
+func (f *servingFlags) loadAll(ctx context.Context, t *overHTTP, n int, bodies [][]byte, out output) error {
 	var next, done atomic.Int64
 	loaders, loading := errgroup.WithContext(ctx)
 	for range f.loaders {
 		loaders.Go(func() error {
 			for {
-				from := int(next.Add(int64(f.batch))) - f.batch
-				if from >= n {
+				i := int(next.Add(1)) - 1
+				if i >= len(bodies) {
 					return nil
 				}
-				to := min(n, from+f.batch)
-				if err := t.client.putBatch(loading, from, to, func(dst []byte, i int) []byte {
-					dst = fmt.Appendf(dst, `{"op":"put","key":"%s:%d","entity":{"tenth":%d,"hundredth":%d,"embedding":`, t.table, i, i%10, i%100)
-					return append(f.vector(dst, w.base.Row(i)), '}', '}')
-				}); err != nil {
+				size := min(n, (i+1)*f.batch) - i*f.batch
+				if err := t.client.sendBatch(loading, bodies[i], size); err != nil {
 					return err
 				}
-				done.Add(int64(to - from))
+				done.Add(int64(size))
 			}
 		})
 	}

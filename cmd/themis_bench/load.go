@@ -36,6 +36,11 @@ func (c *client) load(ctx context.Context, n int, line func(dst []byte, i int) [
 
 // putBatch sends the operations from..to-1 as one JSON request.
 func (c *client) putBatch(ctx context.Context, from, to int, operation func(dst []byte, i int) []byte) error {
+	return c.sendBatch(ctx, batchBody(from, to, operation), to-from)
+}
+
+// batchBody is the request with the operations from..to-1.
+func batchBody(from, to int, operation func(dst []byte, i int) []byte) []byte {
 	body := []byte(`{"operations":[`)
 	for i := from; i < to; i++ {
 		if i > from {
@@ -43,7 +48,12 @@ func (c *client) putBatch(ctx context.Context, from, to int, operation func(dst 
 		}
 		body = operation(body, i)
 	}
-	resp, err := c.send(ctx, "POST", "/entities/batch", "application/json", bytes.NewReader(append(body, `]}`...)))
+	return append(body, `]}`...)
+}
+
+// sendBatch sends a request of batchBody with so many operations.
+func (c *client) sendBatch(ctx context.Context, body []byte, operations int) error {
+	resp, err := c.send(ctx, "POST", "/entities/batch", "application/json", bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
@@ -66,8 +76,8 @@ func (c *client) putBatch(ctx context.Context, from, to int, operation func(dst 
 			return fmt.Errorf("%s was refused: %s: %s", r.Key, r.Error.Code, r.Error.Detail)
 		}
 	}
-	if answer.Succeeded != to-from {
-		return fmt.Errorf("the server accepted %d of %d entities", answer.Succeeded, to-from)
+	if answer.Succeeded != operations {
+		return fmt.Errorf("the server accepted %d of %d entities", answer.Succeeded, operations)
 	}
 	return nil
 }

@@ -179,7 +179,7 @@ func TestServe(t *testing.T) {
 		if err := errors.Join(f.serve(t.Context(), s, r, silent), remove()); err != nil {
 			t.Fatal(err)
 		}
-		if stand.batch != 100 || stand.index.Len() != 250 || r.AcknowledgedSeconds <= 0 || r.IndexedSeconds < r.AcknowledgedSeconds || r.IngestClientCPUSeconds <= 0 {
+		if stand.batch != 100 || stand.index.Len() != 250 || r.AcknowledgedSeconds <= 0 || r.IndexedSeconds < r.AcknowledgedSeconds || r.IngestClientCPUSeconds <= 0 || r.PrepareCPUSeconds <= 0 {
 			t.Fatalf("%d entities in batches of %d: %+v", stand.index.Len(), stand.batch, r)
 		}
 		if r.Ef == 0 || r.InProcess.Recall < 0.9 || r.InProcess.CPUMicros <= 0 || r.InProcess.BuildSeconds <= 0 || r.InProcess.BuildCPUSeconds <= 0 || len(r.Rows) != 6 {
